@@ -1,0 +1,1 @@
+"""Restoreproof: proves that every tenant can be restored alone, or shows which one can't."""

@@ -1,0 +1,243 @@
+"""The small ports through which a drill reaches services.
+
+``stack`` implements them on real services, ``simulate`` in memory on a virtual clock. Everything here is
+awaited on the loop of the drill; waiting happens only through ``Clock`` and these calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from harness.model.history import Change, Outcome, Place, Sight
+from harness.model.operations import Value
+from harness.model.plan import ScriptTransaction
+from harness.model.schema import Table
+from harness.model.values import RawRow
+from harness.subject.port import Subject
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and the only way to let time pass."""
+
+    def now_s(self) -> float:
+        """Return seconds on a monotonic clock with an arbitrary origin."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after ``seconds`` have passed on this clock (at once for 0 or less)."""
+        ...
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity of the database cluster that answers at the clients' address."""
+
+    system_id: str
+    timeline: int
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session holds before it sends COMMIT. ``changes`` are those written by triggers only."""
+
+    xid: int
+    lsn_lower: int
+    changes: tuple[Change, ...] = ()
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a COMMIT. ``lsn_upper`` is set for *acked* only."""
+
+    outcome: Outcome
+    lsn_upper: int | None = None
+    detail: str = ""
+
+
+class Refused(Exception):  # noqa: N818 - an outcome that travels as an exception, not a failure
+    """The database refused a statement; the transaction is over and nothing of it stays."""
+
+
+class ConnectionLost(Exception):  # noqa: N818 - likewise
+    """The connection is gone; nothing was committed unless COMMIT had been sent."""
+
+
+class Session(Protocol):
+    """One connection of one writer; values are text, handles already resolved.
+
+    Statements raise Refused or ConnectionLost. After either, ``reset`` makes the session usable again.
+    """
+
+    async def begin(self) -> None: ...
+
+    async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
+        """Insert one row and return its whole image."""
+        ...
+
+    async def copy(
+        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[str | None]]
+    ) -> list[RawRow]:
+        """Bulk-load rows and return their images, read by their keys in the same transaction."""
+        ...
+
+    async def update(
+        self, table: Table, key: Mapping[str, str], values: Mapping[str, str | None]
+    ) -> RawRow | None:
+        """Update the row with that key and return its new image, or None when there is no such row."""
+        ...
+
+    async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
+        """Delete the row with that key; False when there is no such row."""
+        ...
+
+    async def ready(self) -> Ready:
+        """Read what must be known before COMMIT is sent."""
+        ...
+
+    async def commit(self) -> Ack:
+        """Send COMMIT. Never raises for a lost connection: that is the outcome *unknown*."""
+        ...
+
+    async def rollback(self) -> None: ...
+
+    async def reset(self) -> None:
+        """Roll back or reconnect, so that ``begin`` can be called; raises ConnectionLost."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class OperatorSession(Protocol):
+    """The connection on which a script runs."""
+
+    async def begin(self) -> None: ...
+
+    async def run(self, transaction: ScriptTransaction) -> None:
+        """Send the transaction's statements; raises Refused or ConnectionLost."""
+        ...
+
+    async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
+        """Read, inside the transaction, what it did: keys left of these tenants, counts, marked rows."""
+        ...
+
+    async def ready(self) -> Ready: ...
+
+    async def commit(self) -> Ack: ...
+
+    async def break_off(self) -> None:
+        """Break the connection off without COMMIT, as a killed script does."""
+        ...
+
+    async def reset(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Rows = dict[str, list[RawRow]]
+"""Table name to rows."""
+
+
+class Database(Protocol):
+    """The application's database, behind the address that clients use."""
+
+    async def cluster(self) -> Cluster: ...
+
+    async def session(self, name: str) -> Session: ...
+
+    async def operator(self) -> OperatorSession: ...
+
+    async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
+        """Read all rows of these tenants in one REPEATABLE READ transaction."""
+        ...
+
+    async def read_unowned(self, place: Place) -> Rows:
+        """Read shared and infrastructure tables."""
+        ...
+
+    async def catalogue_digest(self, place: Place) -> str:
+        """Digest columns, defaults, constraints, indexes, triggers with state, publication, identities."""
+        ...
+
+    async def next_values(self, place: Place) -> dict[str, int]:
+        """Return the next value of each sequence behind an owned table, by ``table.column``."""
+        ...
+
+    async def clear(self) -> None:
+        """Remove everything of earlier drills by ordinary captured deletes (never TRUNCATE).
+
+        Shared and infrastructure rows go too. Must leave a database in which a drill can begin.
+        """
+        ...
+
+    async def reset_scratch(self) -> None:
+        """Make the scratch database new and empty."""
+        ...
+
+
+class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of one object, as a listing shows it."""
+
+    key: str
+    version: str
+
+
+class Bucket(Protocol):
+    """The archive's bucket as the harness itself sees it, never through the subject."""
+
+    async def new_versions(self) -> Sequence[ObjectVersion]:
+        """List the object versions that became readable since the last call."""
+        ...
+
+    async def restorer_bytes(self) -> int:
+        """Return how many bytes the object server has sent to restorers so far."""
+        ...
+
+
+Component = Literal["archiver"]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether something was seen to be so, and the words that show it."""
+
+    seen: bool
+    words: str
+
+
+class Machinery(Protocol):
+    """Starting, breaking and rebuilding the services of a drill."""
+
+    async def prepare(self, *, fresh: bool) -> None:
+        """Make services run, with the schema loaded and nothing captured yet when ``fresh``.
+
+        Not fresh: the running pipeline goes on; only what is missing is started.
+        """
+        ...
+
+    async def start_capture(self) -> None:
+        """Start change capture and the archiver; returns when a heartbeat was seen in the bucket."""
+        ...
+
+    async def kill(self, component: Component) -> Proof: ...
+
+    async def start(self, component: Component) -> Proof: ...
+
+    async def destroy(self) -> tuple[str, ...]:
+        """Kill archiver, Connect, broker, standby and primary, in that order, their disks included.
+
+        Returns the names of what was destroyed. Only the bucket, the keys and the proxies stay.
+        """
+        ...
+
+    async def rebuild(self) -> None:
+        """Start a fresh, empty cluster (no schema) behind the same addresses, and a fresh broker."""
+        ...
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a drill reaches, as one value."""
+
+    clock: Clock
+    database: Database
+    bucket: Bucket
+    machinery: Machinery
+    subject: Subject

@@ -1,0 +1,1 @@
+"""Draws plans with Hypothesis, and expands shapes into explicit operations by pure functions."""

@@ -1,0 +1,23 @@
+"""Names of the files in a run folder, so that who writes and who reads agree. No I/O here."""
+
+from __future__ import annotations
+
+PLAN = "plan.json"
+SCHEMA = "schema.json"
+ENVIRONMENT = "environment.json"
+HISTORY = "history.jsonl"
+RESTORED = "restored"
+LOGS = "logs"
+VERDICT = "verdict.json"
+REPORT = "report.html"
+CAMPAIGN = "campaign.json"
+
+
+def restored_file(tenant: str) -> str:
+    """Return the file, relative to the run folder, that holds a tenant's rows read back."""
+    safe = "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in tenant)
+    return f"{RESTORED}/{safe}.jsonl"
+
+
+SHARED_FILE = f"{RESTORED}/@shared.jsonl"
+"""Rows of shared and infrastructure tables, read with the final reading (restore 0)."""

@@ -1,0 +1,212 @@
+"""A plan: one JSON value that decides everything random before anything starts.
+
+``generate`` draws plans and writes the expansion into them; whoever performs a plan draws nothing. A
+plan read from a file is checked here field by field (types, ranges, names of other parts of the plan),
+so that a wrong one is refused with one sentence before any service starts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from harness.model.errors import BadInput
+from harness.model.operations import Transaction
+
+PLAN_FORMAT = 1
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Survivors = Literal["all", "archive"]
+Mode = Literal["mark", "permanent"]
+
+
+class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tenant: its ``initial`` load, its ``writers`` and what it writes when it is back.
+
+    ``writers``: for each writer its transactions in order; those of the write phase first, then a tail,
+    at a slower pace, that lasts to the end of the drill. ``write_count`` says how many of each writer's
+    transactions belong to the write phase. ``quiet``: one streamed write, then silence until the incident.
+    ``probe``: transactions that must work after a restore in place, one for each restore, in order.
+    """
+
+    tenant: str
+    birth: Count = 1
+    quiet: bool = False
+    initial: tuple[Transaction, ...]
+    writers: tuple[tuple[Transaction, ...], ...]
+    write_counts: tuple[Count, ...]
+    probes: tuple[Transaction, ...] = ()
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a script transaction does to one tenant.
+
+    ``permanent`` removes from ``tables`` the rows with ``keys`` (None: every row of the tenant there).
+    ``mark`` sets ``mark_column`` of those rows.
+    """
+
+    tenant: str
+    mode: Mode
+    tables: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...] | None = None
+    mark_column: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether this removes the tenant, rather than some of its rows or a mark."""
+        return self.mode == "permanent" and self.keys is None
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """SQL as the operator's script sends it; values are literals in the text."""
+
+    sql: str
+
+
+class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One transaction of a script: what was ``intended``, what ``actual`` SQL and effects are.
+
+    ``pause_s`` before it begins. ``killed``: the operator's session is broken off before COMMIT is sent.
+    """
+
+    name: str
+    statements: tuple[Statement, ...]
+    intended: tuple[Effect, ...]
+    actual: tuple[Effect, ...]
+    pause_s: Seconds = 0.0
+    killed: bool = False
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A delete script: ``kind`` names the step it was drawn from, ``words`` says it to a person."""
+
+    kind: str
+    words: str
+    transactions: tuple[ScriptTransaction, ...]
+    damages_nobody: bool = False
+
+
+class KillArchiver(
+    msgspec.Struct, frozen=True, kw_only=True, tag="kill_archiver", tag_field="kind",
+    forbid_unknown_fields=True,
+):
+    """SIGKILL the archiver ``after_s`` into ``phase``, start it again ``down_s`` later."""
+
+    phase: Literal["write", "restore"]
+    after_s: Seconds
+    down_s: Seconds
+
+
+Fault = KillArchiver
+"""A union that grows: each kind of fault is one struct with its own tag."""
+
+
+class Floors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What must have happened before a drill may prove anything."""
+
+    transactions_per_tenant: Count = 20
+    older_than_budget: Count = 5
+    younger_than_budget: Count = 5
+    rows_per_s: Seconds = 200.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Upper bounds, in seconds, on the waits of a drill."""
+
+    load_s: Seconds = 120.0
+    capture_s: Seconds = 60.0
+    script_s: Seconds = 120.0
+    restore_s: Seconds = 60.0
+    settle_s: Seconds = 60.0
+    rebuild_s: Seconds = 90.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one drill.
+
+    ``write_s``: length of the write phase before the script starts. ``destroy_after_s``: with survivors
+    ``archive``, how long after the first damaging COMMIT was sent everything but the archive is killed.
+    ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
+    ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
+    ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless stated);
+    ``budget_s``: what this drill demands.
+    """
+
+    format: Literal[1] = 1
+    seed: Count
+    profile: str
+    schema: str
+    survivors: Survivors
+    budget_s: Annotated[float, msgspec.Meta(gt=0)]
+    promise_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    recovery_s: Seconds = 30.0
+    write_s: Seconds
+    destroy_after_s: Seconds = 0.0
+    initial: Literal["snapshot", "streamed"] = "streamed"
+    tenants: tuple[TenantPlan, ...]
+    shared: tuple[Transaction, ...] = ()
+    scripts: tuple[Script, ...]
+    again: tuple[str, ...] = ()
+    watermark_checks: Count = 0
+    faults: tuple[Fault, ...] = ()
+    floors: Floors = Floors()
+    limits: Limits = Limits()
+
+    def tenant(self, tenant: str) -> TenantPlan:
+        """Return the plan of one tenant; raises KeyError."""
+        for candidate in self.tenants:
+            if candidate.tenant == tenant:
+                return candidate
+        raise KeyError(tenant)
+
+
+def encode(plan: Plan) -> bytes:
+    """Return the plan as JSON, one field a line at the top levels, ready to be read by a person."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1)
+
+
+def decode(data: bytes, *, source: str = "the plan") -> Plan:
+    """Read a plan; raises BadInput naming ``source``, the field, and what was expected there."""
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{source}: {error}", cure="mend that field, or draw a new plan with `restoreproof drill`"
+        ) from None
+    _check(plan, source)
+    return plan
+
+
+def _check(plan: Plan, source: str) -> None:
+    """Check what types can't say: names that must agree, numbers that must go together."""
+    names = [t.tenant for t in plan.tenants]
+    known = set(names)
+    problems = [
+        (not plan.tenants, "has no tenants"),
+        (len(known) != len(names), "names a tenant twice"),
+        (not plan.scripts, "has no script"),
+        (not set(plan.again) <= known, f"restores unknown tenants again: {set(plan.again) - known}"),
+        (plan.budget_s > plan.promise_s, "demands less than it promises: budget_s > promise_s"),
+        (
+            any(len(t.writers) != len(t.write_counts) for t in plan.tenants),
+            "has a tenant whose write_counts do not match its writers",
+        ),
+    ]
+    for wrong, text in problems:
+        if wrong:
+            raise BadInput(f"{source} {text}", cure="mend it, or draw a new plan")
+    _check_effects(plan, known, source)
+
+
+def _check_effects(plan: Plan, known: set[str], source: str) -> None:
+    for script in plan.scripts:
+        for transaction in script.transactions:
+            for effect in (*transaction.intended, *transaction.actual):
+                if effect.tenant not in known:
+                    raise BadInput(
+                        f"{source}: {transaction.name} touches tenant {effect.tenant!r}, "
+                        "which the plan does not hold",
+                        cure="mend its effects, or draw a new plan",
+                    )

@@ -1,0 +1,54 @@
+"""Cells, keys and rows: what a database holds, as text, the way Postgres prints it.
+
+A *cell* is the text that the type's output function gives under fixed settings (DateStyle ISO,
+IntervalStyle postgres, TimeZone UTC, bytea hex), or null. Text compares exactly and needs no type. In
+journals a text of more than ``INLINE_CHARS_MAX`` characters is replaced by its digest, so that a history
+of megabyte rows stays readable; equality is then equality of digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+INLINE_CHARS_MAX = 512
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """A long text: SHA-256 of its UTF-8 bytes (hex) and its length in characters."""
+
+    sha256: str
+    chars: int
+
+
+Cell = str | Digest | None
+Key = tuple[str, ...]
+"""The primary key's cells, in the table's key order. A key cell is never null nor long."""
+
+Row = dict[str, Cell]
+"""Column name to cell, all columns of the table, generated ones included."""
+
+RawRow = dict[str, str | None]
+"""A row with its texts in full, as it goes to and comes from a database."""
+
+
+def to_cell(text: str | None) -> Cell:
+    """Return ``text`` as it stands in a journal: itself, or its digest when it is long."""
+    if text is None or len(text) <= INLINE_CHARS_MAX:
+        return text
+    return Digest(sha256=hashlib.sha256(text.encode()).hexdigest(), chars=len(text))
+
+
+def to_row(raw: Mapping[str, str | None]) -> Row:
+    """Return the journal form of a row read from a database."""
+    return {column: to_cell(text) for column, text in raw.items()}
+
+
+def key_of(row: Mapping[str, Cell], columns: tuple[str, ...]) -> Key:
+    """Return the key of a row; raises ValueError when a key cell is null or long."""
+    cells = tuple(row[column] for column in columns)
+    if not all(isinstance(cell, str) for cell in cells):
+        raise ValueError(f"key {columns} holds a null or long cell: {cells}")
+    return cells  # type: ignore[return-value]  # narrowed by the check above

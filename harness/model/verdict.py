@@ -1,0 +1,108 @@
+"""Verdicts: what a judge says, and how verdicts merge.
+
+*broken* > *unknown* > *proven*: merging takes the worst, so unknown never becomes proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from harness.model.errors import EXIT_BROKEN, EXIT_PROVEN, EXIT_UNKNOWN
+from harness.model.values import Cell, Key
+
+Verdict = Literal["proven", "unknown", "broken"]
+
+_RANK: dict[Verdict, int] = {"proven": 0, "unknown": 1, "broken": 2}
+EXIT_OF: dict[Verdict, int] = {
+    "proven": EXIT_PROVEN,
+    "unknown": EXIT_UNKNOWN,
+    "broken": EXIT_BROKEN,
+}
+
+
+def merge(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst verdict; of none at all, unknown: nothing was seen."""
+    return max(verdicts, key=_RANK.__getitem__, default="unknown")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a check found. ``check`` names the check, ``point`` the point of the guarantee (0: none).
+
+    ``verdict`` is what it makes of the drill (broken or unknown). The rest says where: the row, the cell
+    with what was expected and found, the operation (transaction name) that wrote it, a loss in seconds.
+    """
+
+    check: str
+    point: int
+    verdict: Literal["broken", "unknown"]
+    message: str
+    tenant: str | None = None
+    restore: int | None = None
+    table: str | None = None
+    key: Key | None = None
+    column: str | None = None
+    expected: Cell = None
+    found: Cell = None
+    operation: str | None = None
+    loss_s: float | None = None
+
+
+class TenantVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One tenant of the census; figures are the worst over its restores, None when there were none."""
+
+    tenant: str
+    damaged: bool
+    rightly_deleted: bool = False
+    quiet: bool = False
+    verdict: Verdict
+    loss_s: float | None = None
+    exposure_s: float | None = None
+    restore_s: float | None = None
+    bytes_read: int | None = None
+    rows: int | None = None
+    row_bytes: int | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``verdict.json``: the verdict of one drill, with its evidence. ``plan`` is a path."""
+
+    verdict: Verdict
+    budget_s: float
+    profile: str
+    plan: str
+    script: str
+    survivors: str
+    points_judged: tuple[str, ...]
+    points_not_judged: tuple[str, ...]
+    tenants: tuple[TenantVerdict, ...]
+    findings: tuple[Finding, ...] = ()
+    worst_loss_s: float | None = None
+    worst_loss_tenant: str | None = None
+    worst_exposure_s: float | None = None
+    worst_exposure_tenant: str | None = None
+    slowest_restore_s: float | None = None
+
+
+class CampaignVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``campaign.json``: many drills; ``runs`` are folders relative to the campaign's."""
+
+    verdict: Verdict
+    seed: int
+    profile: str
+    runs: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    set_up_s: float | None = None
+
+
+def encode(value: DrillVerdict | CampaignVerdict) -> bytes:
+    """Return the verdict as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1)
+
+
+def decode(data: bytes) -> DrillVerdict:
+    """Read ``verdict.json``; raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=DrillVerdict)

@@ -1,0 +1,1 @@
+"""Reference schemas: each folder holds ``schema.sql`` and ``schema.toml``; nothing else knows their names."""

@@ -1,0 +1,186 @@
+"""The three ports of the reference backup system, and the key store and index beside them.
+
+Adapters for the real services live in ``adapters``; in-memory ones in ``harness.simulate``. Calls are
+coroutines; those of real adapters run blocking clients in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from harness.model.values import RawRow
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction begins in the feed."""
+
+    offset: int
+    xid: int
+
+
+class RowEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A row changed, with full images (REPLICA IDENTITY FULL); values as Postgres text.
+
+    ``order``: the event's place in its transaction, from 1 (0 for a snapshot row). ``table`` is qualified.
+    """
+
+    offset: int
+    xid: int
+    order: int
+    table: str
+    op: Literal["insert", "update", "delete", "snapshot"]
+    before: RawRow | None = None
+    after: RawRow | None = None
+
+
+class TruncateEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A table was truncated: belongs to no tenant."""
+
+    offset: int
+    xid: int
+    order: int
+    table: str
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction ends: ``lsn`` is its commit position, ``count`` how many events it had."""
+
+    offset: int
+    xid: int
+    lsn: int
+    count: int
+
+
+class SnapshotEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The initial snapshot is complete; it stands for everything up to ``lsn``."""
+
+    offset: int
+    lsn: int
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that can't be carried; the archiver stops with ``reason``."""
+
+    offset: int
+    reason: str
+
+
+FeedEvent = Begin | RowEvent | TruncateEvent | End | SnapshotEnd | Unreadable
+
+
+class Feed(Protocol):
+    """An ordered change feed with offsets; a restarted reader begins at the committed offset."""
+
+    async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
+        """Return up to ``limit`` events, waiting at most ``wait_s`` for the first."""
+        ...
+
+    async def commit(self, offset: int) -> None:
+        """Make ``offset`` (the next one to be read) where a restarted reader begins."""
+        ...
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one object version is, and how many bytes it has."""
+
+    key: str
+    version: str
+    size_bytes: int
+
+
+class ObjectStore(Protocol):
+    """An S3 bucket with versioning and Object Lock."""
+
+    async def put_once(self, key: str, body: bytes) -> StoredObject:
+        """Write under COMPLIANCE retention, which is read back, only if the key does not exist.
+
+        When it exists with the very same bytes (a retry whose answer was lost), returns that version.
+        Raises ArchiveBroken when it exists with others.
+        """
+        ...
+
+    async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """Read ``size`` bytes from ``start`` of exactly this version; raises ArchiveBroken if absent."""
+        ...
+
+    async def list(self, prefix: str, *, after: str = "") -> Sequence[StoredObject]:
+        """List the *oldest* version of each key under ``prefix`` after the key ``after``, in key order.
+
+        The oldest one, since an overwrite or a delete marker only adds newer versions (FM-85, FM-86).
+        """
+        ...
+
+    async def retention_s(self, key: str, version: str) -> float | None:
+        """Return for how many more seconds this version is locked in COMPLIANCE mode, None if it isn't."""
+        ...
+
+
+class TenantKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealing key: ``id`` (hex) names it in blocks, ``secret`` is 32 bytes."""
+
+    id: str
+    secret: bytes
+
+
+class KeyStore(Protocol):
+    """Tenants' keys; lives outside bucket and database, and survives both."""
+
+    async def current(self, tenant: str) -> TenantKey:
+        """Return the tenant's current key, made and durable before this returns."""
+        ...
+
+    async def get(self, key_id: str) -> TenantKey:
+        """Return the key of that id; raises ArchiveBroken when it was destroyed or never was."""
+        ...
+
+
+class OwnerIndex(Protocol):
+    """(table, columns, cells) to tenant, for rows that find their tenant through parents."""
+
+    def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None: ...
+
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None: ...
+
+    def flush(self) -> None:
+        """Make everything put so far durable."""
+        ...
+
+
+class Target(Protocol):
+    """A database into which tenants are restored."""
+
+    async def has_schema(self) -> bool: ...
+
+    async def build_schema(self, ddl: str) -> None:
+        """Build the archived schema, publication and identities included, in an empty database."""
+        ...
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Replace one tenant's rows in one transaction; raises RestoreRefused naming what is in the way."""
+        ...
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """What one restore puts in place.
+
+    ``rows``: per owned table the rows the tenant shall have. ``shared``: shared rows to add if absent.
+    ``high``: per ``table.column`` the highest value ever archived, for sequences. ``set_aside``: whether
+    present rows that differ are kept aside (in place) or not (scratch).
+    """
+
+    tenant: str
+    rows: Mapping[str, Sequence[RawRow]]
+    shared: Mapping[str, Sequence[RawRow]]
+    high: Mapping[str, int]
+    set_aside: bool
+
+
+class Swapped(msgspec.Struct, frozen=True, kw_only=True):
+    """What a swap did."""
+
+    rows: int
+    set_aside: tuple[tuple[str, RawRow], ...]
+    shared_added: dict[str, int]
