@@ -1,0 +1,65 @@
+# Two commands are all a newcomer needs: `make drill` and `make test`. Both set up what is missing first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python on the path that we support; `make setup PYTHON=python3.13` picks another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
+# Further arguments, as in `make drill ARGS="--tenants 240"`.
+ARGS ?=
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv from the lock and fetch the programs of the stack (done once)
+	@$(BIN)/python -m harness.stack.programs
+
+$(STAMP): requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 to 3.14 on the path; cure: install python3 and python3-venv" >&2; exit 64; }
+	@echo "setup: .venv from requirements.lock ($$($(PYTHON) --version))"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "make: cure: install python3-venv" >&2; exit 64; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: drill
+drill: setup ## break tenants on real services and prove each one restorable
+	@$(BIN)/restoreproof drill $(ARGS)
+
+.PHONY: test
+test: setup lint ## lint, types and every suite, the live one included
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: setup ## measure start-up, drills and memory against their limits
+	@$(BIN)/python -m pytest -m bench $(ARGS)
+
+.PHONY: soak
+soak: setup ## twenty quick drills without a defect: all must be proven
+	@$(BIN)/restoreproof drill --profile quick --plans 20 $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## ruff, mypy --strict and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: lock
+lock: ## resolve requirements.lock anew (needs uv)
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+
+.PHONY: clean
+clean: ## remove .venv, caches and run folders of this checkout (the programs stay in the user cache)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist runs
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
