@@ -51,9 +51,7 @@ class UnknownName(BadInput):
     """A ``name`` of some ``kind`` (step, profile, schema, ...) that is not among ``known``."""
 
     def __init__(self, kind: str, name: object, known: list[str]) -> None:
-        super().__init__(
-            f"unknown {kind} {name!r}", cure=f"use one of: {', '.join(sorted(known))}"
-        )
+        super().__init__(f"unknown {kind} {name!r}", cure=f"use one of: {', '.join(sorted(known))}")
         self.kind, self.name, self.known = kind, name, known
 
 
@@ -75,9 +73,7 @@ class TimedOut(HarnessFailed):
     """``fact`` did not become true within ``spent_s`` seconds; ``last_seen`` was seen last."""
 
     def __init__(self, fact: str, spent_s: float, last_seen: object, *, cure: str = "") -> None:
-        super().__init__(
-            f"waited {spent_s:.1f} s for: {fact}; last seen: {last_seen}", cure=cure
-        )
+        super().__init__(f"waited {spent_s:.1f} s for: {fact}; last seen: {last_seen}", cure=cure)
         self.fact, self.spent_s, self.last_seen = fact, spent_s, last_seen
 
 

@@ -330,5 +330,6 @@ def decode_lines(lines: Iterable[bytes], *, source: str = "history.jsonl") -> It
                 yield _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise BadInput(
-                    f"{source}, line {number}: {error}", cure="the run folder was damaged; run again"
+                    f"{source}, line {number}: {error}",
+                    cure="the run folder was damaged; run again",
                 ) from None

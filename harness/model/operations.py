@@ -12,14 +12,23 @@ from typing import Literal
 import msgspec
 
 
-class Ref(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Ref(
+    msgspec.Struct, frozen=True, kw_only=True, tag="ref", tag_field="is", forbid_unknown_fields=True
+):
     """The value of ``column`` in the row that ``handle`` is bound to."""
 
     handle: str
     column: str
 
 
-class Filler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Filler(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="filler",
+    tag_field="is",
+    forbid_unknown_fields=True,
+):
     """A long text of ``chars`` characters made from ``seed``, so that plans stay small.
 
     ``text``: ``prefix`` then characters of hex digests, incompressible enough to be TOASTed out of line.
@@ -38,7 +47,12 @@ Values = dict[str, Value]
 
 
 class Insert(
-    msgspec.Struct, frozen=True, kw_only=True, tag="insert", tag_field="op", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="insert",
+    tag_field="op",
+    forbid_unknown_fields=True,
 ):
     """Add one row; columns left out get their defaults."""
 
@@ -55,7 +69,12 @@ class CopyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Copy(
-    msgspec.Struct, frozen=True, kw_only=True, tag="copy", tag_field="op", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="copy",
+    tag_field="op",
+    forbid_unknown_fields=True,
 ):
     """Bulk load by COPY: every row names the same columns, and its key is chosen by the client."""
 
@@ -64,7 +83,12 @@ class Copy(
 
 
 class Update(
-    msgspec.Struct, frozen=True, kw_only=True, tag="update", tag_field="op", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="update",
+    tag_field="op",
+    forbid_unknown_fields=True,
 ):
     """Change ``values`` of the row bound to ``handle`` (its key columns too, when named)."""
 
@@ -74,7 +98,12 @@ class Update(
 
 
 class Delete(
-    msgspec.Struct, frozen=True, kw_only=True, tag="delete", tag_field="op", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="delete",
+    tag_field="op",
+    forbid_unknown_fields=True,
 ):
     """Delete the row bound to ``handle``, for good reason."""
 

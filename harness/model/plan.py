@@ -89,7 +89,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KillArchiver(
-    msgspec.Struct, frozen=True, kw_only=True, tag="kill_archiver", tag_field="kind",
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="kill_archiver",
+    tag_field="kind",
     forbid_unknown_fields=True,
 ):
     """SIGKILL the archiver ``after_s`` into ``phase``, start it again ``down_s`` later."""
@@ -173,7 +177,8 @@ def decode(data: bytes, *, source: str = "the plan") -> Plan:
         plan = msgspec.json.decode(data, type=Plan)
     except msgspec.DecodeError as error:
         raise BadInput(
-            f"{source}: {error}", cure="mend that field, or draw a new plan with `restoreproof drill`"
+            f"{source}: {error}",
+            cure="mend that field, or draw a new plan with `restoreproof drill`",
         ) from None
     _check(plan, source)
     return plan
@@ -187,7 +192,10 @@ def _check(plan: Plan, source: str) -> None:
         (not plan.tenants, "has no tenants"),
         (len(known) != len(names), "names a tenant twice"),
         (not plan.scripts, "has no script"),
-        (not set(plan.again) <= known, f"restores unknown tenants again: {set(plan.again) - known}"),
+        (
+            not set(plan.again) <= known,
+            f"restores unknown tenants again: {set(plan.again) - known}",
+        ),
         (plan.budget_s > plan.promise_s, "demands less than it promises: budget_s > promise_s"),
         (
             any(len(t.writers) != len(t.write_counts) for t in plan.tenants),

@@ -1,0 +1,243 @@
+"""The pages and tables that people read: nothing left out, nothing outside the file."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from harness.model import folder, history, plan, verdict
+from harness.model.errors import BadInput
+from harness.report import html, story, terminal, timeline
+
+
+def a_plan(tenants: int = 3) -> plan.Plan:
+    """A plan in which a script removes tenant 1 by mistake."""
+    hit = plan.ScriptTransaction(
+        name="s0.0",
+        statements=(plan.Statement(sql="DELETE FROM app.things WHERE tenant = 1"),),
+        intended=(),
+        actual=(plan.Effect(tenant="1", mode="permanent", tables=("app.things",)),),
+    )
+    return plan.Plan(
+        seed=7,
+        profile="quick",
+        schema="tiny",
+        survivors="all",
+        budget_s=3.0,
+        write_s=5.0,
+        tenants=tuple(
+            plan.TenantPlan(tenant=str(n), initial=(), writers=(), write_counts=())
+            for n in range(1, tenants + 1)
+        ),
+        scripts=(
+            plan.Script(kind="stale_list", words="deleted <one> & stale", transactions=(hit,)),
+        ),
+    )
+
+
+def a_verdict(the_plan: plan.Plan) -> verdict.DrillVerdict:
+    """A broken verdict: tenant 1 lost one write."""
+    lost = verdict.Finding(
+        check="complete",
+        point=1,
+        verdict="broken",
+        message="an acknowledged write is not in the restored rows",
+        tenant="1",
+        table="app.things",
+        key=("17",),
+        column="note",
+        expected="<b>",
+        found=None,
+        operation="t1.w0.2",
+        loss_s=2.5,
+    )
+    return verdict.DrillVerdict(
+        verdict="broken",
+        budget_s=3.0,
+        profile="quick",
+        plan="plan.json",
+        script=the_plan.scripts[0].words,
+        survivors="all",
+        points_judged=("1 complete",),
+        points_not_judged=("7 untampered",),
+        tenants=tuple(
+            verdict.TenantVerdict(
+                tenant=t.tenant,
+                damaged=t.tenant == "1",
+                verdict="broken" if t.tenant == "1" else "proven",
+                loss_s=2.5 if t.tenant == "1" else 0.0,
+                findings=(lost,) if t.tenant == "1" else (),
+            )
+            for t in the_plan.tenants
+        ),
+        worst_loss_s=2.5,
+        worst_loss_tenant="1",
+        findings=(
+            verdict.Finding(check="floors", point=0, verdict="unknown", message="too few writes"),
+        ),
+    )
+
+
+def a_history() -> list[history.AnyEntry]:
+    """Two writes, of which the bucket held one; a script; a restore; a destruction; a fault."""
+    cut = history.Cut(epoch=1, xid=9)
+    need = history.Need(epoch=1, lsn=100, objects=(("seg/1", "v1"),))
+    return [
+        history.Started(at_s=0.0, wall_s=0.0, flush_interval_s=1.0, listing_interval_s=0.1),
+        history.ClusterSeen(at_s=0.0, cluster=1, system_id="1", timeline=1, epoch=1),
+        history.PhaseBegan(at_s=0.0, phase="write"),
+        *_write("t1.w0.1", 1.0, 100),
+        history.ObjectSeen(at_s=1.5, key="seg/1", version="v1"),
+        *_write("t1.w0.2", 2.0, 200),
+        history.FaultBegan(at_s=2.1, fault=0, proof="the archiver is gone", bit=True),
+        history.FaultHealed(at_s=2.4, fault=0, proof="the archiver is back"),
+        history.PhaseBegan(at_s=4.0, phase="script"),
+        history.Sent(
+            at_s=4.5, name="s0.0", actor="script", tenant=None, cluster=1, xid=9, begun_s=4.4,
+            lsn_lower=250, changes=(),
+        ),
+        history.Done(at_s=4.6, name="s0.0", actor="script", tenant=None, outcome="acked"),
+        history.Destroyed(at_s=4.7, survivors="archive", services=("primary",)),
+        history.RestoreBegan(at_s=5.0, restore=1, round=1, tenant="1", cut=cut, place="live", cluster=1),
+        history.RestoreDone(at_s=5.5, restore=1, tenant="1", result="restored", rows=3),
+        history.NeedsNamed(at_s=5.6, needs=(need,)),
+        history.Ended(at_s=6.0, complete=True),
+    ]  # fmt: skip
+
+
+def _write(name: str, at_s: float, lsn: int) -> list[history.AnyEntry]:
+    return [
+        history.Sent(
+            at_s=at_s - 0.1, name=name, actor="writer", tenant="1", cluster=1, xid=5,
+            begun_s=at_s - 0.1, lsn_lower=lsn - 10, changes=(),
+        ),
+        history.Done(at_s=at_s, name=name, actor="writer", tenant="1", outcome="acked", lsn_upper=lsn),
+    ]  # fmt: skip
+
+
+def a_story() -> story.Story:
+    the_plan = a_plan()
+    return story.tell("drill-01", the_plan, a_verdict(the_plan), a_history(), {"postgres": "18"})
+
+
+class Page(HTMLParser):
+    """Collects what a test asks of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_each_write_has_the_time_at_which_the_bucket_held_it() -> None:
+    """A write is archived when everything that its position needs was seen, and not before."""
+    writes = {write.name: write for write in a_story().lanes[0].writes}
+    assert writes["t1.w0.1"].archived_s == 1.5
+    assert writes["t1.w0.2"].archived_s is None
+    assert [write.lost for write in writes.values()] == [False, True]
+
+
+def test_exposure_is_the_age_of_the_oldest_write_not_yet_archived() -> None:
+    """One write acked at 1.0 and archived at 1.5 makes a step of half a second."""
+    assert a_story().exposure == ((1.5, 0.5),)
+
+
+def test_the_page_shows_every_tenant_and_every_finding() -> None:
+    """Each tenant has a lane and a row, and each finding its place."""
+    page = Page(html.render(a_story()))
+    lanes = [a["data-tenant"] for tag, a in page.tags if tag == "g" and "data-tenant" in a]
+    rows = [a["data-tenant"] for tag, a in page.tags if tag == "tr" and "data-tenant" in a]
+    checks = [a["data-check"] for tag, a in page.tags if "data-check" in a]
+    assert lanes == rows == ["1", "2", "3"]
+    assert sorted(str(check) for check in checks) == ["complete", "floors"]
+
+
+def test_the_page_refers_to_nothing_outside_itself() -> None:
+    """No link, script, style sheet, image, font or import leads out of the file."""
+    text = html.render(a_story())
+    outside = [a for _, a in Page(text).tags if {"src", "href", "srcset", "xlink:href"} & set(a)]
+    assert outside == []
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_the_page_escapes_what_the_database_held() -> None:
+    """Values and words are shown, never interpreted."""
+    text = html.render(a_story())
+    assert "deleted &lt;one&gt; &amp; stale" in text
+    assert "&lt;b&gt;" in text
+
+
+def test_the_timeline_marks_acks_hits_restores_and_the_destruction() -> None:
+    """Every kind of event that the history holds is drawn inside the picture."""
+    drawing = timeline.draw(a_story())
+    lane = drawing.lanes[0]
+    assert lane.saved.count("M") == 1
+    assert lane.lost.count("M") == 1
+    assert [bar.label for bar in lane.hits] == ["permanent by s0.0"]
+    assert [bar.label for bar in lane.restores] == ["restore 1 (live): restored"]
+    assert drawing.faults[0].label == "the archiver is gone"
+    assert drawing.destroyed_x is not None
+    assert drawing.left < drawing.destroyed_x < drawing.width
+
+
+def test_a_page_is_written_into_the_run_folder(tmp_path: Path) -> None:
+    """The page is made from the files of a run alone."""
+    the_plan = a_plan()
+    (tmp_path / folder.PLAN).write_bytes(plan.encode(the_plan))
+    (tmp_path / folder.VERDICT).write_bytes(verdict.encode(a_verdict(the_plan)))
+    (tmp_path / folder.HISTORY).write_bytes(b"".join(map(history.encode_line, a_history())))
+    (tmp_path / folder.ENVIRONMENT).write_bytes(msgspec.json.encode({"versions": {"minio": "x"}}))
+    text = html.write(tmp_path).read_text()
+    assert "versions.minio" in text
+    assert f"replay {tmp_path.name}" in text
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    """The error names the file that is missing."""
+    with pytest.raises(BadInput, match=r"plan\.json does not exist"):
+        html.write(tmp_path)
+
+
+def test_the_table_fits_eighty_columns_without_colour() -> None:
+    """Every line of the table and the summary fits a dumb terminal."""
+    out = io.StringIO()
+    console = Console(file=out, width=80, no_color=True, force_terminal=False)
+    the_plan = a_plan()
+    terminal.show(console, [a_verdict(the_plan)] * 2, "runs/x")
+    text = out.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "2.50 s" in text
+    assert "written by t1.w0.2" in text
+    assert "BROKEN: 2 broken" in text
+    assert "7 untampered" in " ".join(text.split())
+
+
+def test_the_sentence_says_when_nobody_lost_anything() -> None:
+    """A proven campaign says so, and a campaign without drills is unknown."""
+    the_plan = a_plan()
+    clean = msgspec.structs.replace(
+        a_verdict(the_plan), verdict="proven", worst_loss_s=0.0, worst_loss_tenant=None
+    )
+    assert "nobody lost an acknowledged write" in terminal.sentence([clean])
+    assert terminal.sentence([]).startswith("UNKNOWN: no drill ran")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (12, "12 B"), (20_480, "20 KiB"), (11 * 1024**2, "11.0 MiB")]
+)
+def test_sizes_are_written_for_people(value: int | None, text: str) -> None:
+    """Bytes, kibibytes and mebibytes, each with its unit."""
+    assert html.size(value) == text

@@ -1,0 +1,103 @@
+"""What a person reads in a terminal: the table at the end, and the sentence that sums it up.
+
+Fits 80 columns and a dumb terminal: without colour nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.model.verdict import DrillVerdict, Finding, Verdict, merge
+from harness.report.html import seconds
+
+STYLE_OF: dict[Verdict, str] = {"proven": "green", "broken": "bold red", "unknown": "yellow"}
+FINDINGS_SHOWN_MAX = 5
+
+
+def table(verdicts: Sequence[DrillVerdict]) -> Table:
+    """Return one row a drill: script, tenants hit, worst loss and exposure and whose, restore, verdict."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name, justify in (("#", "right"), ("script", "left"), ("hit", "right")):
+        shown.add_column(name, justify=justify, ratio=1 if name == "script" else None)  # type: ignore[arg-type]  # literals
+    for name in ("loss", "exposure", "restore"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("verdict", no_wrap=True)
+    for number, verdict in enumerate(verdicts, 1):
+        shown.add_row(*_cells(number, verdict))
+    return shown
+
+
+def _cells(number: int, verdict: DrillVerdict) -> tuple[str, ...]:
+    hit = sum(t.damaged for t in verdict.tenants)
+    survivors = "" if verdict.survivors == "all" else f" [{verdict.survivors} survives]"
+    return (
+        str(number),
+        escape(verdict.script + survivors),
+        f"{hit}/{len(verdict.tenants)}",
+        _worst(verdict.worst_loss_s, verdict.worst_loss_tenant),
+        _worst(verdict.worst_exposure_s, verdict.worst_exposure_tenant),
+        seconds(verdict.slowest_restore_s),
+        f"[{STYLE_OF[verdict.verdict]}]{verdict.verdict}[/]",
+    )
+
+
+def _worst(value: float | None, tenant: str | None) -> str:
+    if not value or tenant is None:
+        return seconds(value)
+    return f"{seconds(value)}\n({escape(tenant)})"
+
+
+def sentence(verdicts: Sequence[DrillVerdict]) -> str:
+    """Return the sentence that sums a campaign up, and names the points not judged."""
+    verdict = merge(v.verdict for v in verdicts)
+    counts = {name: sum(v.verdict == name for v in verdicts) for name in STYLE_OF}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    tenants = sum(len(v.tenants) for v in verdicts)
+    losses = [(v.worst_loss_s, v.worst_loss_tenant) for v in verdicts if v.worst_loss_s is not None]
+    worst, whose = max(losses, key=lambda loss: loss[0] or 0.0, default=(None, None))
+    lost = (
+        "nobody lost an acknowledged write"
+        if not worst
+        else f"worst loss {seconds(worst)} ({whose})"
+    )
+    not_judged = sorted({point for v in verdicts for point in v.points_not_judged})
+    left = f" Not judged: {'; '.join(not_judged)}." if not_judged else ""
+    return f"{verdict.upper()}: {said or 'no drill ran'}; {tenants} tenants judged, {lost}.{left}"
+
+
+def findings(verdict: DrillVerdict) -> Iterable[str]:
+    """Return the first findings of a drill, a paragraph each, and how many more there are."""
+    every = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    every.sort(key=lambda finding: finding.verdict != "broken")
+    for finding in every[:FINDINGS_SHOWN_MAX]:
+        yield describe(finding)
+    if len(every) > FINDINGS_SHOWN_MAX:
+        yield f"and {len(every) - FINDINGS_SHOWN_MAX} more findings, all in verdict.json"
+
+
+def describe(finding: Finding) -> str:
+    """Return a finding in words: the check, whose, which row, and what was found."""
+    where = [f"tenant {finding.tenant}" if finding.tenant else "", finding.table or ""]
+    where += [" ".join(finding.key) if finding.key else "", finding.column or ""]
+    written = f" (written by {finding.operation})" if finding.operation else ""
+    loss = f" Loss {seconds(finding.loss_s)}." if finding.loss_s is not None else ""
+    place = ", ".join(word for word in where if word)
+    return f"{finding.verdict} – {finding.check}: {place + ': ' if place else ''}{finding.message}{written}.{loss}"
+
+
+def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:
+    """Print table, findings of drills that were not proven, and the sentence."""
+    console.print()
+    console.print(table(verdicts))
+    for number, verdict in enumerate(verdicts, 1):
+        if verdict.verdict != "proven":
+            console.print(f"\n[bold]drill {number}[/]: {verdict.verdict}")
+            for text in findings(verdict):
+                console.print(f"  {escape(text)}", highlight=False)
+    style = STYLE_OF[merge(v.verdict for v in verdicts)]
+    console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
+    console.print(f"Runs and pages: {escape(out)}", highlight=False, soft_wrap=True)
