@@ -54,9 +54,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, tag="shared", tag_field=
     """A lookup table that belongs to nobody; archived, added to if a row is absent, never changed."""
 
 
-class Infrastructure(
-    msgspec.Struct, frozen=True, kw_only=True, tag="infrastructure", tag_field="kind"
-):
+class Infrastructure(msgspec.Struct, frozen=True, kw_only=True, tag="infrastructure", tag_field="kind"):
     """A heartbeat, an outbox: belongs to nobody, is never restored.
 
     ``xid_column`` names the column that holds the writing transaction's id, so that rows written by
@@ -102,9 +100,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         for key in self.foreign_keys:
             if key.columns == columns:
                 return key
-        raise BadInput(
-            f"table {self.name} has no foreign key on {columns}", cure="mend schema.toml"
-        )
+        raise BadInput(f"table {self.name} has no foreign key on {columns}", cure="mend schema.toml")
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,13 +160,19 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A reference or user schema: tables in an order in which parents come before children."""
+    """A reference or user schema: tables in an order in which parents come before children.
+
+    ``enums``: labels of each enum type, in order. ``domains``: the base type of each domain; a domain's
+    CHECK must hold for every text that is not empty (or every value of another base type).
+    """
 
     name: str
     tables: tuple[Table, ...]
     script: ScriptHints
     hints: dict[str, TableHint] = {}
     ledger: Ledger | None = None
+    enums: dict[str, tuple[str, ...]] = {}
+    domains: dict[str, str] = {}
 
     def table(self, name: str) -> Table:
         """Return the table of that name; raises BadInput."""
