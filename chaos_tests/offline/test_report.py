@@ -35,9 +35,7 @@ def a_plan(tenants: int = 3) -> plan.Plan:
             plan.TenantPlan(tenant=str(n), initial=(), writers=(), write_counts=())
             for n in range(1, tenants + 1)
         ),
-        scripts=(
-            plan.Script(kind="stale_list", words="deleted <one> & stale", transactions=(hit,)),
-        ),
+        scripts=(plan.Script(kind="stale_list", words="deleted <one> & stale", transactions=(hit,)),),
     )
 
 
@@ -78,9 +76,7 @@ def a_verdict(the_plan: plan.Plan) -> verdict.DrillVerdict:
         ),
         worst_loss_s=2.5,
         worst_loss_tenant="1",
-        findings=(
-            verdict.Finding(check="floors", point=0, verdict="unknown", message="too few writes"),
-        ),
+        findings=(verdict.Finding(check="floors", point=0, verdict="unknown", message="too few writes"),),
     )
 
 

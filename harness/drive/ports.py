@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from harness.model.history import Change, Outcome, Place, Sight
-from harness.model.operations import Value
 from harness.model.plan import ScriptTransaction
 from harness.model.schema import Table
 from harness.model.values import RawRow
@@ -54,11 +53,11 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Refused(Exception):  # noqa: N818 - an outcome that travels as an exception, not a failure
+class Refused(Exception):
     """The database refused a statement; the transaction is over and nothing of it stays."""
 
 
-class ConnectionLost(Exception):  # noqa: N818 - likewise
+class ConnectionLost(Exception):
     """The connection is gone; nothing was committed unless COMMIT had been sent."""
 
 

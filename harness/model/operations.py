@@ -12,9 +12,7 @@ from typing import Literal
 import msgspec
 
 
-class Ref(
-    msgspec.Struct, frozen=True, kw_only=True, tag="ref", tag_field="is", forbid_unknown_fields=True
-):
+class Ref(msgspec.Struct, frozen=True, kw_only=True, tag="ref", tag_field="is", forbid_unknown_fields=True):
     """The value of ``column`` in the row that ``handle`` is bound to."""
 
     handle: str

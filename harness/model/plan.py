@@ -134,8 +134,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``archive``, how long after the first damaging COMMIT was sent everything but the archive is killed.
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
-    ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless stated);
-    ``budget_s``: what this drill demands.
+    ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless
+    stated); ``budget_s``: what this drill demands.
     """
 
     format: Literal[1] = 1

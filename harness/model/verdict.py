@@ -29,7 +29,7 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a check found. ``check`` names the check, ``point`` the point of the guarantee (0: none).
+    """One thing that a check found. ``check`` names it, ``point`` the guarantee's point (0: none).
 
     ``verdict`` is what it makes of the drill (broken or unknown). The rest says where: the row, the cell
     with what was expected and found, the operation (transaction name) that wrote it, a loss in seconds.

@@ -225,9 +225,7 @@ def _restores(entries: Sequence[history.AnyEntry]) -> dict[str, list[Span]]:
 def _phases(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ...]:
     began = [e for e in entries if isinstance(e, history.PhaseBegan)]
     ends = [e.at_s for e in began[1:]] + [end_s]
-    return tuple(
-        Span(label=b.phase, begin_s=b.at_s, end_s=end) for b, end in zip(began, ends, strict=True)
-    )
+    return tuple(Span(label=b.phase, begin_s=b.at_s, end_s=end) for b, end in zip(began, ends, strict=True))
 
 
 def _faults(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ...]:
@@ -242,13 +240,11 @@ def _faults(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ..
 def _exposure(writes: Iterable[Write]) -> tuple[tuple[float, float], ...]:
     """Age of the oldest acked write that the bucket did not hold, at each moment it changed."""
     waiting = sorted((w.acked_s, w.archived_s) for w in writes if w.archived_s is not None)
-    ends = sorted({end for _, end in waiting if end is not None})
     steps: list[tuple[float, float]] = []
-    open_from = 0
-    for end in ends:
-        late = [a for a, z in waiting[open_from:] if a < end and z is not None and z >= end]
-        if late:
-            steps.append((end, end - late[0]))
-        while open_from < len(waiting) and (waiting[open_from][1] or 0.0) <= end:
-            open_from += 1
+    first = 0
+    for end_s in sorted({archived_s for _, archived_s in waiting}):
+        while waiting[first][1] < end_s:
+            first += 1
+        if waiting[first][0] < end_s:
+            steps.append((end_s, end_s - waiting[first][0]))
     return tuple(steps)

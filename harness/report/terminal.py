@@ -59,11 +59,7 @@ def sentence(verdicts: Sequence[DrillVerdict]) -> str:
     tenants = sum(len(v.tenants) for v in verdicts)
     losses = [(v.worst_loss_s, v.worst_loss_tenant) for v in verdicts if v.worst_loss_s is not None]
     worst, whose = max(losses, key=lambda loss: loss[0] or 0.0, default=(None, None))
-    lost = (
-        "nobody lost an acknowledged write"
-        if not worst
-        else f"worst loss {seconds(worst)} ({whose})"
-    )
+    lost = "nobody lost an acknowledged write" if not worst else f"worst loss {seconds(worst)} ({whose})"
     not_judged = sorted({point for v in verdicts for point in v.points_not_judged})
     left = f" Not judged: {'; '.join(not_judged)}." if not_judged else ""
     return f"{verdict.upper()}: {said or 'no drill ran'}; {tenants} tenants judged, {lost}.{left}"
@@ -86,7 +82,8 @@ def describe(finding: Finding) -> str:
     written = f" (written by {finding.operation})" if finding.operation else ""
     loss = f" Loss {seconds(finding.loss_s)}." if finding.loss_s is not None else ""
     place = ", ".join(word for word in where if word)
-    return f"{finding.verdict} – {finding.check}: {place + ': ' if place else ''}{finding.message}{written}.{loss}"
+    said = f"{place + ': ' if place else ''}{finding.message}{written}"
+    return f"{finding.verdict} – {finding.check}: {said}.{loss}"
 
 
 def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:

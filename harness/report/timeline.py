@@ -77,9 +77,7 @@ def draw(story: Story) -> Drawing:
     """Lay out the timeline of a story."""
     scale = Scale(story.end_s)
     top_s = max([s for _, s in story.exposure] + [story.plan.budget_s]) * 1.1
-    lanes = tuple(
-        _lane(lane, HEAD_PX + number * LANE_PX, scale) for number, lane in enumerate(story.lanes)
-    )
+    lanes = tuple(_lane(lane, HEAD_PX + number * LANE_PX, scale) for number, lane in enumerate(story.lanes))
     return Drawing(
         width=WIDTH_PX,
         height=HEAD_PX + len(lanes) * LANE_PX + 8,
@@ -128,8 +126,7 @@ def _exposure_y(seconds: float, top_s: float) -> float:
 
 def _exposure(steps: Iterable[tuple[float, float]], top_s: float, scale: Scale) -> str:
     points = "".join(
-        f"L{scale.x(at_s)} {_exposure_y(s, top_s):.2f}L{scale.x(at_s)} {HEAD_PX - 8}"
-        for at_s, s in steps
+        f"L{scale.x(at_s)} {_exposure_y(s, top_s):.2f}L{scale.x(at_s)} {HEAD_PX - 8}" for at_s, s in steps
     )
     return f"M{LEFT_PX} {HEAD_PX - 8}{points}" if points else ""
 

@@ -102,9 +102,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def get(
-        self, key: str, version: str, *, start: int = 0, size: int | None = None
-    ) -> bytes:
+    async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read ``size`` bytes from ``start`` of exactly this version; raises ArchiveBroken if absent."""
         ...
 
@@ -144,9 +142,7 @@ class OwnerIndex(Protocol):
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None: ...
 
-    def put(
-        self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str
-    ) -> None: ...
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None: ...
 
     def flush(self) -> None:
         """Make everything put so far durable."""
