@@ -1,0 +1,209 @@
+"""The command line. Each command reads its arguments, hands over to a room, and ends with its exit code.
+
+Exit codes: 0 proven, 1 broken, 2 unknown, 64 bad usage or configuration, 70 the harness itself failed.
+Heavy rooms are imported by the command that needs them, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import click
+import typer
+from rich.console import Console
+
+from harness.model.errors import EXIT_BAD_INPUT, EXIT_HARNESS_FAILED, BadInput, RestoreproofError
+
+if TYPE_CHECKING:
+    from harness.model.verdict import DrillVerdict
+
+app = typer.Typer(
+    name="restoreproof",
+    help="Prove that every tenant can be restored alone, or find out which one can't.",
+    epilog="Exit codes: 0 proven, 1 broken, 2 unknown, 64 bad usage, 70 the harness failed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+archive_app = typer.Typer(help="Run and inspect the reference archive.", no_args_is_help=True)
+app.add_typer(archive_app, name="archive")
+
+Profile = Literal["quick", "audit"]
+Out = Annotated[Path, typer.Option("--out", help="Folder for run folders; made when absent.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON and nothing else.")]
+SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, tiny, or a folder of your own.")]
+Config = Annotated[Path, typer.Option("--config", help="The archive's configuration file.")]
+Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
+
+
+@app.command()
+def drill(
+    profile: Annotated[Profile, typer.Option(help="How long and how strict.")] = "quick",
+    plans: Annotated[int, typer.Option(min=1, help="How many drills.")] = 6,
+    plan: Annotated[Path | None, typer.Option(help="Run this plan instead of drawing some.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw the same plans again.")] = None,
+    tenants: Annotated[int, typer.Option(min=3, max=1000, help="Tenants in each drill.")] = 12,
+    survivors: Annotated[
+        Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
+    ] = "both",
+    budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
+    host: Annotated[Literal["local"], typer.Option(help="Where services run.")] = "local",
+    schema: SchemaName = "helpdesk",
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Break tenants on a real stack, restore each one alone, and judge the result.
+
+    Starts Postgres (primary and synchronous standby), Kafka, Connect with Debezium and MinIO, lets writers
+    and a random delete script loose, destroys what the plan says, restores every tenant and compares.
+    """
+    from harness import session
+
+    options = session.DrillOptions(
+        profile=profile, plans=plans, seed=seed, tenants=tenants, survivors=survivors,
+        budget_s=budget, host=host, schema=schema, out=out,
+    )  # fmt: skip
+    drawn = session.draw(options) if plan is None else [session.read_plan(plan, schema)]
+    _finish(session.run_campaign(drawn, options, _console(json)), json)
+
+
+@app.command()
+def replay(
+    what: Annotated[Path, typer.Argument(metavar="RUN|PLAN", help="A run folder or a plan file.")],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Run the plan of an earlier run again, on a new stack."""
+    from harness import session
+    from harness.model import folder
+
+    path = what / folder.PLAN if what.is_dir() else what
+    plan = session.read_plan(path)
+    options = session.DrillOptions(schema=plan.schema, profile=plan.profile, plans=1, out=out)
+    _finish(session.run_campaign([plan], options, _console(json)), json)
+
+
+@app.command()
+def check(run: Run, json: Json = False) -> None:
+    """Judge a stored run again, from its files alone."""
+    from harness import session
+
+    _finish(session.Campaign(out=run, verdicts=(session.judge_run(run),)), json)
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Write report.html of a run, judging it first when it was not."""
+    from harness import session
+
+    typer.echo(session.report_run(run))
+
+
+@app.command()
+def up(schema: SchemaName = "helpdesk") -> None:
+    """Start a stack, print its addresses, and hold it until Ctrl-C."""
+    from harness.stack.up import hold
+
+    hold(schema)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Hash every program again.")] = False,
+) -> None:
+    """Say what was found, what is missing, and the cure of each fault."""
+    from harness.stack import doctor as doctors
+
+    raise typer.Exit(doctors.main(deep=deep))
+
+
+@archive_app.command("run")
+def archive_run(config: Config) -> None:
+    """Archive a configured stack until stopped."""
+    from harness.subject.reference import process
+
+    raise typer.Exit(process.run(config))
+
+
+@archive_app.command("status")
+def archive_status(config: Config) -> None:
+    """Print watermark, exposure, segments and bytes as JSON."""
+    from harness.subject.reference import process
+
+    _print_json(process.status(config))
+
+
+@archive_app.command("verify")
+def archive_verify(config: Config) -> None:
+    """Check chain, hashes, retention and gaps of the whole archive."""
+    from harness.subject.reference import process
+
+    _print_json(process.verify(config))
+
+
+@app.command()
+def restore(
+    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+    config: Config,
+    before_xid: Annotated[
+        str | None, typer.Option(metavar="EPOCH:XID", help="Cut just before this transaction.")
+    ] = None,
+    before_lsn: Annotated[
+        str | None, typer.Option(metavar="EPOCH:LSN", help="Cut at this position.")
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="DSN", help="Restore beside, into this database.")
+    ] = None,
+) -> None:
+    """Restore one tenant from the archive, in place or beside."""
+    from harness import session
+    from harness.subject.reference import process
+
+    cut = session.read_cut(before_xid, before_lsn)
+    _print_json(process.restore(config, tenant, cut, into))
+
+
+def _console(json: bool) -> Console:
+    return Console(stderr=json, highlight=False)
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _finish(campaign: "Campaign", json: bool) -> NoReturn:
+    from harness.model.verdict import EXIT_OF, merge
+    from harness.report import terminal
+
+    if json:
+        _print_json(campaign.verdicts[0] if len(campaign.verdicts) == 1 else campaign)
+    else:
+        terminal.show(Console(highlight=False), campaign.verdicts, str(campaign.out))
+    raise typer.Exit(EXIT_OF[merge(v.verdict for v in campaign.verdicts)])
+
+
+def main() -> int:
+    """Run the command line; return its exit code. Errors are told in one paragraph, without a traceback."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as end:
+        return end.exit_code
+    except click.exceptions.ClickException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except RestoreproofError as error:
+        sys.stderr.write(f"restoreproof: {error}\n")
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.stderr.write("restoreproof: stopped; everything it had started is gone\n")
+        return EXIT_HARNESS_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
