@@ -1,8 +1,8 @@
 """The programs of the stack: where they are, and how they get there.
 
-``fetch`` brings Postgres, Java, Kafka with Connect, Debezium, MinIO and Toxiproxy into the user's cache, each
-by name and version, each checked against our own SHA-256 list (``pins/artefacts.toml``) before it is used.
-``locate`` finds them there without touching the network. One file, one duty:
+``fetch`` brings Postgres, Java, Kafka with Connect, Debezium, MinIO and Toxiproxy into the user's
+cache, each by name and version, each checked against our own SHA-256 list (``pins/artefacts.toml``)
+before it is used. ``locate`` finds them there without touching the network. One file, one duty:
 
 - ``pins``: the pinned list, as values;
 - ``download``: one pinned file, checked, refused by name and fetched again;

@@ -38,7 +38,7 @@ def _fetch_with_progress() -> None:
     print(f"setup: complete after {time.monotonic() - began_s:.0f} s", flush=True)  # noqa: T201 - this is a command
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 

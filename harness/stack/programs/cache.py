@@ -1,12 +1,12 @@
-"""The user's cache: one folder for each program, there whole or not at all, each with a record of its files.
+"""The user's cache: a folder for each program, there whole or not at all, with a record of its files.
 
-A program is filled in a scratch folder, made readable for everybody, recorded (size, time and SHA-256 of
-each file) and renamed to its place. A later use compares sizes and times only, which takes milliseconds; a
-file whose time differs is hashed again, and ``deep`` hashes them all.
+A program is filled in a scratch folder, made readable for everybody, recorded (size, time and SHA-256
+of each file) and renamed to its place. A later use compares sizes and times only, which takes
+milliseconds; a file whose time differs is hashed again, and ``deep`` hashes them all.
 
-Where: ``$XDG_CACHE_HOME/restoreproof``, else ``~/.cache/restoreproof``. Postgres refuses to run as root, so
-a harness started by root runs it as an unprivileged user, who can't look into a home with mode 0700. In that
-case, and only for Postgres, ``public_root`` gives ``/var/cache/restoreproof`` instead.
+Where: ``$XDG_CACHE_HOME/restoreproof``, else ``~/.cache/restoreproof``. Postgres refuses to run as
+root, so a harness started by root runs it as an unprivileged user, who can't look into a home with
+mode 0700. In that case, and only for Postgres, ``public_root`` gives ``/var/cache/restoreproof``.
 """
 
 from __future__ import annotations

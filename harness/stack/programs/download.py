@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 Fetch = Callable[[Pin, Path, bool], Path]
 
 
-class Refused(Exception):  # noqa: N818 - what became of one attempt; the caller decides what follows
+class Refused(Exception):
     """An attempt brought no file, or the wrong one; the message says what was seen."""
 
 

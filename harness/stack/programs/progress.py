@@ -121,7 +121,7 @@ class Lines:
 
     def note(self, name: str, text: str) -> None:
         """Write one line."""
-        print(f"  {name:<10} {text}", file=self._stream, flush=True)  # noqa: T201 - this is the terminal
+        print(f"  {name:<10} {text}", file=self._stream, flush=True)
 
     def _tick(self) -> None:
         while not self._over.wait(self._still_s):
@@ -166,6 +166,7 @@ class Bars:
 
     def end(self, job: Job, *, size_bytes: int, elapsed_s: float, error: str) -> None:
         """Fill the bar, or say what went wrong."""
+        del elapsed_s  # the line itself shows the time
         task = self._tasks[job.name]
         if error:
             self._progress.stop_task(task)

@@ -1,4 +1,4 @@
-"""Fetches what is missing, everything at once: MinIO's build takes longest and runs beside the downloads."""
+"""Fetches what is missing, all at once: MinIO's build takes longest and runs beside the downloads."""
 
 from __future__ import annotations
 
