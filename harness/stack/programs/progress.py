@@ -120,8 +120,9 @@ class Lines:
         self.note(job.name, said if error else f"{said}, {elapsed_s:.1f} s")
 
     def note(self, name: str, text: str) -> None:
-        """Write one line."""
-        print(f"  {name:<10} {text}", file=self._stream, flush=True)
+        """Write one line, whole even when several threads write."""
+        self._stream.write(f"  {name:<10} {text}\n")
+        self._stream.flush()
 
     def _tick(self) -> None:
         while not self._over.wait(self._still_s):
