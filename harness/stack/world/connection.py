@@ -1,0 +1,156 @@
+"""One connection to Postgres, with the errors that drives know and the outcomes that COMMIT can have.
+
+What the server answers decides: an error on a connection that lives is a refusal, a dead connection is a
+loss. COMMIT is the hard one: a cancelled wait for the standby looks like success (FM-15), so any warning
+that tells of it makes the outcome *unknown*, as does whatever ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import dict_row
+
+from harness.drive.ports import Ack, ConnectionLost, Refused
+from harness.model.position import parse_lsn
+from harness.model.values import RawRow
+from harness.stack.world.text import OPTIONS, text_only
+
+ANSWER_S_MAX = 120.0
+"""How long one statement may take; a script may delete hundreds of tenants with one."""
+
+CONNECT_S_MAX = 5
+_DOUBTFUL = ("57", "53", "58", "XX")
+"""SQLSTATE classes (operator, resources, system, internal) that can strike after a COMMIT took effect."""
+
+_TEXT_ONLY = text_only()
+
+Parameters = Sequence[str | None] | None
+
+
+class Connection:
+    """A connection that can be lost and opened again; ``name`` is shown in pg_stat_activity."""
+
+    def __init__(self, dsn: str, name: str) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._open: AsyncConnection[RawRow] | None = None
+        self._doubts: list[str] = []
+
+    async def open(self) -> None:
+        """Connect; raises ConnectionLost."""
+        await self.close()
+        try:
+            self._open = await AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                context=_TEXT_ONLY,
+                row_factory=dict_row,
+                connect_timeout=CONNECT_S_MAX,
+                application_name=self._name,
+                options=OPTIONS,
+            )
+        except psycopg.Error as error:
+            raise ConnectionLost(str(error)) from error
+        self._open.add_notice_handler(self._hear)
+
+    async def run(self, query: str, parameters: Parameters = None) -> AsyncCursor[RawRow]:
+        """Run one statement; raises Refused or ConnectionLost."""
+        async with self._answered() as connection:
+            return await connection.execute(query.encode(), parameters)
+
+    async def run_script(self, sql: str) -> AsyncCursor[RawRow]:
+        """Run text of one or several statements as it stands; raises Refused or ConnectionLost."""
+        async with self._answered() as connection:
+            return await connection.execute(sql.encode(), prepare=False)
+
+    async def run_together(self, queries: Sequence[tuple[str, Parameters]]) -> list[list[RawRow]]:
+        """Run queries in one round trip and return the rows of each; raises as ``run``."""
+        async with self._answered() as connection, connection.pipeline():
+            cursors = [await connection.execute(q.encode(), values) for q, values in queries]
+            return [await cursor.fetchall() for cursor in cursors]
+
+    async def copy(self, query: str, rows: Sequence[Sequence[str | None]]) -> None:
+        """Bulk-load rows; raises as ``run``."""
+        async with (
+            self._answered() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(query.encode()) as copying,
+        ):
+            for row in rows:
+                await copying.write_row(row)
+
+    async def commit(self) -> Ack:
+        """Send COMMIT and, behind it in the same message, ask for a position past it. Never raises."""
+        self._doubts.clear()
+        try:
+            cursor = await self.run_script("COMMIT; SELECT pg_current_wal_lsn() AS lsn")
+        except ConnectionLost as lost:
+            return Ack(outcome="unknown", detail=str(lost))
+        except Refused as refused:
+            doubtful = str(refused).startswith(_DOUBTFUL)
+            return Ack(outcome="unknown" if doubtful else "refused", detail=str(refused))
+        if self._doubts:
+            return Ack(outcome="unknown", detail="; ".join(self._doubts))
+        if cursor.statusmessage != "COMMIT":
+            return Ack(outcome="refused", detail=f"COMMIT was answered by {cursor.statusmessage}")
+        cursor.nextset()
+        return Ack(outcome="acked", lsn_upper=_lsn(await cursor.fetchone()))
+
+    async def reset(self) -> None:
+        """End whatever transaction there is, or connect anew; raises ConnectionLost."""
+        if self._open is None or self._open.closed:
+            await self.open()
+        elif self._open.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            try:
+                await self.run_script("ROLLBACK")
+            except Refused as refused:
+                raise ConnectionLost(f"ROLLBACK was refused: {refused}") from refused
+
+    async def break_off(self) -> None:
+        """Cut the connection without a word, as the kernel does for a killed client."""
+        if self._open is not None and not self._open.closed:
+            with socket.socket(fileno=os.dup(self._open.fileno())) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; may be called twice."""
+        if self._open is not None:
+            await self._open.close()
+            self._open = None
+
+    @asynccontextmanager
+    async def _answered(self) -> AsyncIterator[AsyncConnection[RawRow]]:
+        """Hand out the connection, turning what goes wrong into Refused or ConnectionLost."""
+        connection = self._open
+        if connection is None or connection.closed:
+            raise ConnectionLost("there is no connection")
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                yield connection
+        except TimeoutError:
+            await self.close()
+            raise ConnectionLost(f"no answer within {ANSWER_S_MAX:.0f} s") from None
+        except psycopg.Error as error:
+            words = f"{error.sqlstate or 'no SQLSTATE'}: {error}".strip()
+            if connection.closed:
+                raise ConnectionLost(words) from error
+            if error.sqlstate is None:
+                raise  # not the server's word: we asked wrongly
+            raise Refused(words) from error
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        words = f"{notice.message_primary} {notice.message_detail or ''}".strip()
+        if "synchronous replication" in words or "committed locally" in words:
+            self._doubts.append(words)
+
+
+def _lsn(row: RawRow | None) -> int:
+    return parse_lsn((row or {}).get("lsn") or "")

@@ -1,0 +1,200 @@
+"""The application's database as drives reach it: sessions by the clients' address, readings by their own.
+
+Readings are one REPEATABLE READ transaction each, on a connection of their own; a table that does not exist
+there holds no rows. The scratch database lies in the same cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+from psycopg.conninfo import make_conninfo
+
+from harness.drive.ports import Cluster, Refused, Rows
+from harness.model.errors import HarnessFailed
+from harness.model.history import Place
+from harness.model.schema import ByColumn, Schema, Table
+from harness.model.values import RawRow
+from harness.stack.world import catalogue, statements
+from harness.stack.world.connection import Connection
+from harness.stack.world.session import PostgresOperator, PostgresSession
+from harness.stack.world.text import array
+
+SCRATCH = "scratch"
+TENANTS_PER_DELETE = 16
+"""How many tenants one transaction of ``clear`` removes; all of it goes through the feed, with images."""
+
+_IDENTITY = """
+SELECT (SELECT system_identifier FROM pg_control_system()) AS system_id,
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline
+"""
+_EXISTS = "SELECT to_regclass(%s) IS NOT NULL AS found"
+_SEQUENCE = "SELECT pg_get_serial_sequence(%s, %s) AS name"
+_NEXT = """
+SELECT CASE WHEN s.is_called THEN s.last_value + q.seqincrement ELSE s.last_value END AS next
+FROM {name} AS s, pg_sequence AS q WHERE q.seqrelid = %s::regclass
+"""
+
+
+class PostgresDatabase:
+    """A live database and a scratch one beside it (``drive.ports.Database``).
+
+    ``app_dsn``: where writers go, as the owner of the tables. ``admin_dsn``: a superuser in the live
+    database; it reads, and makes the scratch database.
+    """
+
+    def __init__(self, *, schema: Schema, app_dsn: str, admin_dsn: str) -> None:
+        self._schema = schema
+        self._app = app_dsn
+        self._admin = {
+            "live": admin_dsn,
+            "scratch": make_conninfo(admin_dsn, dbname=SCRATCH),
+            "maintenance": make_conninfo(admin_dsn, dbname="postgres"),
+        }
+
+    async def cluster(self) -> Cluster:
+        """Return who answers at the clients' address; raises ConnectionLost when nobody does."""
+        async with _connected(self._app, "cluster") as connection:
+            row = _one(await (await connection.run(_IDENTITY)).fetchone())
+        return Cluster(system_id=str(row["system_id"]), timeline=int(row["timeline"] or 0))
+
+    async def session(self, name: str) -> PostgresSession:
+        """Open a writer's session; raises ConnectionLost."""
+        connection = Connection(self._app, name)
+        await connection.open()
+        return PostgresSession(connection, self._schema)
+
+    async def operator(self) -> PostgresOperator:
+        """Open an operator's session; raises ConnectionLost."""
+        connection = Connection(self._app, "operator")
+        await connection.open()
+        return PostgresOperator(connection, self._schema)
+
+    async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
+        owned = self._schema.owned
+        found: dict[str, Rows] = {t: {table.name: [] for table in owned} for t in tenants}
+        async with self._snapshot(place) as connection:
+            for table in await _present(connection, owned):
+                query = statements.rows_of_tenants(self._schema, table)
+                cursor = await connection.run(query, (array(tenants),))
+                async for row in cursor:
+                    found[str(row.pop(statements.OWNER))][table.name].append(row)
+        return found
+
+    async def read_unowned(self, place: Place) -> Rows:
+        unowned = (*self._schema.shared, *self._schema.infrastructure)
+        found: Rows = {table.name: [] for table in unowned}
+        async with self._snapshot(place) as connection:
+            for table in await _present(connection, unowned):
+                cursor = await connection.run(statements.all_rows(table))
+                found[table.name] = await cursor.fetchall()
+        return found
+
+    async def catalogue_digest(self, place: Place) -> str:
+        lines = []
+        async with self._snapshot(place) as connection:
+            await connection.run("SET LOCAL search_path = pg_catalog")
+            for what, query in catalogue.QUERIES.items():
+                cursor = await connection.run(query)
+                lines += [f"{what} {next(iter(row.values()))}" async for row in cursor]
+        return catalogue.digest(lines)
+
+    async def next_values(self, place: Place) -> dict[str, int]:
+        found = {}
+        async with self._snapshot(place) as connection:
+            for table in await _present(connection, self._schema.owned):
+                for column in _counted(table):
+                    names = (statements.qualified(table.name), column)
+                    name = _one(await (await connection.run(_SEQUENCE, names)).fetchone())["name"]
+                    if name is not None:
+                        cursor = await connection.run(_NEXT.format(name=name), (name,))
+                        next_value = _one(await cursor.fetchone())["next"]
+                        found[f"{table.name}.{column}"] = int(next_value or 0)
+        return found
+
+    async def clear(self) -> None:
+        """Remove all rows by ordinary captured deletes: tenants some at a time, then what is left."""
+        async with _connected(self._app, "clear") as connection:
+            tenants = await self._tenants(connection)
+            for i in range(0, len(tenants), TENANTS_PER_DELETE):
+                some = array(tenants[i : i + TENANTS_PER_DELETE])
+                await self._delete(connection, some)
+            await self._delete(connection, None)
+
+    async def reset_scratch(self) -> None:
+        """Drop the scratch database, whoever is in it, and make it again, empty."""
+        async with _connected(self._admin["maintenance"], "scratch") as connection:
+            await connection.run(f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
+            await connection.run(f"CREATE DATABASE {SCRATCH} TEMPLATE template0")
+
+    async def _tenants(self, connection: Connection) -> list[str]:
+        found: set[str] = set()
+        for table in self._schema.owned:
+            if isinstance(table.tenancy, ByColumn):
+                query = statements.all_tenants(table, table.tenancy.column)
+                cursor = await connection.run(query)
+                found |= {str(next(iter(row.values()))) async for row in cursor}
+        return sorted(found)
+
+    async def _delete(self, connection: Connection, tenants: str | None) -> None:
+        """Delete these tenants' rows, or everything, in one transaction, children before parents."""
+        await connection.run("BEGIN")
+        for query in self._unlinking():
+            await connection.run(query)
+        ordered = tuple(reversed(self._schema.owned))
+        if tenants is None:
+            # plumbing first, in case it refers to others; and last, since triggers fill it meanwhile
+            plumbing = self._schema.infrastructure
+            ordered = (*plumbing, *ordered, *self._schema.shared[::-1], *plumbing)
+        for table in ordered:
+            if tenants is None:
+                await connection.run(f"DELETE FROM {statements.qualified(table.name)}")
+            else:
+                await connection.run(statements.delete_of_tenants(self._schema, table), (tenants,))
+        if (ack := await connection.commit()).outcome != "acked":
+            raise HarnessFailed(f"clearing the database ended {ack.outcome}: {ack.detail}")
+
+    def _unlinking(self) -> Iterator[str]:
+        """Break those cycles of foreign keys that are not checked at COMMIT."""
+        later: set[str] = set()
+        for table in reversed(self._schema.tables):
+            for key in table.foreign_keys:
+                if key.parent in later and not key.deferrable:
+                    yield statements.unlink(table, key)
+            later.add(table.name)
+
+    @asynccontextmanager
+    async def _snapshot(self, place: Place) -> AsyncIterator[Connection]:
+        async with _connected(self._admin[place], f"read {place}") as connection:
+            await connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+
+@asynccontextmanager
+async def _connected(dsn: str, name: str) -> AsyncIterator[Connection]:
+    """Open a connection for one piece of work; ConnectionLost passes, Refused is the harness's failure."""
+    connection = Connection(dsn, f"restoreproof {name}")
+    await connection.open()
+    try:
+        yield connection
+    except Refused as refused:
+        raise HarnessFailed(f"the database refused to {name}: {refused}") from refused
+    finally:
+        await connection.close()
+
+
+async def _present(connection: Connection, tables: Sequence[Table]) -> list[Table]:
+    """Return those tables that exist; a restore that never built them shall be judged, not crash."""
+    names = [(statements.qualified(table.name),) for table in tables]
+    found = await connection.run_together([(_EXISTS, name) for name in names])
+    return [table for table, (row,) in zip(tables, found, strict=True) if row["found"] == "t"]
+
+
+def _counted(table: Table) -> list[str]:
+    return [c.name for c in table.columns if c.given_by in {"identity", "serial"}]
+
+
+def _one(row: RawRow | None) -> RawRow:
+    assert row is not None  # the queries here have always one row
+    return row

@@ -1,0 +1,191 @@
+"""Writers' and operators' sessions on Postgres: the drive's ports over one connection each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.drive.ports import Ack, Ready, Refused
+from harness.model.history import Change, Sight
+from harness.model.plan import ScriptTransaction
+from harness.model.position import parse_lsn
+from harness.model.schema import Infrastructure, Schema, Table
+from harness.model.values import Key, RawRow, key_of, to_row
+from harness.stack.world import statements
+from harness.stack.world.connection import Connection
+from harness.stack.world.text import array
+
+_STATE = "SELECT pg_current_xact_id()::xid AS xid, pg_current_wal_insert_lsn() AS lsn"
+_COUNTS = """
+SELECT n.nspname || '.' || c.relname AS "table",
+       sum(s.n_tup_del) AS deleted, sum(s.n_tup_upd) AS updated
+FROM pg_stat_xact_user_tables AS s
+JOIN pg_class AS c ON c.oid = coalesce(pg_partition_root(s.relid), s.relid)
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+GROUP BY 1 HAVING sum(s.n_tup_del) + sum(s.n_tup_upd) > 0
+"""
+
+_OWNER = statements.OWNER
+
+Counts = dict[str, tuple[int, int]]
+"""Table to (rows deleted, rows updated)."""
+
+
+class _Transactions:
+    """What writers' and operators' sessions share: one connection and its transactions."""
+
+    def __init__(self, connection: Connection, schema: Schema) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._told = [
+            (table, statements.written_here(table, table.tenancy))
+            for table in schema.infrastructure
+            if isinstance(table.tenancy, Infrastructure) and table.tenancy.xid_column
+        ]
+
+    async def begin(self) -> None:
+        await self._connection.run_script("BEGIN")
+
+    async def ready(self) -> Ready:
+        """Read xid, position and trigger-written rows in one round trip."""
+        queries = [(_STATE, None), *((query, None) for _, query in self._told)]
+        (state,), *told = await self._connection.run_together(queries)
+        return Ready(
+            xid=int(state["xid"] or 0),
+            lsn_lower=parse_lsn(state["lsn"] or ""),
+            changes=tuple(
+                Change(table=table.name, op="insert", row=to_row(row))
+                for (table, _), rows in zip(self._told, told, strict=True)
+                for row in rows
+            ),
+        )
+
+    async def commit(self) -> Ack:
+        return await self._connection.commit()
+
+    async def reset(self) -> None:
+        await self._connection.reset()
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+class PostgresSession(_Transactions):
+    """A writer's connection (``drive.ports.Session``)."""
+
+    async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
+        cursor = await self._connection.run(
+            statements.insert(table, tuple(values)), tuple(values.values())
+        )
+        return _only(await cursor.fetchone())
+
+    async def copy(
+        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[str | None]]
+    ) -> list[RawRow]:
+        if not set(table.key) <= set(columns):
+            raise Refused(f"a bulk load of {table.name} must give the key {table.key}")
+        await self._connection.copy(statements.copy_in(table, columns), rows)
+        places = [tuple(columns).index(name) for name in table.key]
+        keys = [array(row[place] for row in rows) for place in places]
+        cursor = await self._connection.run(statements.by_keys(table), keys)
+        return await cursor.fetchall()
+
+    async def update(
+        self, table: Table, key: Mapping[str, str], values: Mapping[str, str | None]
+    ) -> RawRow | None:
+        query = statements.update(table, tuple(key), tuple(values))
+        cursor = await self._connection.run(query, (*values.values(), *key.values()))
+        return await cursor.fetchone()
+
+    async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
+        cursor = await self._connection.run(
+            statements.delete(table, tuple(key)), tuple(key.values())
+        )
+        return cursor.rowcount > 0
+
+    async def rollback(self) -> None:
+        await self._connection.run_script("ROLLBACK")
+
+
+class PostgresOperator(_Transactions):
+    """The connection on which a script runs (``drive.ports.OperatorSession``).
+
+    The statistics of a session's tables still hold counts of its earlier transactions until they are
+    flushed, so what a transaction did is the difference to what they were when it began.
+    """
+
+    def __init__(self, connection: Connection, schema: Schema) -> None:
+        super().__init__(connection, schema)
+        self._before: Counts = {}
+        self._marks = sorted(
+            {(e.table, e.mark_column) for e in schema.script.entities if e.mark_column}
+        )
+
+    async def begin(self) -> None:
+        await super().begin()
+        self._before = await self._counts()
+
+    async def run(self, transaction: ScriptTransaction) -> None:
+        for statement in transaction.statements:
+            await self._connection.run_script(statement.sql)
+
+    async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
+        """Read what the transaction did so far: two round trips, whatever the number of tables."""
+        counts = _less(await self._counts(), self._before)
+        wanted = (array(tenants),)
+        owned = self._schema.owned
+        tables = [self._schema.table(name) for name, _ in self._marks]
+        queries = [statements.keys_of_tenants(self._schema, table) for table in owned]
+        queries += [
+            statements.marked_rows(self._schema, self._schema.table(name), column)
+            for name, column in self._marks
+        ]
+        found = await self._connection.run_together([(query, wanted) for query in queries])
+        sight = Sight(
+            left=_left(tenants, owned, found[: len(owned)]),
+            deleted={table: n for table, (n, _) in counts.items() if n},
+            updated={table: n for table, (_, n) in counts.items() if n},
+        )
+        return sight, tuple(_marked(tables, found[len(owned) :]))
+
+    async def break_off(self) -> None:
+        await self._connection.break_off()
+
+    async def _counts(self) -> Counts:
+        cursor = await self._connection.run(_COUNTS)
+        return {
+            str(row["table"]): (int(row["deleted"] or 0), int(row["updated"] or 0))
+            for row in await cursor.fetchall()
+        }
+
+
+def _only(row: RawRow | None) -> RawRow:
+    if row is None:
+        raise Refused("INSERT returned no row: a trigger or a rule of the application swallowed it")
+    return row
+
+
+def _less(now: Counts, before: Counts) -> Counts:
+    none = (0, 0)
+    return {
+        table: (deleted - before.get(table, none)[0], updated - before.get(table, none)[1])
+        for table, (deleted, updated) in now.items()
+    }
+
+
+def _left(
+    tenants: Sequence[str], tables: Sequence[Table], found: Sequence[Sequence[RawRow]]
+) -> dict[str, dict[str, tuple[Key, ...]]]:
+    """Sort keys by tenant and table; a tenant without rows in a table has an empty tuple there."""
+    left: dict[str, dict[str, list[Key]]] = {
+        t: {table.name: [] for table in tables} for t in tenants
+    }
+    for table, rows in zip(tables, found, strict=True):
+        for row in rows:
+            left[str(row[_OWNER])][table.name].append(key_of(row, table.key))
+    return {t: {table: tuple(keys) for table, keys in of.items()} for t, of in left.items()}
+
+
+def _marked(tables: Sequence[Table], found: Sequence[Sequence[RawRow]]) -> Iterator[Change]:
+    for table, rows in zip(tables, found, strict=True):
+        for row in rows:
+            yield Change(table=table.name, op="update", key=key_of(row, table.key), row=to_row(row))
