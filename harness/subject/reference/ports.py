@@ -1,7 +1,8 @@
-"""The three ports of the reference backup system, and the key store and index beside them.
+"""The three ports of the reference backup system, and the small ones beside them.
 
-Adapters for the real services live in ``adapters``; in-memory ones in ``harness.simulate``. Calls are
-coroutines; those of real adapters run blocking clients in threads.
+Change feed, object store and target database; then a clock, the key store, the owner index, and what the
+archiver asks of the captured database itself. Adapters for the real services live in ``adapters``;
+in-memory ones in ``harness.simulate``. Calls are coroutines; real adapters run blocking clients in threads.
 """
 
 from __future__ import annotations
@@ -11,7 +12,24 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from harness.model.errors import SubjectFailed
 from harness.model.values import RawRow
+
+
+class StoreUnavailable(SubjectFailed):
+    """The object store did not answer; the call may be made again, with the same arguments."""
+
+
+class FeedUnavailable(SubjectFailed):
+    """The change feed did not answer; the call may be made again."""
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and the only way to let time pass (the drill's clock fits)."""
+
+    def now_s(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +63,34 @@ class TruncateEvent(msgspec.Struct, frozen=True, kw_only=True):
     table: str
 
 
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical message inside a transaction: it counts among the events, and is not archived."""
+
+    offset: int
+    xid: int
+    order: int
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """A transaction ends: ``lsn`` is its commit position, ``count`` how many events it had."""
+    """A transaction ends: ``lsn`` is its commit position, ``count`` how many events it had.
+
+    ``committed_ms``: when it was committed, milliseconds since 1970 on the database's clock, if known.
+    """
 
     offset: int
     xid: int
     lsn: int
     count: int
+    committed_ms: int | None = None
+
+
+class SnapshotBegin(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot begins, or begins again: what came of an earlier, unfinished one is void.
+
+    ``offset`` is that of its first row event, which comes next.
+    """
+
+    offset: int
 
 
 class SnapshotEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,11 +107,22 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-FeedEvent = Begin | RowEvent | TruncateEvent | End | SnapshotEnd | Unreadable
+FeedEvent = Begin | RowEvent | TruncateEvent | MessageEvent | End | SnapshotBegin | SnapshotEnd | Unreadable
+
+
+class FeedStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a reader begins: at ``offset`` of ``feed`` (which names no later namesake)."""
+
+    feed: str
+    offset: int
 
 
 class Feed(Protocol):
     """An ordered change feed with offsets; a restarted reader begins at the committed offset."""
+
+    async def start(self) -> FeedStart:
+        """Begin reading at the committed offset, or at the first one still there; say where that is."""
+        ...
 
     async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
         """Return up to ``limit`` events, waiting at most ``wait_s`` for the first."""
@@ -119,9 +169,10 @@ class ObjectStore(Protocol):
 
 
 class TenantKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A sealing key: ``id`` (hex) names it in blocks, ``secret`` is 32 bytes."""
+    """A tenant's sealing key: ``id`` (hex) names it in blocks, ``secret`` is 32 bytes."""
 
     id: str
+    tenant: str
     secret: bytes
 
 
@@ -138,14 +189,38 @@ class KeyStore(Protocol):
 
 
 class OwnerIndex(Protocol):
-    """(table, columns, cells) to tenant, for rows that find their tenant through parents."""
+    """(table, columns, cells) to tenant, for rows that find their tenant through parents.
+
+    ``through`` is the manifest entry up to which it is complete, 0 for an empty one.
+    """
+
+    @property
+    def through(self) -> int: ...
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None: ...
 
     def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None: ...
 
-    def flush(self) -> None:
-        """Make everything put so far durable."""
+    def flush(self, through: int) -> None:
+        """Make everything put so far durable, and note up to which manifest entry it is complete."""
+        ...
+
+
+class Source(Protocol):
+    """The captured database, as the archiver sees it beside the feed."""
+
+    async def dump_schema(self) -> str | None:
+        """Return the DDL that rebuilds schema, publication and identities in an empty database.
+
+        None when the database could not be reached.
+        """
+        ...
+
+    async def beat(self) -> str | None:
+        """Write the heartbeat row; return a digest of the captured tables' catalogue.
+
+        None when the database could not be reached: that is no news, and not the archiver's fault.
+        """
         ...
 
 

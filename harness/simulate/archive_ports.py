@@ -1,0 +1,257 @@
+"""In-memory ports of the reference backup system: what its archiver and restorer reach in a simulation.
+
+They keep the same promises as the real ones (write once, oldest version read, offsets that only a commit
+moves) and can fail on demand: ``down`` makes a port unreachable. Nothing here waits but on the clock given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.model.errors import ArchiveBroken, RestoreRefused
+from harness.model.schema import ByColumn, Schema
+from harness.model.values import RawRow
+from harness.subject.reference.ports import (
+    Clock,
+    FeedEvent,
+    FeedStart,
+    FeedUnavailable,
+    StoredObject,
+    StoreUnavailable,
+    Swap,
+    Swapped,
+    TenantKey,
+)
+
+READ_POLL_S = 0.02
+
+
+class MemoryFeed:
+    """A change feed: ``events`` is the topic, an event's offset its place in the list."""
+
+    def __init__(self, clock: Clock, *, name: str = "feed-1") -> None:
+        self.name = name
+        self.events: list[FeedEvent] = []
+        self.committed = 0
+        self.down = False
+        self._clock = clock
+        self._next = 0
+
+    def append(self, make: Callable[[int], FeedEvent]) -> None:
+        """Add the event that ``make`` gives for its offset."""
+        self.events.append(make(len(self.events)))
+
+    async def start(self) -> FeedStart:
+        """Begin at the committed offset."""
+        self._require_up()
+        self._next = self.committed
+        return FeedStart(feed=self.name, offset=self.committed)
+
+    async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
+        """Return what there is, or wait for it."""
+        self._require_up()
+        end_s = self._clock.now_s() + wait_s
+        while self._next >= len(self.events) and self._clock.now_s() < end_s:
+            await self._clock.sleep(min(READ_POLL_S, end_s - self._clock.now_s()))
+        self._require_up()
+        found = self.events[self._next : self._next + limit]
+        self._next += len(found)
+        return found
+
+    async def commit(self, offset: int) -> None:
+        """Keep the offset for the next ``start``."""
+        self._require_up()
+        self.committed = offset
+
+    def _require_up(self) -> None:
+        if self.down:
+            raise FeedUnavailable("the simulated feed is down")
+
+
+class MemoryStore:
+    """A bucket with versions: per key its versions, oldest first. ``sent_bytes`` counts what was read."""
+
+    def __init__(self, *, retention_s: float = 3600.0) -> None:
+        self.versions: dict[str, list[tuple[str, bytes]]] = {}
+        self.sent_bytes = 0
+        self.down = False
+        self._retention_s = retention_s
+        self._made = 0
+
+    async def put_once(self, key: str, body: bytes) -> StoredObject:
+        """Write a new key; the same bytes again give the same version."""
+        self._require_up()
+        if key in self.versions:
+            version, stored = self.versions[key][0]
+            if stored != body:
+                raise ArchiveBroken(f"{key} exists with other bytes", cure="stop the other archiver")
+        else:
+            version = self.add_version(key, body)
+        return StoredObject(key=key, version=version, size_bytes=len(body))
+
+    def add_version(self, key: str, body: bytes) -> str:
+        """Add a version, as an overwrite does, and return its id."""
+        self._made += 1
+        version = f"v{self._made:08d}"
+        self.versions.setdefault(key, []).append((version, body))
+        return version
+
+    async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """Read part of one version."""
+        self._require_up()
+        for found, body in self.versions.get(key, ()):
+            if found == version:
+                data = body[start:] if size is None else body[start : start + size]
+                self.sent_bytes += len(data)
+                return data
+        raise ArchiveBroken(f"{key} has no version {version}")
+
+    async def list(self, prefix: str, *, after: str = "") -> Sequence[StoredObject]:
+        """List the oldest version of each key."""
+        self._require_up()
+        return [
+            StoredObject(key=key, version=found[0][0], size_bytes=len(found[0][1]))
+            for key, found in sorted(self.versions.items())
+            if key.startswith(prefix) and key > after
+        ]
+
+    async def retention_s(self, key: str, version: str) -> float | None:
+        """Return the retention of a version that exists."""
+        known = any(version == found for found, _ in self.versions.get(key, ()))
+        return self._retention_s if known else None
+
+    def _require_up(self) -> None:
+        if self.down:
+            raise StoreUnavailable("the simulated object store is down")
+
+
+class MemoryKeys:
+    """Tenants' keys, made from the tenant's name, so that a simulation repeats itself."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, TenantKey] = {}
+
+    async def current(self, tenant: str) -> TenantKey:
+        """Return the tenant's key, made if need be."""
+        key_id = hashlib.sha256(b"id\0" + tenant.encode()).hexdigest()[:32]
+        secret = hashlib.sha256(b"secret\0" + tenant.encode()).digest()
+        return self.keys.setdefault(key_id, TenantKey(id=key_id, tenant=tenant, secret=secret))
+
+    async def get(self, key_id: str) -> TenantKey:
+        """Return a key that was made before."""
+        try:
+            return self.keys[key_id]
+        except KeyError:
+            raise ArchiveBroken(f"key {key_id} is not in the key store") from None
+
+
+class MemoryIndex:
+    """The owner index. ``crash`` forgets what was not flushed, ``lose`` forgets everything."""
+
+    def __init__(self) -> None:
+        self.through = 0
+        self._kept: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+        self._new: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+
+    def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
+        """Return the tenant, if known."""
+        key = (table, columns, cells)
+        return self._new.get(key) or self._kept.get(key)
+
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
+        """Remember a tenant."""
+        self._new[table, columns, cells] = tenant
+
+    def flush(self, through: int) -> None:
+        """Keep everything put so far."""
+        self._kept |= self._new
+        self._new.clear()
+        self.through = through
+
+    def crash(self) -> None:
+        """Forget what was not flushed."""
+        self._new.clear()
+
+    def lose(self) -> None:
+        """Forget everything, as when the index's disk is gone."""
+        self._kept.clear()
+        self._new.clear()
+        self.through = 0
+
+
+class MemorySource:
+    """The captured database beside the feed; ``on_beat`` writes the heartbeat row, if anything does."""
+
+    def __init__(self, ddl: str, *, on_beat: Callable[[], None] = lambda: None) -> None:
+        self.ddl = ddl
+        self.catalogue = "catalogue-1"
+        self.down = False
+        self._on_beat = on_beat
+
+    async def dump_schema(self) -> str | None:
+        """Return the DDL."""
+        return None if self.down else self.ddl
+
+    async def beat(self) -> str | None:
+        """Write a heartbeat."""
+        if self.down:
+            return None
+        self._on_beat()
+        return self.catalogue
+
+
+class MemoryTarget:
+    """A database of rows, ``tables``: table to list of rows. Tables must carry their tenant by column.
+
+    A richer one (paths, foreign keys, capture of what is restored) belongs to whoever simulates a database.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.ddl: str | None = None
+        self.tables: dict[str, list[RawRow]] = {}
+        self.high: dict[str, int] = {}
+
+    async def has_schema(self) -> bool:
+        """Whether a schema was built."""
+        return self.ddl is not None
+
+    async def build_schema(self, ddl: str) -> None:
+        """Build empty tables."""
+        self.ddl = ddl
+        self.tables = {table.name: [] for table in self.schema.tables}
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Put the tenant's rows in the place of those that are there."""
+        aside: list[tuple[str, RawRow]] = []
+        for name, wanted in swap.rows.items():
+            table = self.schema.table(name)
+            if not isinstance(table.tenancy, ByColumn):
+                raise RestoreRefused(f"{name} has no tenant column")
+            column = table.tenancy.column
+            present = [row for row in self.tables[name] if row[column] == swap.tenant]
+            aside += [(name, row) for row in present if row not in wanted]
+            kept = [row for row in self.tables[name] if row[column] != swap.tenant]
+            self.tables[name] = kept + [dict(row) for row in wanted]
+        self.high = {**self.high, **_higher(swap.high, self.high)}
+        return Swapped(
+            rows=sum(map(len, swap.rows.values())),
+            set_aside=tuple(aside) if swap.set_aside else (),
+            shared_added=self._add_shared(swap.shared),
+        )
+
+    def _add_shared(self, shared: Mapping[str, Sequence[RawRow]]) -> dict[str, int]:
+        added: dict[str, int] = {}
+        for name, rows in shared.items():
+            key = self.schema.table(name).key
+            present = {tuple(row[c] for c in key) for row in self.tables[name]}
+            absent = [row for row in rows if tuple(row[c] for c in key) not in present]
+            self.tables[name] += [dict(row) for row in absent]
+            if absent:
+                added[name] = len(absent)
+        return added
+
+
+def _higher(high: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    return {name: max(value, now.get(name, value)) for name, value in high.items()}

@@ -1,0 +1,296 @@
+"""The archiver: reads the feed, and each flush interval makes what came durable, in this order.
+
+    segment written, its retention read back  →  manifest entry, likewise  →  owner index  →  feed offset
+
+A kill between any two of them costs nothing: the feed is read again from the committed offset and what is
+in the manifest already is folded away (FM-83). It stops, with the reason, rather than pass something that
+it can't carry. Each decision is a small method of its own, so that a test can plant a defect in one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from harness.model.errors import ArchiverStopped
+from harness.model.schema import Schema
+from harness.subject.reference import format as archive
+from harness.subject.reference import segment as layout
+from harness.subject.reference.assembler import Assembler, Transaction
+from harness.subject.reference.batch import Batch, counters_of
+from harness.subject.reference.format import FeedMark, ManifestEntry, Part, SchemaRef, SegmentRef
+from harness.subject.reference.manifest import Link, Manifest
+from harness.subject.reference.owners import Owners
+from harness.subject.reference.ports import (
+    Clock,
+    Feed,
+    FeedEvent,
+    FeedStart,
+    FeedUnavailable,
+    KeyStore,
+    ObjectStore,
+    OwnerIndex,
+    Source,
+    StoredObject,
+    StoreUnavailable,
+)
+from harness.subject.reference.replay import read_all_parts
+from harness.subject.reference.sealing import Entropy, seal
+
+READ_LIMIT = 2_000
+BATCH_ROWS_MAX = 20_000
+RETRY_S = 0.2
+T = TypeVar("T")
+
+
+class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that an archiver reaches."""
+
+    feed: Feed
+    store: ObjectStore
+    keys: KeyStore
+    index: OwnerIndex
+    source: Source
+    clock: Clock
+
+
+class Archiver:
+    """One archiver over one feed. ``run`` ends after ``stop``, or raises SubjectFailed with the reason."""
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        ports: ArchiverPorts,
+        flush_interval_s: float = 1.0,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self.schema = schema
+        self.feed, self.source, self.clock = ports.feed, ports.source, ports.clock
+        self.store, self.keys, self.index = ports.store, ports.keys, ports.index
+        self.flush_interval_s = flush_interval_s
+        self.entropy = entropy
+        self.manifest = Manifest(ports.store)
+        self.owners = Owners(schema=schema, index=ports.index)
+        self.assembler = Assembler()
+        self.batch = Batch()
+        self.flushed_s = 0.0
+        self._counters = counters_of(schema)
+        self._feed_name = ""
+        self._consumed = 0
+        self._schema_ref: SchemaRef | None = None
+        self._catalogue: str | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ask ``run`` to end after a last flush."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Archive until stopped."""
+        await self.resume()
+        pulse = asyncio.ensure_future(self._pulse())
+        try:
+            while not self._stopping:
+                if pulse.done():
+                    pulse.result()
+                await self.step()
+            await self.flush()
+        finally:
+            pulse.cancel()
+
+    async def step(self) -> None:
+        """Read once, at most until the next flush is due, and flush if it is."""
+        left_s = self.flushed_s + self.flush_interval_s - self.clock.now_s()
+        for event in await self._read(max(left_s, 0.0)):
+            self.take(event)
+        if self.flush_due():
+            await self.flush()
+
+    def take(self, event: FeedEvent) -> None:
+        """Take one event of the feed into account."""
+        transaction = self.assembler.take(event)
+        self._consumed = event.offset + 1
+        if transaction is not None:
+            self.admit(transaction)
+
+    def admit(self, transaction: Transaction) -> None:
+        """Add a whole transaction to the batch."""
+        self.batch.add(transaction, self.owners.split(transaction))
+
+    def flush_due(self) -> bool:
+        """Whether the batch must be written now: an interval has passed, or it is large (FM-94)."""
+        overdue = self.clock.now_s() >= self.flushed_s + self.flush_interval_s
+        return overdue or self.batch.rows >= BATCH_ROWS_MAX
+
+    async def flush(self) -> None:
+        """Make the batch durable, and only then let the feed go on from there."""
+        self.flushed_s = self.clock.now_s()
+        if self.batch.end is None:
+            return
+        batch, self.batch = self.batch, Batch()
+        offset = self.offset_to_commit()
+        entry = await self.write(batch, offset)
+        self.index.flush(entry.seq)
+        await self.move_offset(offset)
+
+    def offset_to_commit(self) -> int:
+        """Where a restarted reader must begin: at the first piece of what is not whole yet."""
+        held = self.assembler.open_offset
+        return self._consumed if held is None else held
+
+    async def move_offset(self, offset: int) -> None:
+        """Tell the feed that everything before ``offset`` is archived."""
+        await self._patiently(lambda: self.feed.commit(offset))
+
+    async def write(self, batch: Batch, next_offset: int) -> ManifestEntry:
+        """Write the batch's segment, then the entry that chains it."""
+        before = self.manifest.last
+        seq = before.entry.seq + 1 if before else 1
+        parts = self.parts_to_write(batch)
+        entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
+        body = archive.encode_entry(entry)
+        stored = await self.put(archive.manifest_key(seq), body)
+        self.manifest.links.append(Link(entry=entry, stored=stored, sha256=archive.digest(body)))
+        return entry
+
+    def parts_to_write(self, batch: Batch) -> dict[str, list[Part]]:
+        """Return what goes into the segment, by tenant."""
+        return batch.parts
+
+    async def put(self, key: str, body: bytes) -> StoredObject:
+        """Write one object, until the store has it."""
+        return await self._patiently(lambda: self.store.put_once(key, body))
+
+    async def _write_segment(
+        self, seq: int, batch: Batch, parts: dict[str, list[Part]]
+    ) -> SegmentRef | None:
+        if not parts or batch.end is None:
+            return None
+        key = archive.segment_key(batch.end.epoch, seq, self.entropy(8).hex())
+        blocks = {
+            tenant: seal(
+                found,
+                tenant=tenant,
+                key=await self.keys.current(tenant),
+                segment=key,
+                entropy=self.entropy,
+            )
+            for tenant, found in parts.items()
+        }
+        built = layout.build(blocks)
+        stored = await self.put(key, built.body)
+        return SegmentRef(
+            key=key,
+            version=stored.version,
+            sha256=archive.digest(built.body),
+            size_bytes=len(built.body),
+            directory=built.directory,
+        )
+
+    def _entry(
+        self, before: Link | None, batch: Batch, next_offset: int, segment: SegmentRef | None
+    ) -> ManifestEntry:
+        if batch.end is None or self._schema_ref is None:
+            raise AssertionError("an entry needs a batch, and a schema from resume()")
+        return ManifestEntry(
+            seq=before.entry.seq + 1 if before else 1,
+            prev=before.sha256 if before else None,
+            start=before.entry.end if before else None,
+            end=batch.end,
+            segment=segment,
+            feed=FeedMark(feed=self._feed_name, next_offset=next_offset),
+            db_schema=self._schema_ref,
+            epochs=self.assembler.epochs,
+            high=batch.high(before.entry.high if before else {}, self._counters),
+            globals=tuple(batch.globals),
+            beat=batch.beat or (before.entry.beat if before else None),
+        )
+
+    async def resume(self) -> None:
+        """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
+        await self._patiently(self.manifest.catch_up)
+        start = await self._patiently(self.feed.start)
+        last = self.manifest.last
+        same_feed = last is not None and last.entry.feed.feed == start.feed
+        if last is not None and same_feed:
+            _require_no_gap(start, last.entry)
+        self._feed_name, self._consumed = start.feed, start.offset
+        self.assembler = Assembler(
+            epochs=last.entry.epochs if last else (),
+            last=last.entry.end if last else None,
+            expects_snapshot=not same_feed,
+        )
+        await self._rebuild_index(last)
+        await self._archive_schema(last, same_feed=same_feed)
+        self.flushed_s = self.clock.now_s()
+
+    async def _rebuild_index(self, last: Link | None) -> None:
+        """Bring the owner index up to the manifest: after a crash, or when it is missing altogether."""
+        if last is None or self.index.through >= last.entry.seq:
+            return
+        missing = self.manifest.links[self.index.through :]
+        async for tenant, part in read_all_parts(self.store, self.keys, missing):
+            self.owners.remember(tenant, part)
+        self.index.flush(last.entry.seq)
+
+    async def _archive_schema(self, last: Link | None, *, same_feed: bool) -> None:
+        known = last.entry.db_schema if last else None
+        ddl = await self.source.dump_schema()
+        if ddl is None and known is None:
+            raise ArchiverStopped("the database can't be reached, and its schema was never archived")
+        if ddl is None or (known and known.sha256 == archive.digest(ddl.encode())):
+            self._schema_ref = known
+        elif known and same_feed:
+            raise ArchiverStopped(
+                f"the schema is no longer the archived one (number {known.number})",
+                cure="a DDL can't be archived yet: begin a new epoch with a fresh snapshot",
+            )
+        else:
+            self._schema_ref = await self._put_schema(ddl, (known.number if known else 0) + 1)
+
+    async def _put_schema(self, ddl: str, number: int) -> SchemaRef:
+        sha256 = archive.digest(ddl.encode())
+        stored = await self.put(archive.schema_key(number, sha256), ddl.encode())
+        return SchemaRef(number=number, key=stored.key, version=stored.version, sha256=sha256)
+
+    async def _pulse(self) -> None:
+        """Write heartbeats, two in each flush interval, and watch the catalogue with them."""
+        while True:
+            seen = await self.source.beat()
+            if seen is not None and self._catalogue not in (None, seen):
+                raise ArchiverStopped(
+                    "a captured table was changed by DDL",
+                    cure="a DDL can't be archived yet: begin a new epoch with a fresh snapshot",
+                )
+            self._catalogue = seen or self._catalogue
+            await self.clock.sleep(self.flush_interval_s / 2)
+
+    async def _read(self, wait_s: float) -> list[FeedEvent]:
+        try:
+            return list(await self.feed.read(limit=READ_LIMIT, wait_s=wait_s))
+        except FeedUnavailable:
+            await self.clock.sleep(RETRY_S)
+            return []
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until the service answers: an outage delays the archiver, it does not end it."""
+        while True:
+            try:
+                return await call()
+            except (StoreUnavailable, FeedUnavailable):
+                await self.clock.sleep(RETRY_S)
+
+
+def _require_no_gap(start: FeedStart, last: ManifestEntry) -> None:
+    if start.offset > last.feed.next_offset:
+        raise ArchiverStopped(
+            f"the feed goes on at offset {start.offset}, but the archive ends before offset"
+            f" {last.feed.next_offset}: what lies between is lost (FM-76, FM-83)",
+            cure=f"set the group's offset to {last.feed.next_offset} if it is still there; else begin"
+            " a new epoch with a fresh snapshot",
+        )

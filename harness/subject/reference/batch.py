@@ -1,0 +1,58 @@
+"""What one flush writes: the transactions since the last one, by tenant, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.model.position import Position
+from harness.model.schema import Schema
+from harness.subject.reference.assembler import Transaction
+from harness.subject.reference.format import Beat, Global, Part
+from harness.subject.reference.owners import Split
+
+Counters = dict[str, tuple[str, ...]]
+"""Per table its identity and serial columns."""
+
+
+def counters_of(schema: Schema) -> Counters:
+    """Return the columns whose values come from sequences, per owned or shared table."""
+    found = {
+        table.name: tuple(c.name for c in table.columns if c.given_by in ("identity", "serial"))
+        for table in (*schema.owned, *schema.shared)
+    }
+    return {table: columns for table, columns in found.items() if columns}
+
+
+class Batch:
+    """Whole transactions in commit order, not durable yet."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[Part]] = {}
+        self.globals: list[Global] = []
+        self.end: Position | None = None
+        self.beat: Beat | None = None
+        self.rows = 0
+
+    def add(self, transaction: Transaction, split: Split) -> None:
+        """Add the next transaction, taken apart."""
+        for tenant, part in split.parts.items():
+            self.parts.setdefault(tenant, []).append(part)
+            self.rows += len(part.changes)
+        self.globals += split.globals
+        self.end = transaction.position
+        self.beat = transaction.beat or self.beat
+
+    def high(self, before: dict[str, int], counters: Counters) -> dict[str, int]:
+        """Return the highest value of each counter so far: ``before`` and what this batch adds."""
+        high = dict(before)
+        for name, value in self._counted(counters):
+            high[name] = max(value, high.get(name, value))
+        return high
+
+    def _counted(self, counters: Counters) -> Iterable[tuple[str, int]]:
+        for parts in self.parts.values():
+            for change in (change for part in parts for change in part.changes):
+                for column in counters.get(change.table, ()):
+                    cell = (change.after or {}).get(column)
+                    if cell is not None:
+                        yield f"{change.table}.{column}", int(cell)

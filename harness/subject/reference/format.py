@@ -1,0 +1,192 @@
+"""The archive's format: names of objects, and the records in them. It lasts for ever, so it begins whole.
+
+An archive is a bucket with three kinds of objects, each written once:
+
+    man/<seq, 12 digits>                         manifest entry: JSON, chained by hash to the one before
+    seg/<epoch, 8>/<seq, 12>-<random>            segment: sealed blocks of changes, grouped by tenant
+    schema/<number, 8>-<sha256, 16>.sql          DDL that rebuilds the captured schema
+
+A manifest entry is all that makes a segment part of the archive: it pins the segment's VersionId, size and
+SHA-256 (an overwrite or a delete marker only adds versions: FM-85, FM-86). What is in a segment is in
+``segment``, how blocks are sealed in ``sealing``. Places that later versions fill are here from the first
+on: ``signature`` of an entry, ``base`` (a checkpoint, the bases folded so far), subjects' key slots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+
+from harness.model.errors import ArchiveBroken
+from harness.model.position import Position
+from harness.model.values import RawRow
+
+FORMAT: Literal[1] = 1
+MANIFEST_PREFIX = "man/"
+SEGMENT_PREFIX = "seg/"
+SCHEMA_PREFIX = "schema/"
+SHARED = "@shared"
+"""The pseudo-tenant under which rows of shared tables are archived."""
+
+Seq = Annotated[int, msgspec.Meta(ge=1)]
+
+
+def manifest_key(seq: int) -> str:
+    """Name the manifest entry ``seq``; names grow in the order of entries."""
+    return f"{MANIFEST_PREFIX}{seq:012d}"
+
+
+def segment_key(epoch: int, seq: int, token: str) -> str:
+    """Name the segment of entry ``seq``; ``token`` keeps a try that was never chained out of the way."""
+    return f"{SEGMENT_PREFIX}{epoch:08d}/{seq:012d}-{token}"
+
+
+def schema_key(number: int, sha256: str) -> str:
+    """Name the schema object ``number``."""
+    return f"{SCHEMA_PREFIX}{number:08d}-{sha256[:16]}.sql"
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class RowChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One change of one row, as a block holds it. ``order`` is its place in the transaction.
+
+    ``after``: the whole new image (insert, update, snapshot). ``before``: of a delete the whole old image;
+    of an update only the cells that changed, since the others stand in ``after``.
+    """
+
+    order: int
+    table: str
+    op: Literal["insert", "update", "delete", "snapshot"]
+    before: RawRow | None = None
+    after: RawRow | None = None
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One tenant's part of one transaction (or of one snapshot, whose xid is 0)."""
+
+    epoch: int
+    lsn: int
+    xid: int
+    changes: tuple[RowChange, ...]
+    committed_ms: int | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where in commit order the transaction stands."""
+        return Position(epoch=self.epoch, lsn=self.lsn)
+
+
+class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What belongs to no tenant and every restore must know.
+
+    ``truncate``: ``table`` lost all its rows. ``snapshot``: everything before is void, the rows of the
+    transaction at this position are all there was. ``rehome`` is reserved for moved parents.
+    """
+
+    kind: Literal["truncate", "snapshot", "rehome"]
+    epoch: int
+    lsn: int
+    xid: int = 0
+    order: int = 0
+    table: str = ""
+
+    @property
+    def position(self) -> Position:
+        """Where in commit order it stands."""
+        return Position(epoch=self.epoch, lsn=self.lsn)
+
+
+class SegmentRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment, pinned. ``directory``: base64 of the fixed-size bucket directory (see ``segment``)."""
+
+    key: str
+    version: str
+    sha256: str
+    size_bytes: int
+    directory: str
+
+
+class SchemaRef(msgspec.Struct, frozen=True, kw_only=True):
+    """An archived schema, pinned; ``number`` counts its changes from 1."""
+
+    number: int
+    key: str
+    version: str
+    sha256: str
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """The archive's ordinal for one (system id, timeline)."""
+
+    ordinal: int
+    system_id: str
+    timeline: int
+
+
+class FeedMark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far in which feed the archive has come: ``next_offset`` is the first one not in it."""
+
+    feed: str
+    next_offset: int
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """The last heartbeat row in the archive: its counter, and ``at`` as the database printed it."""
+
+    beat: int
+    at: str
+
+
+class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One link of the chain: everything committed after ``start`` up to ``end`` is in ``segment``.
+
+    ``prev`` is the SHA-256 of the entry before (None in the first). ``high``: per ``table.column`` of an
+    identity or serial column the highest value archived so far, of any tenant. ``epochs`` is the whole
+    table so far. ``segment`` is None when nothing but infrastructure was written.
+    """
+
+    format: Literal[1] = FORMAT
+    seq: Seq
+    prev: str | None
+    start: Position | None
+    end: Position
+    segment: SegmentRef | None
+    feed: FeedMark
+    db_schema: SchemaRef = msgspec.field(name="schema")
+    epochs: tuple[Epoch, ...]
+    high: dict[str, int] = {}
+    globals: tuple[Global, ...] = ()
+    beat: Beat | None = None
+    base: str | None = None
+    signature: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs and self.epochs[-1].ordinal != len(self.epochs):
+            raise ValueError(f"epochs are not numbered from 1: {self.epochs}")
+
+
+_entry_encoder = msgspec.json.Encoder()
+_entry_decoder = msgspec.json.Decoder(ManifestEntry)
+
+
+def encode_entry(entry: ManifestEntry) -> bytes:
+    """Return the bytes of a manifest entry, the format's version always among them."""
+    body = _entry_encoder.encode(entry)
+    return b'{"format":%d,' % FORMAT + body[1:]
+
+
+def decode_entry(data: bytes, *, key: str) -> ManifestEntry:
+    """Read a manifest entry; raises ArchiveBroken naming ``key``."""
+    try:
+        return _entry_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ArchiveBroken(
+            f"{key} is no manifest entry of format {FORMAT}: {error}",
+            cure="read it with the version that wrote it; if it was damaged, restore from a replica",
+        ) from None

@@ -1,0 +1,115 @@
+"""The restorer: one tenant's rows at a cut, out of the archive and into a database.
+
+It reads the manifest (verified once, then kept), of the segments only the blocks of the tenant asked for
+and those of the shared tables, folds them by primary key up to the cut and hands the rows to the target,
+which swaps them in. What is read follows that tenant's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.model.errors import ArchiveBroken, RestoreRefused
+from harness.model.history import Cut
+from harness.model.position import Position
+from harness.model.schema import Schema, Table
+from harness.model.values import RawRow
+from harness.subject.reference import fold as folding
+from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, digest
+from harness.subject.reference.manifest import Link, Manifest
+from harness.subject.reference.ports import KeyStore, ObjectStore, Swap, Swapped, Target
+from harness.subject.reference.replay import TenantReader
+
+LSN_MAX = (1 << 64) - 1
+
+
+class Restorer:
+    """Restores tenants of one archive; keeps what it verified of the manifest between restores."""
+
+    def __init__(self, *, schema: Schema, store: ObjectStore, keys: KeyStore) -> None:
+        self.schema = schema
+        self.store = store
+        self.manifest = Manifest(store)
+        self.reader = TenantReader(store, keys)
+
+    async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
+        """Bring ``tenant`` back to ``cut`` in ``target``; raises RestoreRefused, ArchiveBroken."""
+        await self.manifest.catch_up()
+        links = self.links_for(cut)
+        swap = await self.swap_for(tenant, cut, links, in_place=in_place)
+        if not await target.has_schema():
+            await target.build_schema(await self.ddl(links[-1].entry.db_schema))
+        return await target.swap(swap)
+
+    async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
+        """Work out what the target shall hold."""
+        globals_ = [found for link in links for found in link.entry.globals]
+        parts = await self.reader.parts(tenant, links)
+        keeps = self.keeps(cut, parts, globals_)
+        shared = await self.reader.parts(SHARED, links)
+        return Swap(
+            tenant=tenant,
+            rows=self.fold(self.schema.owned, parts, globals_, keeps),
+            shared=self.fold(self.schema.shared, shared, globals_, keeps),
+            high=self.manifest.links[-1].entry.high,
+            set_aside=in_place,
+        )
+
+    def links_for(self, cut: Cut) -> list[Link]:
+        """Return the entries that a restore to ``cut`` needs: from the snapshot before it, up to it."""
+        links = self.manifest.links
+        if not links:
+            raise RestoreRefused("the archive is empty", cure="let the archiver write its first segment")
+        upper = self.upper_bound(cut)
+        wanted = [link for link in links if link.entry.start is None or link.entry.start < upper]
+        if cut.epoch and not any(cut.epoch == e.ordinal for e in links[-1].entry.epochs):
+            raise RestoreRefused(
+                f"the archive knows no epoch {cut.epoch}",
+                cure=f"its epochs are {[e.ordinal for e in links[-1].entry.epochs]}",
+            )
+        base = _last_snapshot(wanted, self.lower_bound(cut))
+        return [link for link in wanted if base is None or link.entry.end >= base]
+
+    def upper_bound(self, cut: Cut) -> Position:
+        """Return a position that nothing of the restored state lies after."""
+        if not cut.epoch:
+            return Position(epoch=LSN_MAX, lsn=LSN_MAX)
+        lsn = cut.lsn_upper if cut.xid else cut.lsn_lower
+        return Position(epoch=cut.epoch, lsn=lsn or LSN_MAX)
+
+    def lower_bound(self, cut: Cut) -> Position:
+        """Return a position up to which everything is in the restored state, as far as is known."""
+        return Position(epoch=cut.epoch, lsn=cut.lsn_lower) if cut.epoch else self.upper_bound(cut)
+
+    def keeps(self, cut: Cut, parts: Sequence[Part], globals_: Sequence[Global]) -> folding.Keeps:
+        """Return which transactions are in the restored state."""
+        return folding.keeps_until(cut, parts, globals_)
+
+    def fold(
+        self,
+        tables: Sequence[Table],
+        parts: Sequence[Part],
+        globals_: Sequence[Global],
+        keeps: folding.Keeps,
+    ) -> dict[str, list[RawRow]]:
+        """Return the rows of ``tables`` that the archive gives."""
+        keys = {table.name: table.key for table in tables}
+        state = folding.fold(parts, globals_, keys=keys, keeps=keeps)
+        return {table: list(rows.values()) for table, rows in state.items()}
+
+    async def ddl(self, schema: SchemaRef) -> str:
+        """Read an archived schema; raises ArchiveBroken."""
+        body = await self.store.get(schema.key, schema.version)
+        if digest(body) != schema.sha256:
+            raise ArchiveBroken(f"{schema.key} is not what the manifest says: SHA-256 {digest(body)}")
+        return body.decode()
+
+
+def _last_snapshot(links: Sequence[Link], until: Position) -> Position | None:
+    found = [
+        entry.position
+        for link in links
+        for entry in link.entry.globals
+        if entry.kind == "snapshot" and entry.position <= until
+    ]
+    return max(found, default=None)
