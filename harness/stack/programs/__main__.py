@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from harness.model.errors import RestoreproofError
 from harness.stack.programs.progress import Silent, for_terminal
-from harness.stack.programs.setup import fetch, missing
+from harness.stack.programs.setup import fetch, missing, wanted
 
 EXIT_INTERRUPTED = 130
 
@@ -19,7 +19,7 @@ def main() -> int:
     """Fetch what is missing; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if missing(Silent()):
+        if missing(wanted(Silent())):
             _fetch_with_progress()
     except RestoreproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command

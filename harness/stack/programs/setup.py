@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
+from harness.model.errors import TimedOut
 from harness.stack.programs import cache, children, parts
 from harness.stack.programs.located import Programs, locate
 from harness.stack.programs.parts import Part
@@ -15,20 +18,30 @@ LIMIT_S = 1800.0
 def fetch(watcher: Watcher) -> Programs:
     """Fetch and build what is missing, told to ``watcher``; returns all programs.
 
-    One set-up at a time works on a cache. Raises MissingProgram for what can't be had, TimedOut.
+    Raises MissingProgram for what can't be had, TimedOut.
     """
-    if missing(watcher):
-        with cache.locked(cache.root(), lambda: watcher.note("setup", "waiting for another one")):
-            # The other one may have brought it all by now.
-            _install_all(missing(watcher), watcher)
+    bring(wanted(watcher), cache.root(), watcher)
     return locate()
 
 
-def missing(watcher: Watcher) -> list[Part]:
-    """Return the parts that are not there, or not as they were recorded; what takes longest comes first."""
+def wanted(watcher: Watcher) -> tuple[Part, ...]:
+    """Return all parts of the stack, there or not; what takes longest comes first."""
     compiler = parts.compiler(lambda part: install(part, watcher))
-    wanted = (*parts.built(compiler), *parts.pinned())
-    return [part for part in wanted if cache.fault(part.folder)]
+    return (*parts.built(compiler), *parts.pinned())
+
+
+def missing(among: Sequence[Part]) -> list[Part]:
+    """Return those parts that are not there, or not as they were recorded."""
+    return [part for part in among if cache.fault(part.folder)]
+
+
+def bring(among: Sequence[Part], lock: Path, watcher: Watcher) -> None:
+    """Install those parts that are missing; one set-up at a time holds the folder ``lock``."""
+    if not missing(among):
+        return
+    with cache.locked(lock, lambda: watcher.note("setup", "waits for another one to end")):
+        # The other one may have brought it all by now.
+        _install_all(missing(among), watcher)
 
 
 def install(part: Part, watcher: Watcher) -> None:
@@ -43,24 +56,25 @@ def install(part: Part, watcher: Watcher) -> None:
         part.install(lambda text: watcher.note(part.name, text))
 
 
-def _install_all(wanted: list[Part], watcher: Watcher) -> None:
+def _install_all(wanted: Sequence[Part], watcher: Watcher) -> None:
     """Install in parallel; the first failure, or a signal, ends the others with their children."""
     if not wanted:
         return
     with ThreadPoolExecutor(len(wanted)) as pool:
         try:
             futures = [pool.submit(install, part, watcher) for part in wanted]
-            done, _ = wait(futures, timeout=LIMIT_S, return_when=FIRST_EXCEPTION)
-            _raise_first(done)
+            _raise_first(*wait(futures, timeout=LIMIT_S, return_when=FIRST_EXCEPTION))
         except BaseException:
             children.stop_all()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _raise_first(done: set[Future[None]]) -> None:
+def _raise_first(done: set[Future[None]], pending: set[Future[None]]) -> None:
     for future in done:
         future.result()
+    if pending:
+        raise TimedOut("all programs are fetched", LIMIT_S, f"{len(pending)} still under way")
 
 
 def _arrived_bytes(part: Part) -> int:
