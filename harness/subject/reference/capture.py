@@ -1,0 +1,115 @@
+"""The SQL that prepares a database for change capture, as text. Pure; a superuser runs it.
+
+It makes the backup system's own schema with the heartbeat and the place for rows set aside, publishes all
+declared tables with full row images, and may be run again at any time: what is there already stays, what
+is missing is added, and the heartbeat row is stamped with the cluster it lies in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.model.schema import Schema
+
+PUBLICATION = "restoreproof_pub"
+HEARTBEAT = "restoreproof.heartbeat"
+SET_ASIDE = "restoreproof.set_aside"
+
+IDENTITY_SQL = """\
+SELECT system_identifier::text AS system_id,
+    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer AS timeline
+FROM pg_control_system()"""
+"""Who this cluster is. The timeline is that of the WAL being written: the control file's may lag behind."""
+
+_OWN_TABLES = f"""\
+CREATE SCHEMA IF NOT EXISTS restoreproof;
+CREATE TABLE IF NOT EXISTS {HEARTBEAT} (
+    id integer PRIMARY KEY,
+    system_id text NOT NULL,
+    timeline integer NOT NULL,
+    beat bigint NOT NULL,
+    at timestamptz NOT NULL
+);
+ALTER TABLE {HEARTBEAT} REPLICA IDENTITY FULL;
+CREATE TABLE IF NOT EXISTS {SET_ASIDE} (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    tenant text NOT NULL,
+    table_name text NOT NULL,
+    row jsonb NOT NULL
+);
+COMMENT ON COLUMN {SET_ASIDE}.row IS 'column to text as Postgres prints it, or null';
+"""
+
+_STAMP = f"""\
+INSERT INTO {HEARTBEAT} (id, system_id, timeline, beat, at)
+SELECT 1, system_id, timeline, 0, clock_timestamp() FROM ({IDENTITY_SQL}) AS cluster
+ON CONFLICT (id) DO UPDATE SET system_id = excluded.system_id, timeline = excluded.timeline;
+"""
+
+_FULL_IMAGES = """\
+DO $$
+DECLARE
+    leaf regclass;
+BEGIN
+    -- ALTER on a partitioned table leaves its leaves as they are, so each is altered by itself
+    FOR leaf IN
+        SELECT DISTINCT tree.relid FROM unnest(ARRAY[{tables}]::regclass[]) AS root,
+            LATERAL pg_partition_tree(root) AS tree
+        JOIN pg_class ON pg_class.oid = tree.relid WHERE relreplident <> 'f'
+    LOOP
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', leaf);
+    END LOOP;
+END
+$$;
+"""
+
+_PUBLICATION = """\
+DO $$
+DECLARE
+    options text := 'publish_via_partition_root = true, publish = ''insert, update, delete, truncate''';
+BEGIN
+    IF current_setting('server_version_num')::integer >= 180000 THEN
+        options := options || ', publish_generated_columns = stored';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = '{publication}') THEN
+        EXECUTE format('CREATE PUBLICATION {publication} FOR TABLE {tables} WITH (%s)', options);
+    ELSE
+        EXECUTE 'ALTER PUBLICATION {publication} SET TABLE {tables}';
+        EXECUTE format('ALTER PUBLICATION {publication} SET (%s)', options);
+    END IF;
+END
+$$;
+"""
+
+
+def capture_sql(
+    schema: Schema, *, publication: str = PUBLICATION, heartbeat_role: str | None = None
+) -> str:
+    """Return the script; ``heartbeat_role`` is the role, if not a superuser, that writes heartbeats."""
+    tables = [*(table.name for table in schema.tables), HEARTBEAT]
+    grants = f"GRANT USAGE ON SCHEMA restoreproof TO {heartbeat_role};\n" if heartbeat_role else ""
+    if heartbeat_role:
+        grants += f"GRANT SELECT, INSERT, UPDATE ON {HEARTBEAT} TO {heartbeat_role};\n"
+    return "\n".join(
+        [
+            _OWN_TABLES + grants,
+            _STAMP,
+            full_images_sql(tables),
+            _PUBLICATION.format(
+                publication=publication,
+                tables=", ".join(map(_qualified, tables)).replace("'", "''"),
+            ),
+        ]
+    )
+
+
+def full_images_sql(tables: Sequence[str]) -> str:
+    """Return SQL that gives tables, and every leaf partition of theirs, REPLICA IDENTITY FULL."""
+    return _FULL_IMAGES.format(
+        tables=", ".join("'" + _qualified(table).replace("'", "''") + "'" for table in tables)
+    )
+
+
+def _qualified(name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split(".", 1))
