@@ -1,0 +1,151 @@
+"""Change capture in memory: a connector that follows the WAL, and the topic that it fills.
+
+The topic is what Kafka would hold: BEGIN, row events with full images, END, in commit order, each with an
+offset; heartbeat rows travel among them. A reader begins at the committed offset, so that one that was
+killed reads again what it had not yet committed. The connector begins with a snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Literal
+
+from harness.model.values import RawRow
+from harness.simulate.latency import Latency
+from harness.simulate.life import Life
+from harness.simulate.server import Committed, Server, Written
+from harness.subject.reference.ports import (
+    Begin,
+    End,
+    FeedEvent,
+    FeedStart,
+    RowEvent,
+    SnapshotBegin,
+    SnapshotEnd,
+)
+
+HEARTBEAT_TABLE = "restoreproof.heartbeat"
+_WALL_START_MS = 1_767_600_000_000
+_Change = tuple[str, Literal["insert", "update", "delete"], RawRow | None, RawRow | None]
+
+
+class Topic:
+    """An ordered log with one reader group; ``committed`` is where a reader begins."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.events: list[FeedEvent] = []
+        self.committed = 0
+        self.grew = asyncio.Event()
+
+    def publish(self, events: Sequence[FeedEvent]) -> None:
+        """Append events that were numbered from ``len(self.events)`` on."""
+        self.events.extend(events)
+        self.grew.set()
+
+
+class SimulatedFeed:
+    """One reader of a topic, as long as its process lives (``reference.ports.Feed``)."""
+
+    def __init__(self, topic: Topic, latency: Latency, life: Life) -> None:
+        self._topic = topic
+        self._latency = latency
+        self._life = life
+        self._next = topic.committed
+
+    async def start(self) -> FeedStart:
+        """Begin at the committed offset."""
+        await self._life.wait(self._latency.statement())
+        self._next = self._topic.committed
+        return FeedStart(feed=self._topic.name, offset=self._next)
+
+    async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
+        """Return up to ``limit`` events, waiting at most ``wait_s`` for the first."""
+        await self._life.wait(self._until_there(wait_s))
+        events = self._topic.events[self._next : self._next + limit]
+        self._next += len(events)
+        return events
+
+    async def commit(self, offset: int) -> None:
+        """Remember ``offset`` for the next reader."""
+        await self._life.wait(self._latency.statement())
+        self._topic.committed = offset
+
+    async def _until_there(self, wait_s: float) -> None:
+        if self._next < len(self._topic.events):
+            return
+        self._topic.grew.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._topic.grew.wait()
+        except TimeoutError:
+            return
+
+
+class Connector:
+    """Follows one server's WAL into a topic, a little late, beginning with a snapshot."""
+
+    def __init__(self, server: Server, topic: Topic, latency: Latency) -> None:
+        self._server = server
+        self._topic = topic
+        self._latency = latency
+        self._done = len(server.wal)
+
+    async def run(self) -> None:
+        """Capture until the server dies (or the task is cancelled)."""
+        self._snapshot()
+        while self._server.alive:
+            await self._server.wal_grew.wait()
+            self._server.wal_grew.clear()
+            await self._latency.capture()
+            if self._server.alive:
+                self._capture()
+
+    def _snapshot(self) -> None:
+        """Emit all visible rows and the heartbeat row as one snapshot, as of now."""
+        offsets = count(len(self._topic.events))
+        lsn = self._server.lsn
+        rows = [(table, row) for table, of in self._server.snapshot().items() for row in of.values()]
+        rows.append((HEARTBEAT_TABLE, self._server.heartbeat))
+        events: list[FeedEvent] = [SnapshotBegin(offset=len(self._topic.events))]
+        events += [
+            RowEvent(offset=next(offsets), xid=0, order=0, table=table, op="snapshot", after=row)
+            for table, row in rows
+        ]
+        self._topic.publish([*events, SnapshotEnd(offset=next(offsets), lsn=lsn)])
+
+    def _capture(self) -> None:
+        new = self._server.wal[self._done :]
+        self._done = len(self._server.wal)
+        offsets = count(len(self._topic.events))
+        self._topic.publish([event for one in new for event in _events(one, offsets)])
+
+
+def _events(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
+    yield Begin(offset=next(offsets), xid=one.xid)
+    changes = [change for written in one.written for change in _changes(written)]
+    if one.heartbeat is not None:
+        changes.append((HEARTBEAT_TABLE, "update", None, one.heartbeat))
+    for order, (table, op, before, after) in enumerate(changes, 1):
+        yield RowEvent(
+            offset=next(offsets), xid=one.xid, order=order, table=table, op=op, before=before, after=after
+        )
+    yield End(
+        offset=next(offsets),
+        xid=one.xid,
+        lsn=one.lsn,
+        count=len(changes),
+        committed_ms=_WALL_START_MS + int(one.at_s * 1000),
+    )
+
+
+def _changes(one: Written) -> list[_Change]:
+    """Return the events of one change: an update of the key is a delete and an insert."""
+    if one.op == "update" and one.key_before != one.key_after:
+        return [
+            (one.table.name, "delete", one.before, None),
+            (one.table.name, "insert", None, one.after),
+        ]
+    return [(one.table.name, one.op, one.before, one.after)]

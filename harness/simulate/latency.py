@@ -1,0 +1,38 @@
+"""How long things take in the simulated world: drawn from the plan's seed, so that a plan runs one way."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from harness.simulate.loop import VirtualClock
+
+SLOW_ONE_IN: Final = 50
+
+
+class Latency:
+    """Waits on the virtual clock, each of its own kind, with now and then a slow one."""
+
+    def __init__(self, seed: int) -> None:
+        self.clock = VirtualClock()
+        self._random = random.Random(seed)
+
+    async def statement(self) -> None:
+        """One round trip to the database."""
+        await self.clock.sleep(self._draw(0.000_2, 0.001))
+
+    async def standby(self) -> None:
+        """Until the standby has a commit record."""
+        await self.clock.sleep(self._draw(0.001, 0.006))
+
+    async def capture(self) -> None:
+        """From a commit record to the change feed."""
+        await self.clock.sleep(self._draw(0.005, 0.040))
+
+    async def object_call(self) -> None:
+        """One call of the object server."""
+        await self.clock.sleep(self._draw(0.001, 0.008))
+
+    def _draw(self, least_s: float, most_s: float) -> float:
+        wait_s = self._random.uniform(least_s, most_s)
+        return wait_s * 20 if self._random.randrange(SLOW_ONE_IN) == 0 else wait_s

@@ -1,0 +1,158 @@
+"""Processes that can be killed: what a simulated archiver reaches, only as long as it lives.
+
+A killed process does nothing any more, whatever its ``finally`` blocks would like to do: its task is
+cancelled, and every port it holds refuses to act. A call that was under way may or may not have had its
+effect, as with a real SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from harness.drive.ports import ConnectionLost
+from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
+from harness.simulate.database import catalogue_digest
+from harness.simulate.latency import Latency
+from harness.simulate.operator import pg_timestamp
+from harness.simulate.sessions import Address
+from harness.subject.reference.ports import StoredObject, TenantKey
+
+T = TypeVar("T")
+
+
+class Life:
+    """Of one process: over once ``end`` was called."""
+
+    def __init__(self) -> None:
+        self._over = False
+
+    def end(self) -> None:
+        """Kill it: from here on none of its calls has an effect."""
+        self._over = True
+
+    def demand(self) -> None:
+        """Raise CancelledError in a process that was killed."""
+        if self._over:
+            raise asyncio.CancelledError("killed")
+
+    async def wait(self, awaitable: Awaitable[T]) -> T:
+        """Wait for something that takes time, and go on only if the process still lives."""
+        result = await awaitable
+        self.demand()
+        return result
+
+
+class LivingStore:
+    """A client of the object store (``reference.ports.ObjectStore``); counts what it was sent."""
+
+    def __init__(self, store: MemoryStore, latency: Latency, life: Life) -> None:
+        self.sent_bytes = 0
+        self._store = store
+        self._latency = latency
+        self._life = life
+
+    async def put_once(self, key: str, body: bytes) -> StoredObject:
+        """Write an object once."""
+        await self._life.wait(self._latency.object_call())
+        stored = await self._store.put_once(key, body)
+        await self._life.wait(self._latency.object_call())
+        return stored
+
+    async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """Read part of one version."""
+        await self._life.wait(self._latency.object_call())
+        body = await self._store.get(key, version, start=start, size=size)
+        self.sent_bytes += len(body)
+        return body
+
+    async def list(self, prefix: str, *, after: str = "") -> Sequence[StoredObject]:
+        """List the oldest version of each key."""
+        await self._life.wait(self._latency.object_call())
+        return await self._store.list(prefix, after=after)
+
+    async def retention_s(self, key: str, version: str) -> float | None:
+        """Return how much longer a version is locked."""
+        await self._life.wait(self._latency.object_call())
+        return await self._store.retention_s(key, version)
+
+
+class LivingKeys:
+    """A client of the key store (``reference.ports.KeyStore``)."""
+
+    def __init__(self, keys: MemoryKeys, life: Life) -> None:
+        self._keys = keys
+        self._life = life
+
+    async def current(self, tenant: str) -> TenantKey:
+        """Return the tenant's key."""
+        self._life.demand()
+        return await self._keys.current(tenant)
+
+    async def get(self, key_id: str) -> TenantKey:
+        """Return a key by its id."""
+        self._life.demand()
+        return await self._keys.get(key_id)
+
+
+class LivingIndex:
+    """An archiver's hold on its owner index (``reference.ports.OwnerIndex``)."""
+
+    def __init__(self, index: MemoryIndex, life: Life) -> None:
+        self._index = index
+        self._life = life
+        index.crash()
+
+    @property
+    def through(self) -> int:
+        """Up to which manifest entry it is complete."""
+        return self._index.through
+
+    def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
+        """Return the tenant, if known."""
+        return self._index.get(table, columns, cells)
+
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
+        """Remember a tenant."""
+        self._life.demand()
+        self._index.put(table, columns, cells, tenant)
+
+    def flush(self, through: int) -> None:
+        """Keep everything put so far."""
+        self._life.demand()
+        self._index.flush(through)
+
+
+class LivingSource:
+    """An archiver's own connection to the captured database (``reference.ports.Source``)."""
+
+    def __init__(self, address: Address, life: Life) -> None:
+        self._address = address
+        self._life = life
+
+    async def dump_schema(self) -> str | None:
+        """Return the schema as its data: the simulator's DDL."""
+        await self._life.wait(self._address.latency.statement())
+        try:
+            return msgspec.json.encode(self._address.reach().built.schema).decode()
+        except ConnectionLost:
+            return None
+
+    async def beat(self) -> str | None:
+        """Write the heartbeat row in a transaction of its own."""
+        await self._life.wait(self._address.latency.statement())
+        try:
+            server = self._address.reach()
+        except ConnectionLost:
+            return None
+        now_s = self._address.latency.clock.now_s()
+        server.heartbeat = {
+            **server.heartbeat,
+            "beat": str(int(server.heartbeat["beat"] or 0) + 1),
+            "at": pg_timestamp(now_s),
+        }
+        server.append(server.draw_xid(), now_s, heartbeat=server.heartbeat)
+        return catalogue_digest(server)

@@ -1,0 +1,107 @@
+"""The operator's session on the simulated database: performs a script's *effects* instead of its SQL.
+
+A script's SQL would need a parser; its ``actual`` effects say the same as data. What they touch is found
+and locked at once, cascades included, and then changed in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from harness.drive.ports import Refused
+from harness.model.history import Change, Sight
+from harness.model.plan import Effect, ScriptTransaction
+from harness.model.schema import Table
+from harness.model.values import Key, RawRow, key_of, to_row
+from harness.simulate.ownership import rows_by_tenant
+from harness.simulate.server import Server, Work
+from harness.simulate.sessions import Address, Connection
+from harness.simulate.statements import Statements
+
+_WALL_START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+
+
+class SimulatedOperator(Connection):
+    """An operator's connection (``drive.ports.OperatorSession``)."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address, patient=True)
+        self._marked: list[tuple[Table, Key]] = []
+
+    async def begin(self) -> None:
+        """Open a transaction."""
+        await super().begin()
+        self._marked = []
+
+    async def run(self, transaction: ScriptTransaction) -> None:
+        """Perform the transaction's actual effects."""
+        await self._address.latency.statement()
+        server, work = self._current()
+        try:
+            for mode in ("mark", "permanent"):
+                effects = [e for e in transaction.actual if e.mode == mode]
+                await (self._mark if mode == "mark" else self._remove)(server, work, effects)
+        except Refused:
+            self._forget()
+            raise
+
+    async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
+        """Read what is left of these tenants, how much was changed, and the rows marked."""
+        await self._address.latency.statement()
+        server, work = self._current()
+        schema = server.built.schema
+        rows = rows_by_tenant(schema, server.snapshot(own=work), tenants)
+        left = {
+            tenant: {t.name: tuple(key_of(row, t.key) for row in of[t.name]) for t in schema.owned}
+            for tenant, of in rows.items()
+        }
+        sight = Sight(left=left, deleted=work.count("delete"), updated=work.count("update"))
+        return sight, tuple(self._images(server))
+
+    async def break_off(self) -> None:
+        """Break the connection off; the server rolls back."""
+        self._forget()
+
+    async def _mark(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        now = pg_timestamp(self._address.latency.clock.now_s())
+        for effect in effects:
+            if effect.mark_column is None:
+                raise Refused("a mark needs a column to set")
+            for table, key in _meant(server, work, [effect]):
+                values = {effect.mark_column: now}
+                if await Statements(server).update(work, table, key, values) is not None:
+                    self._marked.append((table, key))
+
+    async def _remove(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        await Statements(server).delete(work, _meant(server, work, effects))
+
+    def _images(self, server: Server) -> Iterable[Change]:
+        for table, key in dict.fromkeys(self._marked):
+            row = server.built.tables[table.name].rows.get(key)
+            if row is not None:
+                yield Change(table=table.name, op="update", key=key, row=to_row(row))
+
+
+def pg_timestamp(now_s: float) -> str:
+    """Return the drill's virtual instant as Postgres prints a timestamptz."""
+    text = (_WALL_START + timedelta(seconds=now_s)).strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0")
+    return text.rstrip(".") + "+00"
+
+
+def _meant(server: Server, work: Work, effects: Iterable[Effect]) -> list[tuple[Table, Key]]:
+    """Return the rows that these effects name and that are there, children before parents."""
+    effects = list(effects)
+    rows = rows_by_tenant(server.built.schema, server.snapshot(own=work), {e.tenant: None for e in effects})
+    found: dict[tuple[str, Key], tuple[Table, Key]] = {}
+    for table in reversed(server.built.schema.owned):
+        for effect in effects:
+            if table.name in effect.tables:
+                for key in _keys(effect, table, rows[effect.tenant][table.name]):
+                    found[table.name, key] = (table, key)
+    return list(found.values())
+
+
+def _keys(effect: Effect, table: Table, rows: Iterable[RawRow]) -> Iterable[Key]:
+    keys = (key_of(row, table.key) for row in rows)
+    return keys if effect.keys is None else (key for key in keys if key in effect.keys)

@@ -1,0 +1,214 @@
+"""The simulated database server: transactions, commit order, and what a snapshot sees.
+
+Rows are changed in place under row locks; a transaction keeps what it wrote, to undo it or, at COMMIT, to
+append it to the WAL. Who reads a snapshot sees rows without what open transactions wrote. A committed
+transaction stays invisible, and its locks held, until the standby is said to have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from harness.drive.ports import ConnectionLost
+from harness.model.history import Change
+from harness.model.schema import Schema, Table
+from harness.model.values import Key, RawRow, key_of
+from harness.simulate.locks import Locks
+from harness.simulate.storage import Storage
+
+View = dict[str, dict[Key, RawRow]]
+"""Rows by table and key, as one snapshot sees them."""
+
+FIRST_LSN = 0x150_0000
+FIRST_XID = 740
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """One row's change with full images."""
+
+    table: Table
+    op: Literal["insert", "update", "delete"]
+    before: RawRow | None = None
+    after: RawRow | None = None
+
+    @property
+    def key_before(self) -> Key | None:
+        """The row's key before, None for an insert."""
+        return None if self.before is None else key_of(self.before, self.table.key)
+
+    @property
+    def key_after(self) -> Key | None:
+        """The row's key after, None for a delete."""
+        return None if self.after is None else key_of(self.after, self.table.key)
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction in the WAL; ``lsn`` is its commit position, ``at_s`` when it was written there."""
+
+    xid: int
+    lsn: int
+    at_s: float
+    written: tuple[Written, ...]
+    heartbeat: RawRow | None = None
+
+
+class Work:
+    """An open transaction. ``patient``: in a deadlock the others give way."""
+
+    def __init__(self, xid: int, *, patient: bool) -> None:
+        self.xid = xid
+        self.patient = patient
+        self.written: list[Written] = []
+        self.triggered: list[Change] = []
+
+    def first_images(self) -> Iterator[tuple[str, Key, RawRow | None]]:
+        """Iterate over what was there before this transaction: table, key, row; the first one counts."""
+        for one in self.written:
+            before, after = one.key_before, one.key_after
+            if before is not None:
+                yield one.table.name, before, one.before
+            if after is not None and after != before:
+                yield one.table.name, after, None
+
+    def count(self, op: Literal["update", "delete"]) -> dict[str, int]:
+        """Return how many rows of each table this transaction updated or deleted."""
+        counts: dict[str, int] = {}
+        for one in self.written:
+            if one.op == op:
+                counts[one.table.name] = counts.get(one.table.name, 0) + 1
+        return counts
+
+
+class Server:
+    """One database cluster from its birth to its end. ``storage`` is None until a schema is built."""
+
+    def __init__(self, system_id: str, timeline: int = 1) -> None:
+        self.system_id = system_id
+        self.timeline = timeline
+        self.alive = True
+        self.storage: Storage | None = None
+        self.heartbeat: RawRow = {}
+        self.locks = Locks()
+        self.lsn = FIRST_LSN
+        self.wal: list[Committed] = []
+        self.wal_grew = asyncio.Event()
+        self._next_xid = FIRST_XID
+        self._open: dict[Work, None] = {}
+
+    def build(self, schema: Schema) -> Storage:
+        """Build the tables of ``schema``, empty."""
+        self.storage = Storage(schema)
+        return self.storage
+
+    @property
+    def built(self) -> Storage:
+        """The tables; raises ConnectionLost when the server is gone or was never given a schema."""
+        if not self.alive or self.storage is None:
+            raise ConnectionLost("the server is gone" if not self.alive else "there is no schema")
+        return self.storage
+
+    def demand_alive(self) -> None:
+        """Raise ConnectionLost when the server is gone."""
+        if not self.alive:
+            raise ConnectionLost("the server is gone")
+
+    def begin(self, *, patient: bool = False) -> Work:
+        """Open a transaction, its xid given at once."""
+        self.demand_alive()
+        work = Work(self._next_xid, patient=patient)
+        self._next_xid += 1
+        self._open[work] = None
+        return work
+
+    def is_open(self, work: Work) -> bool:
+        """Whether others do not see yet what ``work`` wrote."""
+        return work in self._open
+
+    def apply(self, work: Work, one: Written) -> None:
+        """Change a row in place on behalf of ``work``."""
+        _redo(self.built, one)
+        work.written.append(one)
+        self.lsn += 128
+
+    def undo(self, work: Work) -> None:
+        """Take back everything ``work`` did and forget it."""
+        if self.storage is not None:
+            for one in reversed(work.written):
+                _revert(self.storage, one)
+        self._end(work)
+
+    def write_commit(self, work: Work, now_s: float) -> None:
+        """Write the commit record: from here on it is in the WAL, though others can't see it yet."""
+        self.demand_alive()
+        self.append(work.xid, now_s, written=tuple(work.written))
+
+    def show(self, work: Work) -> None:
+        """Let others see what ``work`` committed."""
+        self._end(work)
+
+    def append(
+        self,
+        xid: int,
+        now_s: float,
+        *,
+        written: tuple[Written, ...] = (),
+        heartbeat: RawRow | None = None,
+    ) -> None:
+        """Append a transaction to the WAL; one that wrote nothing leaves nothing to be captured."""
+        self.lsn += 48
+        if written or heartbeat:
+            committed = Committed(xid=xid, lsn=self.lsn, at_s=now_s, written=written, heartbeat=heartbeat)
+            self.wal.append(committed)
+            self.wal_grew.set()
+        self.lsn += 8
+
+    def draw_xid(self) -> int:
+        """Give an xid to a transaction that is written in one go."""
+        self._next_xid += 1
+        return self._next_xid - 1
+
+    def snapshot(self, own: Work | None = None) -> View:
+        """Return all visible rows: the committed ones and those of ``own``. Rows are not to be changed."""
+        view = {name: dict(store.rows) for name, store in self.built.tables.items()}
+        seen: set[tuple[str, Key]] = set()
+        for work in self._open:
+            if work is own:
+                continue
+            for table, key, row in work.first_images():
+                if (table, key) not in seen:
+                    seen.add((table, key))
+                    if row is None:
+                        view[table].pop(key, None)
+                    else:
+                        view[table][key] = row
+        return view
+
+    def die(self) -> None:
+        """End at once: nobody gets an answer any more."""
+        self.alive = False
+        self.locks.break_all()
+        self.wal_grew.set()
+
+    def _end(self, work: Work) -> None:
+        del self._open[work]
+        self.locks.release(work)
+
+
+def _redo(storage: Storage, one: Written) -> None:
+    store = storage.tables[one.table.name]
+    if one.key_before is not None:
+        store.remove(one.key_before)
+    if one.after is not None:
+        store.put(one.after)
+
+
+def _revert(storage: Storage, one: Written) -> None:
+    store = storage.tables[one.table.name]
+    if one.key_after is not None:
+        store.remove(one.key_after)
+    if one.before is not None:
+        store.put(one.before)

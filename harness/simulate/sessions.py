@@ -1,0 +1,155 @@
+"""Sessions on the simulated database: the writers' port, and what every kind of session shares.
+
+A session knows only the clients' address; which server answers there, if any, is found at ``begin``. Each
+call costs a round trip on the virtual clock, and a server that died meanwhile is a lost connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.drive.ports import Ack, ConnectionLost, Ready, Refused
+from harness.model.schema import Table
+from harness.model.values import RawRow
+from harness.simulate.latency import Latency
+from harness.simulate.server import Server, Work
+from harness.simulate.statements import Statements
+
+
+class Address:
+    """Where clients find the database; ``server`` is None while nobody listens."""
+
+    def __init__(self, latency: Latency) -> None:
+        self.latency = latency
+        self.server: Server | None = None
+
+    def reach(self) -> Server:
+        """Return the server that answers; raises ConnectionLost."""
+        if self.server is None or not self.server.alive:
+            raise ConnectionLost("nobody listens at the database's address")
+        return self.server
+
+
+class Connection:
+    """One connection with at most one open transaction. ``patient``: others give way in a deadlock."""
+
+    def __init__(self, address: Address, *, patient: bool = False) -> None:
+        self._address = address
+        self._patient = patient
+        self._server: Server | None = None
+        self._work: Work | None = None
+
+    async def begin(self) -> None:
+        """Open a transaction on the server that answers now."""
+        await self._address.latency.statement()
+        if self._work is not None:
+            raise Refused("there is already a transaction in progress")
+        self._server = self._address.reach()
+        self._work = self._server.begin(patient=self._patient)
+
+    async def ready(self) -> Ready:
+        """Return xid, a lower bound of the commit's position, and what triggers wrote."""
+        await self._address.latency.statement()
+        server, work = self._current()
+        return Ready(xid=work.xid, lsn_lower=server.lsn, changes=tuple(work.triggered))
+
+    async def commit(self) -> Ack:
+        """Send COMMIT: settle what was deferred, write the record, wait for the standby, answer."""
+        server, work = self._current()
+        latency = self._address.latency
+        try:
+            await latency.statement()
+            await Statements(server).settle(work)
+            server.write_commit(work, latency.clock.now_s())
+            await latency.standby()
+            server.demand_alive()
+            self._work = None
+            server.show(work)
+            await latency.statement()
+            server.demand_alive()
+        except Refused as refused:
+            self._forget()
+            return Ack(outcome="refused", detail=str(refused))
+        except ConnectionLost as lost:
+            self._work = None
+            return Ack(outcome="unknown", detail=str(lost))
+        return Ack(outcome="acked", lsn_upper=server.lsn)
+
+    async def rollback(self) -> None:
+        """Give the transaction up."""
+        await self._address.latency.statement()
+        self._current()
+        self._forget()
+
+    async def reset(self) -> None:
+        """Roll back or reconnect; raises ConnectionLost when nobody listens."""
+        self._forget()
+        await self._address.latency.statement()
+        self._address.reach()
+
+    async def close(self) -> None:
+        """End the session; what was open is rolled back."""
+        self._forget()
+
+    def _current(self) -> tuple[Server, Work]:
+        if self._server is None or self._work is None:
+            raise Refused("there is no transaction in progress")
+        self._server.demand_alive()
+        return self._server, self._work
+
+    def _forget(self) -> None:
+        if self._server is not None and self._work is not None and self._server.is_open(self._work):
+            self._server.undo(self._work)
+        self._work = None
+
+
+class SimulatedSession(Connection):
+    """A writer's session (``drive.ports.Session``)."""
+
+    async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
+        """Insert one row and return its image."""
+        statements, work = await self._statement()
+        try:
+            return await statements.insert(work, table, values)
+        except Refused:
+            self._forget()
+            raise
+
+    async def copy(
+        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[str | None]]
+    ) -> list[RawRow]:
+        """Bulk-load rows and return their images."""
+        statements, work = await self._statement()
+        try:
+            return [
+                await statements.insert(work, table, dict(zip(columns, row, strict=True)), forced=True)
+                for row in rows
+            ]
+        except Refused:
+            self._forget()
+            raise
+
+    async def update(
+        self, table: Table, key: Mapping[str, str], values: Mapping[str, str | None]
+    ) -> RawRow | None:
+        """Update one row and return its new image, None when it is not there."""
+        statements, work = await self._statement()
+        try:
+            return await statements.update(work, table, tuple(key[c] for c in table.key), values)
+        except Refused:
+            self._forget()
+            raise
+
+    async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
+        """Delete one row; False when it is not there."""
+        statements, work = await self._statement()
+        try:
+            return bool(await statements.delete(work, [(table, tuple(key[c] for c in table.key))]))
+        except Refused:
+            self._forget()
+            raise
+
+    async def _statement(self) -> tuple[Statements, Work]:
+        await self._address.latency.statement()
+        server, work = self._current()
+        return Statements(server), work

@@ -1,0 +1,225 @@
+"""INSERT, UPDATE, DELETE and COMMIT on the simulated server: locks, defaults, constraints, triggers.
+
+Each statement first takes the locks it needs, which may let others run, and then checks and changes
+without a pause. A violated constraint raises Refused; the session rolls back the whole transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+
+from harness.drive.ports import Refused
+from harness.model.history import Change
+from harness.model.schema import Column, ForeignKey, Infrastructure, Schema, Table
+from harness.model.values import Key, RawRow, key_of, to_row
+from harness.simulate.locks import Hold
+from harness.simulate.server import Server, Work, Written
+from harness.simulate.storage import TableStore, cells_of, demand_not_null, generated
+
+
+class Statements:
+    """Statements on one server. ``triggers`` False: as with session_replication_role = replica."""
+
+    def __init__(self, server: Server, *, triggers: bool = True) -> None:
+        self.server = server
+        self._triggers = triggers
+
+    async def insert(
+        self, work: Work, table: Table, values: Mapping[str, str | None], *, forced: bool = False
+    ) -> RawRow:
+        """Add a row and return its image. ``forced``: identity columns take the client's values too."""
+        row = self._filled(work, table, values, forced=forced)
+        demand_not_null(table, row)
+        await self._own_uniques(work, table, row)
+        await self._refer(work, table, row, deferrable=False)
+        self._demand_unique(table, row, but=None)
+        self._demand_parents(table, row, deferrable=False)
+        self._write(work, Written(table=table, op="insert", after=row))
+        return row
+
+    async def update(
+        self, work: Work, table: Table, key: Key, values: Mapping[str, str | None]
+    ) -> RawRow | None:
+        """Change the row with that key; None when there is no such row."""
+        store = self._store(table)
+        rekeyed = any(set(values) & set(columns) for columns in store.uniques)
+        item = (table.name, table.key, key)
+        await self.server.locks.take(work, item, Hold.OWN if rekeyed else Hold.CHANGE)
+        before = store.rows.get(key)
+        if before is None:
+            return None
+        _demand_known(table, values)
+        after = generated(table, {**before, **values})
+        demand_not_null(table, after)
+        if rekeyed:
+            await self._own_uniques(work, table, before)
+            await self._own_uniques(work, table, after)
+        await self._refer(work, table, after, deferrable=False, before=before)
+        self._demand_unique(table, after, but=key)
+        self._demand_parents(table, after, deferrable=False)
+        self._write(work, Written(table=table, op="update", before=before, after=after))
+        if rekeyed:
+            self._demand_no_orphans([(table, before)])
+        return after
+
+    async def delete(self, work: Work, rows: Iterable[tuple[Table, Key]]) -> list[tuple[Table, RawRow]]:
+        """Delete these rows and what cascades from them, in that order; return what was deleted."""
+        doomed: dict[tuple[str, Key], Table] = {}
+        pending = list(rows)
+        while pending:
+            for table, key in pending:
+                await self._doom(work, table, key, doomed)
+            pending = self._cascades(doomed)
+        gone = [(table, self._store(table).rows[key]) for (_, key), table in doomed.items()]
+        for table, row in gone:
+            self._write(work, Written(table=table, op="delete", before=row))
+        self._demand_no_orphans(gone)
+        return gone
+
+    async def settle(self, work: Work) -> None:
+        """Check what was deferred to COMMIT."""
+        for one in tuple(work.written):
+            store = self._store(one.table)
+            if one.after is not None and store.rows.get(key_of(one.after, one.table.key)) is one.after:
+                await self._refer(work, one.table, one.after, deferrable=True, before=one.before)
+                self._demand_parents(one.table, one.after, deferrable=True)
+        removed = [(one.table, one.before) for one in work.written if one.before is not None]
+        self._demand_no_orphans(removed, deferrable=True)
+
+    async def _doom(self, work: Work, table: Table, key: Key, doomed: dict[tuple[str, Key], Table]) -> None:
+        await self.server.locks.take(work, (table.name, table.key, key), Hold.OWN)
+        row = self._store(table).rows.get(key)
+        if row is not None and (table.name, key) not in doomed:
+            await self._own_uniques(work, table, row)
+            doomed[table.name, key] = table
+
+    def _cascades(self, doomed: dict[tuple[str, Key], Table]) -> list[tuple[Table, Key]]:
+        return [
+            (child, child_key)
+            for (_, key), table in doomed.items()
+            for child, foreign_key, child_key in self.server.built.children(
+                table, self._store(table).rows[key]
+            )
+            if foreign_key.on_delete == "cascade" and (child.name, child_key) not in doomed
+        ]
+
+    def _filled(
+        self, work: Work, table: Table, values: Mapping[str, str | None], *, forced: bool
+    ) -> RawRow:
+        _demand_known(table, values)
+        row: RawRow = {}
+        for column in table.columns:
+            if column.name not in values:
+                row[column.name] = self._default(work, table, column)
+            elif column.given_by == "identity" and not forced:
+                raise Refused(f'cannot insert a value into identity column "{column.name}"')
+            else:
+                row[column.name] = values[column.name]
+        return generated(table, row)
+
+    def _default(self, work: Work, table: Table, column: Column) -> str | None:
+        if column.given_by in ("identity", "serial"):
+            return self.server.built.draw(f"{table.name}.{column.name}")
+        if column.given_by != "default":
+            return None
+        match column.type:
+            case "xid8":
+                return str(work.xid)
+            case "uuid":
+                self.server.lsn += 1
+                return str(uuid.UUID(int=(work.xid << 64) | self.server.lsn, version=4))
+            case "jsonb" | "json":
+                return "{}"
+        return None if column.nullable else "0"
+
+    def _store(self, table: Table) -> TableStore:
+        return self.server.built.tables[table.name]
+
+    async def _own_uniques(self, work: Work, table: Table, row: RawRow) -> None:
+        for columns in self._store(table).uniques:
+            if (cells := cells_of(row, columns)) is not None:
+                await self.server.locks.take(work, (table.name, columns, cells), Hold.OWN)
+
+    async def _refer(
+        self, work: Work, table: Table, row: RawRow, *, deferrable: bool, before: RawRow | None = None
+    ) -> None:
+        """Keep the parents of ``row`` from going; those that it had ``before`` need no check."""
+        for foreign_key in table.foreign_keys:
+            cells = cells_of(row, foreign_key.columns)
+            if before is not None and cells == cells_of(before, foreign_key.columns):
+                continue
+            if cells is not None and foreign_key.deferrable == deferrable:
+                item = (foreign_key.parent, foreign_key.parent_columns, cells)
+                await self.server.locks.take(work, item, Hold.REFER)
+
+    def _demand_unique(self, table: Table, row: RawRow, *, but: Key | None) -> None:
+        store = self._store(table)
+        for columns in store.uniques:
+            cells = cells_of(row, columns)
+            holder = None if cells is None else store.holder(columns, cells)
+            if holder is not None and holder != but:
+                raise Refused(f"duplicate key in {table.name}: {columns} = {cells}")
+
+    def _demand_parents(self, table: Table, row: RawRow, *, deferrable: bool) -> None:
+        missing = self.server.built.missing_parent(table, row, deferrable=deferrable)
+        if missing is not None and not _refers_to_itself(table, missing, row):
+            cells = cells_of(row, missing.columns)
+            raise Refused(f"{table.name}: {missing.columns} = {cells} is not in {missing.parent}")
+
+    def _demand_no_orphans(
+        self, removed: Iterable[tuple[Table, RawRow]], *, deferrable: bool = False
+    ) -> None:
+        """Raise Refused when a row still refers to one that is gone (or has other cells by now)."""
+        storage = self.server.built
+        for table, row in removed:
+            for child, foreign_key, child_key in storage.children(table, row):
+                cells = cells_of(row, foreign_key.parent_columns)
+                assert cells is not None  # or it would have no children
+                gone = storage.parent_key(foreign_key, cells) is None
+                if gone and foreign_key.deferrable == deferrable:
+                    raise Refused(f"{child.name} {child_key} still refers to {table.name} {cells}")
+
+    def _write(self, work: Work, one: Written) -> None:
+        self.server.apply(work, one)
+        if self._triggers:
+            self._fire(work, one)
+
+    def _fire(self, work: Work, one: Written) -> None:
+        """Write the outbox row that a trigger on the busiest table makes of each of its changes."""
+        for outbox in self.server.built.schema.infrastructure:
+            if one.table.name == trigger_source(self.server.built.schema, outbox):
+                image = one.after or one.before or {}
+                values = _told(outbox, one, key_of(image, one.table.key))
+                row = self._filled(work, outbox, values, forced=False)
+                self.server.apply(work, Written(table=outbox, op="insert", after=row))
+                work.triggered.append(Change(table=outbox.name, op="insert", row=to_row(row)))
+
+
+def trigger_source(schema: Schema, outbox: Table) -> str | None:
+    """Return the table whose changes are told to ``outbox``: the first of those written most."""
+    if not isinstance(outbox.tenancy, Infrastructure) or outbox.tenancy.xid_column is None:
+        return None
+    weights = {t.name: schema.hints[t.name].weight if t.name in schema.hints else 1.0 for t in schema.owned}
+    return max(weights, key=weights.__getitem__)
+
+
+def _told(outbox: Table, one: Written, key: Key) -> dict[str, str | None]:
+    """Return what the trigger puts into the columns that no default fills: texts and numbers."""
+    given = [c for c in outbox.columns if c.given_by == "client"]
+    return {c.name: f"{one.table.name} {one.op}" if c.type == "text" else key[-1] for c in given}
+
+
+def _refers_to_itself(table: Table, foreign_key: ForeignKey, row: RawRow) -> bool:
+    return foreign_key.parent == table.name and cells_of(row, foreign_key.columns) == cells_of(
+        row, foreign_key.parent_columns
+    )
+
+
+def _demand_known(table: Table, values: Mapping[str, str | None]) -> None:
+    known = {c.name: c for c in table.columns}
+    for name in values:
+        if name not in known:
+            raise Refused(f'column "{name}" of "{table.name}" does not exist')
+        if known[name].given_by == "generated":
+            raise Refused(f'cannot write to generated column "{name}"')

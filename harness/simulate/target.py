@@ -1,0 +1,134 @@
+"""A simulated database as a place to restore into: one tenant's rows swapped in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from harness.drive.ports import ConnectionLost, Refused
+from harness.model.errors import RestoreRefused, SubjectFailed
+from harness.model.schema import Schema, Table
+from harness.model.values import RawRow, key_of
+from harness.simulate.locks import Hold
+from harness.simulate.ownership import rows_by_tenant
+from harness.simulate.server import Server, Work, Written
+from harness.simulate.sessions import Address
+from harness.simulate.storage import Storage, cells_of
+from harness.subject.reference.ports import Swap, Swapped
+
+_Rows = Mapping[str, Sequence[RawRow]]
+
+
+class SimulatedTarget:
+    """The database behind ``address`` (``reference.ports.Target``). Triggers do not fire here."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def has_schema(self) -> bool:
+        """Whether tables were built."""
+        await self._address.latency.statement()
+        return self._reach().storage is not None
+
+    async def build_schema(self, ddl: str) -> None:
+        """Build the tables that ``ddl`` (a schema as JSON) declares."""
+        await self._address.latency.statement()
+        self._reach().build(msgspec.json.decode(ddl, type=Schema))
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Put the tenant's rows in the place of those that are there."""
+        await self._address.latency.statement()
+        server = self._reach()
+        work = server.begin(patient=True)
+        try:
+            swapped = await _swap(server, work, swap)
+            server.write_commit(work, self._address.latency.clock.now_s())
+        except Refused as refused:
+            server.undo(work)
+            raise RestoreRefused(str(refused)) from None
+        await self._address.latency.standby()
+        server.show(work)
+        return swapped
+
+    def _reach(self) -> Server:
+        try:
+            return self._address.reach()
+        except ConnectionLost as lost:
+            raise SubjectFailed(str(lost)) from None
+
+
+async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:
+    storage = server.built
+    await _lock(server, work, storage, swap.rows)
+    present = rows_by_tenant(storage.schema, server.snapshot(own=work), [swap.tenant])[swap.tenant]
+    await _lock(server, work, storage, present)
+    for table in reversed(storage.schema.owned):
+        for row in present[table.name]:
+            server.apply(work, Written(table=table, op="delete", before=row))
+    shared_added = _add_shared(server, work, swap.shared)
+    for table in storage.schema.owned:
+        for row in swap.rows.get(table.name, ()):
+            _demand_free(storage, table, row)
+            server.apply(work, Written(table=table, op="insert", after=dict(row)))
+    _demand_whole(storage, swap.rows, present)
+    for name, high in swap.high.items():
+        storage.sequences[name] = max(storage.sequences[name], high + 1)
+    return Swapped(
+        rows=sum(map(len, swap.rows.values())),
+        set_aside=tuple(_differing(present, swap.rows)) if swap.set_aside else (),
+        shared_added=shared_added,
+    )
+
+
+async def _lock(server: Server, work: Work, storage: Storage, rows: _Rows) -> None:
+    for name, of in rows.items():
+        for row in of:
+            for columns in storage.tables[name].uniques:
+                if (cells := cells_of(row, columns)) is not None:
+                    await server.locks.take(work, (name, columns, cells), Hold.OWN)
+
+
+def _add_shared(server: Server, work: Work, shared: _Rows) -> dict[str, int]:
+    added: dict[str, int] = {}
+    for table in server.built.schema.shared:
+        for row in shared.get(table.name, ()):
+            if key_of(row, table.key) not in server.built.tables[table.name].rows:
+                server.apply(work, Written(table=table, op="insert", after=dict(row)))
+                added[table.name] = added.get(table.name, 0) + 1
+    return added
+
+
+def _demand_free(storage: Storage, table: Table, row: RawRow) -> None:
+    store = storage.tables[table.name]
+    for columns in store.uniques:
+        cells = cells_of(row, columns)
+        holder = None if cells is None else store.holder(columns, cells)
+        if holder is not None:
+            key = key_of(row, table.key)
+            raise Refused(f"{table.name}: {key} and the present {holder} both have {columns} = {cells}")
+
+
+def _demand_whole(storage: Storage, rows: _Rows, removed: _Rows) -> None:
+    """Check each foreign key of what came, and that nothing refers to what went."""
+    for name, of in rows.items():
+        table = storage.schema.table(name)
+        for row in of:
+            for deferrable in (False, True):
+                if missing := storage.missing_parent(table, row, deferrable=deferrable):
+                    raise Refused(f"{name} {key_of(row, table.key)} refers to no {missing.parent}")
+    for name, of in removed.items():
+        table = storage.schema.table(name)
+        for row in of:
+            for child, foreign_key, key in storage.children(table, row):
+                cells = cells_of(row, foreign_key.parent_columns)
+                if cells is not None and storage.parent_key(foreign_key, cells) is None:
+                    raise Refused(f"{child.name} {key} still refers to {name} {cells}")
+
+
+def _differing(present: _Rows, wanted: _Rows) -> list[tuple[str, RawRow]]:
+    found = []
+    for name, rows in present.items():
+        kept = {tuple(row.items()) for row in wanted.get(name, ())}
+        found += [(name, row) for row in rows if tuple(row.items()) not in kept]
+    return found

@@ -1,0 +1,231 @@
+"""The simulated world: everything that a drill reaches, in memory and on a virtual clock.
+
+It runs the reference archiver, restorer and subject themselves, not stand-ins: only what lies beyond their
+ports is simulated. ``Parts`` says which classes those are, so that a planted defect can take the place of
+one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from harness.drive.ports import Component, ObjectVersion, Proof, World
+from harness.model.errors import HarnessFailed, SubjectFailed, TimedOut
+from harness.model.history import Place
+from harness.model.plan import Plan
+from harness.model.schema import Schema
+from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
+from harness.simulate.database import SimulatedDatabase
+from harness.simulate.feed import Connector, SimulatedFeed, Topic
+from harness.simulate.latency import Latency
+from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, LivingStore
+from harness.simulate.operator import pg_timestamp
+from harness.simulate.server import Server
+from harness.simulate.sessions import Address
+from harness.simulate.target import SimulatedTarget
+from harness.subject.port import Subject
+from harness.subject.reference.archiver import Archiver, ArchiverPorts
+from harness.subject.reference.format import MANIFEST_PREFIX
+from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.subject import ReferenceSubject
+
+FLUSH_INTERVAL_S: Final = 1.0
+POLL_S: Final = 0.05
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The backup system's parts: the reference ones, or defective ones derived from them."""
+
+    archiver: type[Archiver] = Archiver
+    restorer: type[Restorer] = Restorer
+    subject: Callable[[Subject], Subject] = lambda subject: subject
+
+
+class Site:
+    """What is shared between the ports of one world: addresses, bucket, keys, and the archiver's disk."""
+
+    def __init__(self, plan: Plan, schema: Schema, parts: Parts) -> None:
+        self.schema = schema
+        self.parts = parts
+        self.latency = Latency(plan.seed)
+        self.entropy = random.Random(plan.seed).randbytes
+        self.live = Address(self.latency)
+        self.scratch = Address(self.latency)
+        self.store = MemoryStore()
+        self.keys = MemoryKeys()
+        self.index = MemoryIndex()
+        self.stopped: str | None = None
+
+
+class SimulatedMachinery:
+    """Starts, kills, destroys and rebuilds (``drive.ports.Machinery``)."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._clusters = 0
+        self._topic: Topic | None = None
+        self._connector: asyncio.Task[None] | None = None
+        self._archiver: asyncio.Task[None] | None = None
+        self._life = Life()
+
+    async def prepare(self, *, fresh: bool) -> None:
+        """Start a cluster with the schema in it; a simulation is always fresh."""
+        if fresh or self._site.live.server is None:
+            await self.rebuild()
+            self._server().build(self._site.schema)
+        self._site.scratch.server = Server("scratch-0")
+
+    async def start_capture(self) -> None:
+        """Start connector and archiver; return when something new is in the manifest."""
+        server = self._server()
+        server.heartbeat = {
+            "id": "1",
+            "system_id": server.system_id,
+            "timeline": str(server.timeline),
+            "beat": "0",
+            "at": pg_timestamp(self._site.latency.clock.now_s()),
+        }
+        entries = self._entries()
+        self._topic = Topic(f"topic-{server.system_id}")
+        connector = Connector(server, self._topic, self._site.latency)
+        self._connector = _spawn(connector.run(), f"connector of {server.system_id}")
+        await self.start("archiver")
+        for _ in range(int(60 / POLL_S)):
+            if self._entries() > entries:
+                return
+            await self._site.latency.clock.sleep(POLL_S)
+        raise TimedOut("a heartbeat in the bucket", 60, self._site.stopped or "no manifest entry")
+
+    async def kill(self, component: Component) -> Proof:
+        """End the archiver as SIGKILL does."""
+        was_running = self._archiver is not None and not self._archiver.done()
+        self._life.end()
+        await _end(self._archiver)
+        return Proof(seen=was_running, words=f"{component} was running and its task is gone")
+
+    async def start(self, component: Component) -> Proof:
+        """Start a new archiver on the same feed, store and disk."""
+        if self._topic is None:
+            raise HarnessFailed("the archiver can't start before there is a feed")
+        site = self._site
+        self._life = life = Life()
+        archiver = site.parts.archiver(
+            schema=site.schema,
+            ports=ArchiverPorts(
+                feed=SimulatedFeed(self._topic, site.latency, life),
+                store=LivingStore(site.store, site.latency, life),
+                keys=LivingKeys(site.keys, life),
+                index=LivingIndex(site.index, life),
+                source=LivingSource(site.live, life),
+                clock=site.latency.clock,
+            ),
+            flush_interval_s=FLUSH_INTERVAL_S,
+            entropy=site.entropy,
+        )
+        site.stopped = None
+        self._archiver = _spawn(self._run(archiver), "archiver")
+        await site.latency.clock.sleep(POLL_S)
+        return Proof(seen=not self._archiver.done(), words=self._site.stopped or f"{component} runs")
+
+    async def destroy(self) -> tuple[str, ...]:
+        """Kill everything but bucket and keys, the archiver first, disks included."""
+        self._life.end()
+        await _end(self._archiver)
+        await _end(self._connector)
+        self._topic = None
+        self._site.index.lose()
+        self._server().die()
+        return ("archiver", "connect", "broker", "standby", "primary")
+
+    async def rebuild(self) -> None:
+        """Start a new, empty cluster at the clients' address; its LSNs and xids begin anew."""
+        self._clusters += 1
+        self._site.live.server = Server(f"{7_300_000_000_000_000_000 + self._clusters}")
+
+    async def _run(self, archiver: Archiver) -> None:
+        try:
+            await archiver.run()
+        except SubjectFailed as failed:
+            self._site.stopped = str(failed)
+
+    def _server(self) -> Server:
+        server = self._site.live.server
+        if server is None:
+            raise HarnessFailed("there is no database yet")
+        return server
+
+    def _entries(self) -> int:
+        return sum(key.startswith(MANIFEST_PREFIX) for key in self._site.store.versions)
+
+
+class SimulatedBucket:
+    """The bucket as the harness lists it (``drive.ports.Bucket``)."""
+
+    def __init__(self, store: MemoryStore, restorer: LivingStore) -> None:
+        self._store = store
+        self._restorer = restorer
+        self._seen: set[tuple[str, str]] = set()
+
+    async def new_versions(self) -> Sequence[ObjectVersion]:
+        """List versions not listed before, in the order of their keys."""
+        new = [
+            ObjectVersion(key=key, version=version)
+            for key, versions in self._store.versions.items()
+            for version, _ in versions
+            if (key, version) not in self._seen
+        ]
+        self._seen.update((one.key, one.version) for one in new)
+        return new
+
+    async def restorer_bytes(self) -> int:
+        """Return how many bytes restores have read."""
+        return self._restorer.sent_bytes
+
+
+def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
+    """Return a world in which nothing runs yet; to be used inside a virtual loop only."""
+    site = Site(plan, schema, parts or Parts())
+    restores = LivingStore(site.store, site.latency, Life())
+    targets: dict[Place, SimulatedTarget] = {
+        "live": SimulatedTarget(site.live),
+        "scratch": SimulatedTarget(site.scratch),
+    }
+    subject = ReferenceSubject(
+        store=LivingStore(site.store, site.latency, Life()),
+        restorer=site.parts.restorer(schema=schema, store=restores, keys=site.keys),
+        targets=dict(targets),
+        clock=site.latency.clock,
+        flush_interval_s=FLUSH_INTERVAL_S,
+        stopped=lambda: site.stopped,
+    )
+    return World(
+        clock=site.latency.clock,
+        database=SimulatedDatabase(schema, site.live, site.scratch),
+        bucket=SimulatedBucket(site.store, restores),
+        machinery=SimulatedMachinery(site),
+        subject=site.parts.subject(subject),
+    )
+
+
+def _spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Start a task of the world; an error in it fails the run, since nobody else would hear of it."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    task.add_done_callback(_report)
+    return task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": f"{task.get_name()} failed", "exception": error}
+        task.get_loop().call_exception_handler(context)
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
