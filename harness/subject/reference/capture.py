@@ -50,13 +50,14 @@ ON CONFLICT (id) DO UPDATE SET system_id = excluded.system_id, timeline = exclud
 _FULL_IMAGES = """\
 DO $$
 DECLARE
+    roots regclass[] := ARRAY[{tables}];
     leaf regclass;
 BEGIN
     -- ALTER on a partitioned table leaves its leaves as they are, so each is altered by itself
     FOR leaf IN
-        SELECT DISTINCT tree.relid FROM unnest(ARRAY[{tables}]::regclass[]) AS root,
-            LATERAL pg_partition_tree(root) AS tree
-        JOIN pg_class ON pg_class.oid = tree.relid WHERE relreplident <> 'f'
+        SELECT oid FROM pg_class
+        WHERE relreplident <> 'f' AND (oid = ANY (roots) OR oid IN (
+            SELECT relid FROM unnest(roots) AS root, LATERAL pg_partition_tree(root)))
     LOOP
         EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', leaf);
     END LOOP;

@@ -1,0 +1,101 @@
+"""The archive's bucket as the harness itself sees it: which object versions became readable, and when.
+
+A listing ten times a second must stay cheap while the archive grows. Object names grow in order within
+each top-level prefix, as archives are laid out; so a look asks only for what comes after the last name seen
+there, and for prefixes not seen before. A full listing now and then meets whatever did not keep to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import urllib3
+from minio import Minio
+
+from harness.drive.ports import ObjectVersion
+
+LOOKS_PER_FULL_LISTING = 50
+
+
+class MinioBucket:
+    """Listings of one bucket (``drive.ports.Bucket``); calls come one after the other.
+
+    ``sent_bytes`` returns how many bytes the object server has sent to restorers.
+    """
+
+    def __init__(self, *, client: Minio, bucket: str, sent_bytes: Callable[[], int]) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._sent_bytes = sent_bytes
+        self._seen: set[ObjectVersion] = set()
+        self._last: dict[str, str] = {}
+        self._looks = 0
+
+    async def new_versions(self) -> list[ObjectVersion]:
+        return await asyncio.to_thread(self.look)
+
+    async def restorer_bytes(self) -> int:
+        return await asyncio.to_thread(self._sent_bytes)
+
+    def look(self) -> list[ObjectVersion]:
+        """Return the versions that were not there at the last look, in the order of their names."""
+        full = self._looks % LOOKS_PER_FULL_LISTING == 0
+        self._looks += 1
+        found = sorted(
+            {*(self._everything() if full else self._tips())} - self._seen,
+            key=lambda version: (version.key, version.version),
+        )
+        self._seen.update(found)
+        for version in found:
+            prefix = _prefix(version.key)
+            self._last[prefix] = max(self._last.get(prefix, ""), version.key)
+        return found
+
+    def _everything(self) -> Iterator[ObjectVersion]:
+        yield from _versions(self._list(recursive=True))
+
+    def _tips(self) -> Iterator[ObjectVersion]:
+        top = list(self._list(recursive=False))
+        yield from _versions(entry for entry in top if not entry.is_dir)
+        for prefix in sorted({entry.object_name for entry in top if entry.is_dir}):
+            after = self._last.get(prefix)
+            yield from _versions(self._list(recursive=True, prefix=prefix, start_after=after))
+
+    def _list(
+        self, *, recursive: bool, prefix: str | None = None, start_after: str | None = None
+    ) -> Iterator[Any]:
+        entries: Iterator[Any] = self._client.list_objects(
+            self._bucket,
+            prefix=prefix,
+            recursive=recursive,
+            start_after=start_after,
+            include_version=True,
+        )
+        return entries
+
+
+def patient_client(url: str, *, access_key: str, secret_key: str) -> Minio:
+    """Return a client that never obeys the 60 s ``Retry-After`` of a starting MinIO."""
+    retry = urllib3.Retry(total=3, backoff_factor=0.1, respect_retry_after_header=False)
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=2, read=30), retries=retry)
+    parts = urllib3.util.parse_url(url)
+    return Minio(
+        parts.netloc or url,
+        access_key=access_key,
+        secret_key=secret_key,
+        secure=parts.scheme == "https",
+        http_client=pool,
+    )
+
+
+def _versions(entries: Iterator[Any]) -> Iterator[ObjectVersion]:
+    for entry in entries:
+        if not entry.is_delete_marker and not entry.is_dir:
+            yield ObjectVersion(key=entry.object_name, version=entry.version_id or "")
+
+
+def _prefix(key: str) -> str:
+    head, slash, _ = key.partition("/")
+    return head + slash

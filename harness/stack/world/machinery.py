@@ -1,0 +1,122 @@
+"""Starting, breaking and rebuilding the services of a drill, over one running stack.
+
+The stack is synchronous; its calls run in threads, so that writers and listings go on meanwhile. What is
+known of the stack's state is kept here: whether the schema is loaded and whether capture runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from harness.drive.ports import Clock, Component, Proof
+from harness.model.errors import ServiceDied, TimedOut
+from harness.schemas import LoadedSchema
+from harness.stack.identity import ARCHIVER
+from harness.stack.service import Fact
+from harness.stack.stack import Stack
+from harness.stack.wait import NotYet
+from harness.stack.world.bucket import MinioBucket
+from harness.stack.world.database import PostgresDatabase
+from harness.subject.port import Subject
+from harness.subject.reference import capture_sql
+
+EPOCH_S_MAX = 60.0
+POLL_S = 0.1
+
+
+class StackMachinery:
+    """The services behind one drill (``drive.ports.Machinery``).
+
+    ``config``: returns the archiver's configuration. ``watch``: listings of the bucket, of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        stack: Stack,
+        loaded: LoadedSchema,
+        database: PostgresDatabase,
+        subject: Subject,
+        clock: Clock,
+        watch: MinioBucket,
+        config: Callable[[], str],
+    ) -> None:
+        self._stack = stack
+        self._loaded = loaded
+        self._database = database
+        self._subject = subject
+        self._clock = clock
+        self._watch = watch
+        self._config = config
+        self._has_cluster = True
+        self._captures = False
+
+    async def prepare(self, *, fresh: bool) -> None:
+        """Make a cluster with the schema run; a fresh one replaces what was captured before."""
+        if fresh and (self._captures or await self._database.has_schema()):
+            await self.destroy()
+        if not self._has_cluster:
+            await self.rebuild()
+        if not await self._database.has_schema():
+            await asyncio.to_thread(self._stack.load_schema, self._loaded.sql)
+
+    async def start_capture(self) -> None:
+        """Start capture and archiver side by side; returns once the archive knows this cluster."""
+        if self._captures:
+            return
+        names = self._stack.endpoints
+        sql = capture_sql(
+            self._loaded.schema, publication=names.publication, heartbeat_role=ARCHIVER
+        )
+        await asyncio.to_thread(self._stack.load_capture_sql, sql)
+        await asyncio.gather(
+            asyncio.to_thread(self._stack.start_capture),
+            asyncio.to_thread(self._start_archiver),
+        )
+        await self._known_to_archive()
+        self._captures = True
+
+    async def kill(self, component: Component) -> Proof:
+        """Crash a component; it bit when no process of it is left."""
+        before = self._stack.is_running(component)
+        await asyncio.to_thread(self._stack.kill, component)
+        after = self._stack.is_running(component)
+        words = f"{component} was {'' if before else 'not '}running, then {'still ' if after else 'gone'}"
+        return Proof(seen=before and not after, words=words)
+
+    async def start(self, component: Component) -> Proof:
+        """Start a killed component again; healed when it has written to the bucket since."""
+        await asyncio.to_thread(self._watch.look)
+        try:
+            await asyncio.to_thread(self._stack.restart, component)
+        except (ServiceDied, TimedOut) as failed:
+            return Proof(seen=False, words=str(failed))
+        return Proof(seen=True, words=f"{component} runs and has written to the bucket again")
+
+    async def destroy(self) -> tuple[str, ...]:
+        self._captures = self._has_cluster = False
+        return await asyncio.to_thread(self._stack.destroy_all_but_archive)
+
+    async def rebuild(self) -> None:
+        await asyncio.to_thread(self._stack.fresh_cluster)
+        self._has_cluster = True
+
+    def _start_archiver(self) -> None:
+        self._watch.look()
+        wrote = Fact(words="the archiver has written to the bucket", probe=self._expect_new_object)
+        self._stack.start_archiver(self._config(), wrote)
+
+    def _expect_new_object(self) -> None:
+        if not self._watch.look():
+            raise NotYet("no new object in the bucket")
+
+    async def _known_to_archive(self) -> None:
+        """Wait until a heartbeat of this cluster is in the bucket, so that the archive has its epoch."""
+        cluster = await self._database.cluster()
+        began_s = self._clock.now_s()
+        while not await self._subject.epoch(cluster.system_id, cluster.timeline):
+            spent_s = self._clock.now_s() - began_s
+            if spent_s > EPOCH_S_MAX:
+                raise TimedOut(f"a heartbeat of {cluster} is in the bucket", spent_s, "none")
+            await self._clock.sleep(POLL_S)
