@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from harness.model.errors import HarnessFailed, TimedOut
+from harness.model.errors import HarnessFailed, RestoreproofError, TimedOut
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -103,15 +103,23 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)
         try:
             self._spin(task.done)
+        except RestoreproofError as cause:
+            self._clean_up_after(cause)
+            raise
+        else:
+            self._cancel_the_rest()
         finally:
-            try:
-                self._cancel_the_rest()
-            finally:
-                asyncio._set_running_loop(None)
-        result = task.result()
+            asyncio._set_running_loop(None)
         if self._unheard:
             raise HarnessFailed(f"errors that nobody heard: {'; '.join(self._unheard)}")
-        return result
+        return task.result()
+
+    def _clean_up_after(self, cause: RestoreproofError) -> None:
+        """End all tasks; what goes wrong with that must not hide ``cause``."""
+        try:
+            self._cancel_the_rest()
+        except RestoreproofError as late:
+            cause.add_note(f"and then, while ending what was left: {late}")
 
     def _spin(self, done: Callable[[], bool]) -> None:
         while not done():
@@ -120,10 +128,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._step()
 
     def _step(self) -> None:
-        handle = self._ready.popleft()
-        self._steps += 1
-        if self._steps > self._steps_max:
+        if self._steps >= self._steps_max:
             raise TimedOut(f"an end within {self._steps_max} steps", self._now_s, self._waiting())
+        self._steps += 1
+        handle = self._ready.popleft()
         if not handle.cancelled():
             handle._run()
 
