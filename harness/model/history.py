@@ -96,7 +96,7 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
     """The outcome of a transaction; ``lsn_upper`` a WAL position after an ack, else None.
 
     A transaction rolled back on purpose, or that failed before COMMIT, is ``refused`` and may have no
-    ``Sent``. ``detail`` carries the error's text.
+    ``Sent``. ``detail`` carries the error's text, ``begun_s`` when the transaction began, if that is known.
     """
 
     name: str
@@ -105,6 +105,7 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
     outcome: Outcome
     lsn_upper: int | None = None
     detail: str = ""
+    begun_s: float | None = None
 
 
 class Settled(Entry, frozen=True, kw_only=True, tag="settled"):

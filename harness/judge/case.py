@@ -1,0 +1,224 @@
+"""The case: everything that checks look at, derived once from plan, schema, history and rows read back.
+
+For each restore it holds the incident, the steps that may be in its state, those that must not, and the
+solution. For each tenant it holds the same for its live rows at the end, where every committed step is
+demanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from harness.judge.incidents import Incident, barred_steps, incident_of
+from harness.judge.lines import Line, Stretch, draw
+from harness.judge.losses import Loss, Needs, exposure_of, loss_of
+from harness.judge.states import RowKey, Solution, Step, solve
+from harness.judge.timeline import Restore, Timeline, index
+from harness.model.folder import SHARED_FILE
+from harness.model.history import Entry, ReadBack, StoredRow
+from harness.model.plan import Plan
+from harness.model.schema import Schema, Table
+from harness.model.values import Row, key_of
+
+Restored = Mapping[str, Sequence[StoredRow]]
+"""Rows read back, by the file of the run folder that holds them."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one reading by key; ``repeated`` keys came twice, ``foreign`` rows are of no owned table."""
+
+    rows: dict[RowKey, Row]
+    repeated: tuple[RowKey, ...] = ()
+    foreign: tuple[StoredRow, ...] = ()
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One restore with all that follows from the history about it.
+
+    ``barred``: steps that must not be in its state. ``found`` and ``solution`` are None when it brought
+    nothing back that could be read. ``loss`` is None likewise; ``exposure`` when no needs were named.
+    """
+
+    restore: Restore
+    tenant: str
+    stretch: Stretch
+    incident: Incident
+    steps: list[Step]
+    barred: list[Step]
+    found: Found | None
+    solution: Solution | None
+    loss: Loss | None
+    exposure: Loss | None
+
+
+class Living(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's live rows at the end, or ``why_not``: the reason why they can't be judged."""
+
+    tenant: str
+    stretch: Stretch
+    found: Found | None = None
+    solution: Solution | None = None
+    why_not: str = ""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """All that checks look at."""
+
+    plan: Plan
+    schema: Schema
+    timeline: Timeline
+    lines: dict[str, Line]
+    restores: tuple[Judged, ...]
+    living: tuple[Living, ...]
+    unowned: tuple[StoredRow, ...] | None
+    owners: Mapping[RowKey, str]
+
+    def restores_of(self, tenant: str) -> list[Judged]:
+        """Return the tenant's restores, in order."""
+        return [judged for judged in self.restores if judged.tenant == tenant]
+
+    def damaged(self, tenant: str) -> bool:
+        """Whether anything damaged the tenant."""
+        return any(True for _ in self.lines[tenant].damage)
+
+    def rightly_deleted(self, tenant: str) -> bool:
+        """Whether the tenant was removed as intended, and not damaged."""
+        stretches = self.lines[tenant].stretches
+        whole = any(step.whole for stretch in stretches for step in stretch.steps)
+        return whole and not self.damaged(tenant)
+
+    def table(self, name: str) -> Table | None:
+        """Return the table of that name, None when the schema has none."""
+        return next((table for table in self.schema.tables if table.name == name), None)
+
+
+def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
+    """Derive everything that checks look at."""
+    timeline = index(history)
+    readings = _readings(timeline, schema, restored)
+    rows = {reading: found.rows for reading, found in readings.items()}
+    lines = draw(plan, schema, timeline, rows)
+    needs = Needs(timeline)
+    return Case(
+        plan=plan,
+        schema=schema,
+        timeline=timeline,
+        lines=lines,
+        restores=tuple(
+            _judge(restore, lines, timeline, readings, needs)
+            for restore in timeline.restores
+            if restore.asked.tenant in lines
+        ),
+        living=tuple(_living(line, timeline, readings) for line in lines.values()),
+        unowned=_unowned(restored),
+        owners=_owners(lines),
+    )
+
+
+Readings = dict[tuple[int, str], Found]
+
+
+def _readings(timeline: Timeline, schema: Schema, restored: Restored) -> Readings:
+    """Return what was found in each reading whose rows are there, by restore and tenant."""
+    tables = {table.name: table for table in schema.owned}
+    by_restore: dict[str, dict[int, list[StoredRow]]] = {}
+    for file, rows in restored.items():
+        numbered = by_restore.setdefault(file, {})
+        for row in rows:
+            numbered.setdefault(row.restore, []).append(row)
+    return {
+        (entry.restore, entry.tenant): _found(by_restore[entry.file].get(entry.restore, ()), tables)
+        for entry in timeline.of(ReadBack)
+        if entry.file in by_restore
+    }
+
+
+def _found(rows: Iterable[StoredRow], tables: Mapping[str, Table]) -> Found:
+    found: dict[RowKey, Row] = {}
+    repeated, foreign = [], []
+    for stored in rows:
+        if stored.table not in tables:
+            foreign.append(stored)
+            continue
+        row = (stored.table, key_of(stored.row, tables[stored.table].key))
+        if row in found:
+            repeated.append(row)
+        found[row] = stored.row
+    return Found(rows=found, repeated=tuple(repeated), foreign=tuple(foreign))
+
+
+def _unowned(restored: Restored) -> tuple[StoredRow, ...] | None:
+    rows = restored.get(SHARED_FILE)
+    return None if rows is None else tuple(row for row in rows if row.restore == 0)
+
+
+def _owners(lines: Mapping[str, Line]) -> dict[RowKey, str]:
+    """Return for each row ever written the tenant that wrote it first."""
+    owners: dict[RowKey, str] = {}
+    for line in lines.values():
+        for stretch in line.stretches:
+            for step in stretch.steps:
+                if step.role == "own":
+                    for row in step.writes:
+                        owners.setdefault(row, line.tenant)
+    return owners
+
+
+def _judge(
+    restore: Restore,
+    lines: Mapping[str, Line],
+    timeline: Timeline,
+    readings: Readings,
+    needs: Needs,
+) -> Judged:
+    """Judge one restore by the history alone."""
+    line = lines[restore.asked.tenant]
+    stretch = line.before(restore)
+    sent = [step for step in stretch.steps if step.tx.sent_s <= restore.done_s]
+    incident = incident_of(sent, restore, stretch, lines, timeline)
+    barred = barred_steps(sent, incident)
+    numbers = {id(step) for step in barred}
+    steps = [step for step in sent if id(step) not in numbers]
+    found = readings.get((restore.number, line.tenant)) if restore.restored else None
+    solution = solve(steps, found.rows) if found and _based(stretch, line, readings) else None
+    return Judged(
+        restore=restore,
+        tenant=line.tenant,
+        stretch=stretch,
+        incident=incident,
+        steps=steps,
+        barred=barred,
+        found=found,
+        solution=solution,
+        loss=loss_of(solution, incident) if solution else None,
+        exposure=exposure_of(steps, incident, needs, timeline),
+    )
+
+
+def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
+    """Whether it is known with which rows the stretch began."""
+    return stretch.base is None or (stretch.base.number, line.tenant) in readings
+
+
+def _living(line: Line, timeline: Timeline, readings: Readings) -> Living:
+    """Judge a tenant's live rows at the end: everything committed since their base is demanded."""
+    stretch = line.live
+    found = readings.get((0, line.tenant))
+    why_not = _why_not(line, stretch, readings, timeline)
+    if found is None or why_not:
+        return Living(tenant=line.tenant, stretch=stretch, found=found, why_not=why_not or "not read")
+    solution = solve(stretch.steps, found.rows, forced=True)
+    return Living(tenant=line.tenant, stretch=stretch, found=found, solution=solution)
+
+
+def _why_not(line: Line, stretch: Stretch, readings: Readings, timeline: Timeline) -> str:
+    if not _based(stretch, line, readings):
+        return "what its restore in place had made was not read back"
+    if any(step.role == "damage" for step in stretch.steps):
+        return "it was damaged and not restored in place since"
+    wanted = any(r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores)
+    if stretch.fresh and wanted:
+        return "its restore into the fresh cluster did not succeed"
+    return ""

@@ -1,0 +1,87 @@
+"""A drill's floors: enough transactions of each tenant, each kind of operation, enough rows a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.judge.case import Case
+from harness.judge.check import Check, unknown
+from harness.judge.timeline import NEVER
+from harness.model.history import Done
+from harness.model.plan import TenantPlan
+from harness.model.verdict import Finding
+
+NAME = "floors"
+ROLLBACK = "rollback"
+
+
+def _run(case: Case) -> Iterator[Finding]:
+    for tenant in case.plan.tenants:
+        yield from _loaded(case, tenant)
+        if not tenant.quiet:
+            yield from _enough(case, tenant)
+    yield from _kinds(case)
+    yield from _rate(case)
+
+
+def _loaded(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
+    acked = {tx.name for tx in case.timeline.transactions if tx.actor == "load" and tx.acked}
+    absent = [tx.name for tx in tenant.initial if tx.name not in acked]
+    if absent or not tenant.initial:
+        message = f"initial rows were not loaded: {', '.join(absent) or 'none were planned'}"
+        yield unknown(NAME, message, tenant=tenant.tenant)
+
+
+def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
+    restores = case.restores_of(tenant.tenant)
+    if not restores:
+        return
+    first = restores[0]
+    count = sum(
+        1
+        for step in first.stretch.steps
+        if step.tx.actor == "writer" and step.tx.acked and step.tx.ended_s < first.incident.at_s
+    )
+    floor = case.plan.floors.transactions_per_tenant
+    if count < floor:
+        message = f"only {count} of {floor} streamed transactions before its incident"
+        yield unknown(NAME, message, tenant=tenant.tenant)
+
+
+def _kinds(case: Case) -> Iterator[Finding]:
+    """Each kind of operation that writers were to perform in the write phase was performed and acked."""
+    done = {entry.name: entry.outcome for entry in case.timeline.of(Done)}
+    wanted, seen = {"insert"}, set()
+    for tenant in case.plan.tenants:
+        for writer, count in zip(tenant.writers, tenant.write_counts, strict=True):
+            for place, tx in enumerate(writer):
+                kinds = {_kind(op) for op in tx.operations} if tx.commit else {ROLLBACK}
+                if place < count:
+                    wanted |= kinds
+                if done.get(tx.name) == ("acked" if tx.commit else "refused"):
+                    seen |= kinds
+    if wanted - seen:
+        yield unknown(NAME, f"no {', no '.join(sorted(wanted - seen))} was seen to succeed")
+
+
+def _kind(operation: object) -> str:
+    return type(operation).__name__.lower()
+
+
+def _rate(case: Case) -> Iterator[Finding]:
+    began_s, ended_s = case.timeline.phase_s("write"), case.timeline.phase_s("script")
+    if not began_s < ended_s < NEVER:
+        yield unknown(NAME, "the write phase was not seen to begin and to end")
+        return
+    owned = {table.name for table in case.schema.owned}
+    rows = sum(
+        sum(change.table in owned for change in tx.changes)
+        for tx in case.timeline.transactions
+        if tx.actor == "writer" and tx.acked and began_s <= tx.ended_s <= ended_s
+    )
+    if rows < case.plan.floors.rows_per_s * (ended_s - began_s):
+        rate = rows / (ended_s - began_s)
+        yield unknown(NAME, f"only {rate:.1f} of {case.plan.floors.rows_per_s:g} rows a second")
+
+
+CHECK = Check(name=NAME, point=0, run=_run)

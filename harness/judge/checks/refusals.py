@@ -1,0 +1,66 @@
+"""Point 5: no transaction of an untouched neighbour is refused, or fails, while somebody else is restored.
+
+Neighbours never conflict among themselves, so whatever refused theirs was the restore. Not counted are
+tenants that the script hit and those that came back with less than they had: rows that their writers name
+may be gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.judge.case import Case
+from harness.judge.check import Check
+from harness.judge.timeline import Restore
+from harness.model.history import Done
+from harness.model.verdict import Finding
+
+
+def _run(case: Case) -> Iterator[Finding]:
+    planned = _rolled_back_as_planned(case)
+    untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
+    for done in case.timeline.of(Done):
+        if done.outcome == "acked" or done.name in planned or done.tenant not in untouched:
+            continue
+        restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
+        if restore is not None:
+            yield _finding(done, restore)
+
+
+def _rolled_back_as_planned(case: Case) -> set[str]:
+    writers = (w for tenant in case.plan.tenants for w in tenant.writers)
+    return {tx.name for writer in writers for tx in writer if not tx.commit}
+
+
+def _untouched(case: Case, tenant: str) -> bool:
+    back = (judged for judged in case.restores_of(tenant) if judged.restore.asked.place == "live")
+    return (
+        not case.damaged(tenant)
+        and not case.rightly_deleted(tenant)
+        and all(judged.solution is not None and not judged.solution.lacking() for judged in back)
+    )
+
+
+def _overlap(done: Done, restore: Restore) -> bool:
+    """Whether the transaction ran while somebody else was restored."""
+    begun_s = done.at_s if done.begun_s is None else done.begun_s
+    other = restore.asked.tenant != done.tenant
+    return other and begun_s <= restore.done_s and restore.began_s <= done.at_s
+
+
+def _finding(done: Done, restore: Restore) -> Finding:
+    return Finding(
+        check="refusals",
+        point=5,
+        verdict="broken",
+        message=(
+            f"{done.name} was {'refused' if done.outcome == 'refused' else 'left open'} while tenant"
+            f" {restore.asked.tenant} was restored: {done.detail or 'no reason given'}"
+        ),
+        tenant=done.tenant,
+        restore=restore.number,
+        operation=done.name,
+    )
+
+
+CHECK = Check(name="refusals", point=5, run=_run)

@@ -1,0 +1,79 @@
+"""Point 3: a restore in place sets aside, value for value, each row that the application wrote after the
+cut.
+
+Demanded are rows that were certainly there when the restore began: the last step on the row is a committed
+one of the application, and it is not in the restored state. A row of somebody else must not be set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.judge.case import Case, Judged
+from harness.judge.check import Check
+from harness.judge.states import RowKey, Solution, Step
+from harness.model.history import SetAside
+from harness.model.values import key_of
+from harness.model.verdict import Finding
+
+NAME = "set aside"
+
+
+def _run(case: Case) -> Iterator[Finding]:
+    for judged in case.restores:
+        if judged.restore.in_place and judged.solution is not None and judged.restore.done is not None:
+            yield from _not_set_aside(judged, judged.solution, judged.restore.done.set_aside)
+            yield from _of_others(case, judged, judged.restore.done.set_aside)
+
+
+def _not_set_aside(
+    judged: Judged, solution: Solution, set_aside: tuple[SetAside, ...]
+) -> Iterator[Finding]:
+    aside: dict[str, list[object]] = {}
+    for moved in set_aside:
+        aside.setdefault(moved.table, []).append(moved.row)
+    inside = {id(step) for step, there in zip(solution.steps, solution.inside, strict=True) if there}
+    for row, step in _there(judged).items():
+        if id(step) not in inside and step.writes[row] not in aside.get(row[0], ()):
+            yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
+
+
+def _there(judged: Judged) -> dict[RowKey, Step]:
+    """Return the rows that the application wrote and that were certainly there when the restore began."""
+    there: dict[RowKey, Step] = {}
+    if judged.incident.tx is None or judged.incident.tx.cluster != judged.restore.asked.cluster:
+        return there
+    for step in judged.stretch.steps:
+        for row, image in step.writes.items():
+            certain = step.tx.ended_s < judged.restore.began_s and row not in step.maybe
+            if step.role == "own" and image is not None and certain:
+                there[row] = step
+            else:
+                there.pop(row, None)
+    return there
+
+
+def _of_others(case: Case, judged: Judged, set_aside: tuple[SetAside, ...]) -> Iterator[Finding]:
+    for moved in set_aside:
+        table = case.table(moved.table)
+        row = (moved.table, key_of(moved.row, table.key) if table else ())
+        owner = case.owners.get(row, judged.tenant)
+        if owner != judged.tenant:
+            yield _finding(judged, row, f"row of tenant {owner} was set aside", None)
+
+
+def _finding(judged: Judged, row: RowKey, message: str, step: Step | None) -> Finding:
+    return Finding(
+        check=NAME,
+        point=3,
+        verdict="broken",
+        message=f"{message}; it was not set aside" if step else message,
+        tenant=judged.tenant,
+        restore=judged.restore.number,
+        table=row[0],
+        key=row[1],
+        operation=step.tx.name if step else None,
+    )
+
+
+CHECK = Check(name=NAME, point=3, run=_run)

@@ -1,0 +1,68 @@
+"""Point 5: shared rows equal the history. On a fresh cluster they equal what the archive may hold of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.judge.case import Case
+from harness.judge.check import Check, unknown
+from harness.judge.differences import Difference, Elsewhere, differences
+from harness.judge.incidents import Incident
+from harness.judge.losses import loss_of
+from harness.judge.states import Solution, solve
+from harness.judge.timeline import NEVER
+from harness.judge.unowned import read_rows, steps_on
+from harness.model.verdict import Finding
+
+NAME = "shared rows"
+
+
+def _run(case: Case) -> Iterator[Finding]:
+    if case.unowned is None:
+        yield unknown(NAME, "shared and infrastructure rows were not read at the end")
+        return
+    tables = {table.name: table for table in case.schema.shared}
+    steps = steps_on(case.timeline.transactions, tables)
+    destroyed = case.timeline.destroyed_s < NEVER
+    solution = solve(steps, read_rows(case.unowned, tables), forced=not destroyed)
+    for difference in differences(solution, Elsewhere(tenant="")):
+        yield _finding(difference)
+    if destroyed:
+        yield from _lost(case, solution)
+
+
+def _lost(case: Case, solution: Solution) -> Iterator[Finding]:
+    incident = Incident(at_s=case.timeline.destroyed_s, why="the cluster was destroyed")
+    loss = loss_of(solution, incident)
+    if loss.step is not None and loss.seconds > case.plan.budget_s:
+        table, key = next(iter(loss.step.writes))
+        yield Finding(
+            check=NAME,
+            point=5,
+            verdict="broken",
+            message=f"shared rows of {loss.step.tx.name} are not in the fresh cluster",
+            table=table,
+            key=key,
+            operation=loss.step.tx.name,
+            loss_s=loss.seconds,
+        )
+
+
+def _finding(difference: Difference) -> Finding:
+    table, key = difference.row
+    expected, found = difference.cells
+    return Finding(
+        check=NAME,
+        point=5,
+        verdict="broken",
+        message=f"shared row differs from the history: {difference.kind}",
+        table=table,
+        key=key,
+        column=difference.column,
+        expected=expected,
+        found=found,
+        operation=difference.operation,
+    )
+
+
+CHECK = Check(name=NAME, point=5, run=_run)

@@ -1,0 +1,82 @@
+"""The incident of a restore: the instant ``I(t)``, and the transaction just before which the tenant is cut.
+
+For a damaged tenant it is the first damaging transaction, for a rightly deleted one that deletion. For any
+other it is the loss of the cluster, or else the first damage of all, or else the end of the script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from harness.judge.lines import Line, Stretch
+from harness.judge.states import Step
+from harness.judge.timeline import Restore, Timeline, Transaction
+from harness.model.history import Done
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """``at_s`` is ``I(t)``; ``tx`` the transaction that hit this very tenant, if any did."""
+
+    at_s: float
+    why: str
+    tx: Transaction | None = None
+
+
+def incident_of(
+    sent: Sequence[Step],
+    restore: Restore,
+    stretch: Stretch,
+    lines: Mapping[str, Line],
+    timeline: Timeline,
+) -> Incident:
+    """Return the incident that ``restore`` has to undo; ``sent`` are the tenant's steps until then."""
+    before = [step for step in sent if step.tx.sent_s < restore.began_s]
+    for hit, why in (
+        (next((s for s in before if s.role == "damage"), None), "damaged by"),
+        (next((s for s in before if s.whole), None), "rightly deleted by"),
+    ):
+        if hit is not None:
+            return Incident(at_s=hit.tx.sent_s, why=f"{why} {hit.tx.name}", tx=hit.tx)
+    based_s = stretch.base.done_s if stretch.base else 0.0
+    if based_s <= timeline.destroyed_s < restore.began_s:
+        return Incident(at_s=timeline.destroyed_s, why="the cluster was destroyed")
+    return _of_all(restore, lines, timeline)
+
+
+def _of_all(restore: Restore, lines: Mapping[str, Line], timeline: Timeline) -> Incident:
+    damage = (step.tx for line in lines.values() for step in line.damage)
+    first = min((tx for tx in damage if tx.sent_s < restore.began_s), key=_sent_s, default=None)
+    if first is not None:
+        return Incident(at_s=first.sent_s, why=f"the first damage of all, {first.name}")
+    outcomes = [done.at_s for done in timeline.of(Done) if done.actor == "script"]
+    ended_s = max((at_s for at_s in outcomes if at_s < restore.began_s), default=restore.began_s)
+    return Incident(at_s=ended_s, why="the script's end")
+
+
+def _sent_s(tx: Transaction) -> float:
+    return tx.sent_s
+
+
+def barred_steps(sent: Iterable[Step], incident: Incident) -> list[Step]:
+    """Return the steps that the restored state must not hold: the hit, and all certainly after it."""
+    if incident.tx is None:
+        return []
+    return [step for step in sent if _barred(step, incident.tx)]
+
+
+def _barred(step: Step, hit: Transaction) -> bool:
+    if step.role in ("damage", "intended"):
+        return step.tx.order >= hit.order
+    return step.role == "own" and certainly_after(step.tx, hit)
+
+
+def certainly_after(tx: Transaction, hit: Transaction) -> bool:
+    """Whether ``tx`` can only have committed after ``hit`` did."""
+    if not hit.acked:
+        return False
+    if tx.cluster != hit.cluster:
+        return tx.cluster > hit.cluster
+    later_on_wal = hit.lsn_upper is not None and tx.lsn_lower >= hit.lsn_upper
+    return tx.begun_s > hit.ended_s or later_on_wal

@@ -1,0 +1,184 @@
+"""Each tenant's line: what befell its rows, step by step, in the order of the COMMITs.
+
+A line is cut into *stretches*. The first begins with nothing; each restore in place begins a new one from
+the rows that were read back; the loss of the cluster begins one with nothing, which is never restored
+itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from harness.judge.scripts import Book, Forecast, ScriptReader
+from harness.judge.states import RowKey, Step
+from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
+from harness.model.history import ClusterSeen
+from harness.model.plan import Plan, ScriptTransaction
+from harness.model.schema import Schema, Table
+from harness.model.values import Row, key_of
+
+FoundRows = Mapping[tuple[int, str], Mapping[RowKey, Row]]
+"""Rows read back, by restore (0: the final reading) and tenant."""
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps from one beginning on: ``base`` is the restore in place it began with, if any.
+
+    ``fresh``: it began with the loss of the cluster, so nothing of it can be in the archive's past.
+    """
+
+    base: Restore | None = None
+    fresh: bool = False
+    steps: list[Step]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """All stretches of one tenant, and the forecasts for each script transaction that touched it."""
+
+    tenant: str
+    stretches: list[Stretch]
+    forecasts: list[Forecast]
+
+    def before(self, restore: Restore) -> Stretch:
+        """Return the stretch that ``restore`` has to bring back."""
+        return next(
+            s
+            for s in reversed(self.stretches)
+            if not s.fresh and (s.base is None or s.base.began_s < restore.began_s)
+        )
+
+    @property
+    def live(self) -> Stretch:
+        """The stretch whose rows are the tenant's live ones at the end."""
+        return self.stretches[-1]
+
+    @property
+    def damage(self) -> Iterator[Step]:
+        """All steps that damaged the tenant, in order."""
+        return (step for stretch in self.stretches for step in stretch.steps if step.role == "damage")
+
+
+def draw(plan: Plan, schema: Schema, timeline: Timeline, found: FoundRows) -> dict[str, Line]:
+    """Return the line of every tenant of the census."""
+    scripts = {tx.name: tx for script in plan.scripts for tx in script.transactions}
+    touching = _touching(timeline, scripts)
+    reader = ScriptReader(schema, scripts)
+    return {
+        t.tenant: _Pen(t.tenant, schema, reader).draw(
+            _events(t.tenant, timeline, touching.get(t.tenant, ())), found
+        )
+        for t in plan.tenants
+    }
+
+
+def _touching(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> dict[str, list[Transaction]]:
+    """Return each tenant's transactions: its own, and those of scripts that touched it or looked at it."""
+    touching: dict[str, list[Transaction]] = defaultdict(list)
+    for tx in timeline.transactions:
+        for tenant in _touched_by(tx, scripts):
+            touching[tenant].append(tx)
+    return touching
+
+
+def _touched_by(tx: Transaction, scripts: Mapping[str, ScriptTransaction]) -> set[str]:
+    if tx.outcome == "refused":
+        return set()
+    if tx.actor != "script":
+        return {tx.tenant} if tx.tenant is not None else set()
+    seen = set(tx.sight.left) if tx.sight else set()
+    return seen | {effect.tenant for effect in scripts[tx.name].actual} if tx.name in scripts else seen
+
+
+_When = tuple[int, float]
+_Event = tuple[_When, Transaction | Restore | None]
+
+
+def _events(tenant: str, timeline: Timeline, touching: Iterable[Transaction]) -> list[_Event]:
+    """Return, by cluster and time, transactions, restores in place, and the loss of the cluster (None)."""
+    events: list[_Event] = [((tx.cluster, tx.sent_s), tx) for tx in touching]
+    events += [
+        ((r.asked.cluster, r.began_s), r)
+        for r in timeline.restores
+        if r.asked.tenant == tenant and r.in_place
+    ]
+    if timeline.destroyed_s < NEVER:
+        seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.destroyed_s]
+        events.append(((max(seen, default=1), NEVER), None))
+    return sorted(events, key=lambda event: event[0])
+
+
+class _Pen:
+    """Draws one tenant's line, keeping a book of the rows that are there."""
+
+    def __init__(self, tenant: str, schema: Schema, reader: ScriptReader) -> None:
+        self.tenant, self.reader = tenant, reader
+        self.tables = {table.name: table for table in schema.owned}
+        self.book = Book()
+        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[])], forecasts=[])
+
+    def draw(self, events: Iterable[_Event], found: FoundRows) -> Line:
+        for _, event in events:
+            if event is None:
+                self._begin(Stretch(fresh=True, steps=[]))
+            elif isinstance(event, Restore):
+                self._go_on_from(event, found.get((event.number, self.tenant), {}))
+            elif event.actor == "script":
+                self._script(event)
+            else:
+                self._own(event)
+        return self.line
+
+    def _begin(self, stretch: Stretch) -> None:
+        self.book = Book()
+        self.line.stretches.append(stretch)
+
+    def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Row]) -> None:
+        self._begin(Stretch(base=restore, steps=[]))
+        self._take(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
+
+    def _own(self, tx: Transaction) -> None:
+        writes = writes_of(tx, self.tables)
+        if writes:
+            self._take(Step(tx=tx, writes=writes))
+
+    def _script(self, tx: Transaction) -> None:
+        step, forecast = self.reader.read(tx, self.tenant, self.book)
+        self.line.forecasts.append(forecast)
+        if step.writes:
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        self.line.live.steps.append(step)
+        self.book.enter(step)
+
+
+def _as_transaction(restore: Restore) -> Transaction:
+    """Return the restore in place as the transaction with which a tenant's rows begin anew."""
+    return Transaction(
+        order=-1,
+        name=f"restore {restore.number}",
+        actor="restore",
+        tenant=restore.asked.tenant,
+        cluster=restore.asked.cluster,
+        xid=0,
+        begun_s=restore.began_s,
+        sent_s=restore.began_s,
+        ended_s=restore.done_s,
+        outcome="acked",
+    )
+
+
+def writes_of(tx: Transaction, tables: Mapping[str, Table]) -> dict[RowKey, Row | None]:
+    """Return the state after ``tx`` of each row of ``tables`` that it changed; its last change counts."""
+    writes: dict[RowKey, Row | None] = {}
+    for change in tx.changes:
+        if change.table not in tables:
+            continue
+        if change.key is not None:
+            writes[change.table, change.key] = None
+        if change.row is not None:
+            writes[change.table, key_of(change.row, tables[change.table].key)] = change.row
+    return writes

@@ -1,0 +1,77 @@
+"""Loss and exposure of a restore, in seconds, and the writes that set them.
+
+``loss``: the instant of the incident minus the ack of the earliest write acked before it that the
+restored state lacks. ``exposure``: the same over the writes that were not durable in the bucket at that
+instant. A write is durable once every object that a restore up to its (upper bound of a) position needs
+had been seen by the harness's own listing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from harness.judge.incidents import Incident
+from harness.judge.states import Solution, Step
+from harness.judge.timeline import NEVER, Timeline
+from harness.model.history import NeedsNamed, ObjectSeen
+from harness.model.position import Position
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """``seconds`` before the incident that ``step``, the earliest write lost, was acked; 0.0 for none."""
+
+    seconds: float = 0.0
+    step: Step | None = None
+
+
+class Needs:
+    """When restores up to a position became possible from the bucket alone."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        named = timeline.of(NeedsNamed)
+        self.named = bool(named)
+        seen: dict[tuple[str, str], float] = {}
+        for entry in timeline.of(ObjectSeen):
+            seen.setdefault((entry.key, entry.version), entry.at_s)
+        needs = sorted(named[-1].needs if named else (), key=lambda n: (n.epoch, n.lsn))
+        self._positions = [Position(epoch=n.epoch, lsn=n.lsn) for n in needs]
+        self._readable_s: list[float] = []
+        readable_s = 0.0
+        for need in needs:
+            readable_s = max(readable_s, *(seen.get(o, NEVER) for o in need.objects), 0.0)
+            self._readable_s.append(readable_s)
+
+    def durable_s(self, position: Position | None) -> float:
+        """Return when everything up to ``position`` was readable in the bucket, NEVER when it was not."""
+        if position is None:
+            return NEVER
+        place = bisect_left(self._positions, position)
+        return self._readable_s[place] if place < len(self._positions) else NEVER
+
+
+def loss_of(solution: Solution, incident: Incident) -> Loss:
+    """Return what the restored state lacks of the writes acked before the incident."""
+    return _earliest(solution.lacking(), incident)
+
+
+def exposure_of(steps: Sequence[Step], incident: Incident, needs: Needs, timeline: Timeline) -> Loss | None:
+    """Return what would have been lost had only the bucket survived; None when no needs were named."""
+    if not needs.named:
+        return None
+    return _earliest((s for s in steps if _exposed(s, incident, needs, timeline)), incident)
+
+
+def _exposed(step: Step, incident: Incident, needs: Needs, timeline: Timeline) -> bool:
+    if step.tx.lsn_upper is None:
+        return False
+    position = timeline.position(step.tx.cluster, step.tx.lsn_upper)
+    return needs.durable_s(position) > incident.at_s
+
+
+def _earliest(steps: Iterable[Step], incident: Incident) -> Loss:
+    acked = (s for s in steps if s.tx.acked and s.tx.ended_s < incident.at_s)
+    first = min(acked, key=lambda s: s.tx.ended_s, default=None)
+    return Loss(seconds=incident.at_s - first.tx.ended_s, step=first) if first else Loss()

@@ -1,0 +1,158 @@
+"""Runs the checks over a case and puts their findings together into the verdict of a drill.
+
+This is the judge's worker boundary: a check that crashes gives *unknown*, with its name and its error,
+and never takes another check's findings with it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import TypeVar
+
+import msgspec
+
+from harness.judge.case import Case, Restored, open_case
+from harness.judge.check import Check, unknown
+from harness.judge.checks import CHECKS
+from harness.model.folder import PLAN
+from harness.model.history import Entry
+from harness.model.plan import Plan
+from harness.model.schema import Schema
+from harness.model.values import Digest, Row
+from harness.model.verdict import DrillVerdict, Finding, TenantVerdict, merge
+
+T = TypeVar("T")
+
+FINDINGS_MAX = 20
+"""Findings of one check on one tenant that a verdict carries; the rest is counted."""
+
+POINTS_JUDGED = (
+    "1 complete",
+    "2 prefix",
+    "3 nothing else",
+    "5 no collateral",
+    "6 usable",
+    "8 honest",
+)
+POINTS_NOT_JUDGED = (
+    "4 no resurrection (erasure; only rows deleted for good reason are judged, by equality)",
+    "7 untampered (no attacker in this drill)",
+)
+
+
+def judge(
+    plan: Plan,
+    schema: Schema,
+    history: Iterable[Entry],
+    restored: Restored,
+    *,
+    checks: Sequence[Check] = CHECKS,
+) -> DrillVerdict:
+    """Judge one drill. ``restored``: the rows read back, by the file of the run folder that holds them."""
+    case, findings = _guard("case", lambda: open_case(plan, schema, history, restored))
+    if case is None:
+        return _verdict(plan, (), findings)
+    for check in checks:
+        findings += _findings(check, case)
+    tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
+    return _verdict(plan, tenants, findings)
+
+
+def _findings(check: Check, case: Case) -> list[Finding]:
+    found, crashed = _guard(check.name, lambda: list(check.run(case)))
+    return [*_limited(found or []), *crashed]
+
+
+def _guard(name: str, call: Callable[[], T]) -> tuple[T | None, list[Finding]]:
+    """Return the result of ``call``, or None and a finding that tells how it crashed."""
+    try:
+        return call(), []
+    except Exception as error:  # noqa: BLE001 - the worker boundary: what a check can't judge is unknown
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{PurePath(last.filename).name}, line {last.lineno}"
+        return None, [unknown(name, f"the check crashed: {type(error).__name__}: {error} ({where})")]
+
+
+def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first findings of each tenant, then how many more there are."""
+    by_tenant: dict[str | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_tenant[finding.tenant].append(finding)
+    for found in by_tenant.values():
+        yield from found[:FINDINGS_MAX]
+        if len(found) > FINDINGS_MAX:
+            worst = merge(finding.verdict for finding in found[FINDINGS_MAX:])
+            yield msgspec.structs.replace(
+                found[0],
+                verdict="broken" if worst == "broken" else "unknown",
+                message=f"and {len(found) - FINDINGS_MAX} more of this kind",
+                restore=None,
+                table=None,
+                key=None,
+                column=None,
+                expected=None,
+                found=None,
+                operation=None,
+                loss_s=None,
+            )
+
+
+def _tenant(case: Case, tenant: str, findings: Iterable[Finding]) -> TenantVerdict:
+    restores = case.restores_of(tenant)
+    mine = tuple(finding for finding in findings if finding.tenant == tenant)
+    answered = [r.restore for r in restores if r.restore.done is not None]
+    rows = next((list(r.found.rows.values()) for r in reversed(restores) if r.found), None)
+    return TenantVerdict(
+        tenant=tenant,
+        damaged=case.damaged(tenant),
+        rightly_deleted=case.rightly_deleted(tenant),
+        quiet=case.plan.tenant(tenant).quiet,
+        verdict=merge(["proven", *(finding.verdict for finding in mine)]),
+        loss_s=max((r.loss.seconds for r in restores if r.loss), default=None),
+        exposure_s=max((r.exposure.seconds for r in restores if r.exposure), default=None),
+        restore_s=max((r.done_s - r.began_s for r in answered), default=None),
+        bytes_read=max((r.done.bytes_read for r in answered if r.done), default=None),
+        rows=None if rows is None else len(rows),
+        row_bytes=None if rows is None else sum(map(_size_bytes, rows)),
+        findings=mine,
+    )
+
+
+def _size_bytes(row: Row) -> int:
+    """Return the size of a row's texts; that of a long one is taken as its length in characters."""
+    return sum(
+        cell.chars if isinstance(cell, Digest) else len(cell.encode()) for cell in row.values() if cell
+    )
+
+
+def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Finding]) -> DrillVerdict:
+    lossy = max((t for t in tenants if t.loss_s is not None), key=_loss_s, default=None)
+    exposed = max((t for t in tenants if t.exposure_s is not None), key=_exposure_s, default=None)
+    return DrillVerdict(
+        verdict=merge(["proven", *(finding.verdict for finding in findings)]),
+        budget_s=plan.budget_s,
+        profile=plan.profile,
+        plan=PLAN,
+        script="; then ".join(script.words for script in plan.scripts),
+        survivors=plan.survivors,
+        points_judged=POINTS_JUDGED,
+        points_not_judged=POINTS_NOT_JUDGED,
+        tenants=tenants,
+        findings=tuple(finding for finding in findings if finding.tenant is None),
+        worst_loss_s=lossy.loss_s if lossy else None,
+        worst_loss_tenant=lossy.tenant if lossy else None,
+        worst_exposure_s=exposed.exposure_s if exposed else None,
+        worst_exposure_tenant=exposed.tenant if exposed else None,
+        slowest_restore_s=max((t.restore_s for t in tenants if t.restore_s is not None), default=None),
+    )
+
+
+def _loss_s(tenant: TenantVerdict) -> float:
+    return tenant.loss_s or 0.0
+
+
+def _exposure_s(tenant: TenantVerdict) -> float:
+    return tenant.exposure_s or 0.0
