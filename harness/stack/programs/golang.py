@@ -26,6 +26,8 @@ BUILD_LIMIT_S = 1500.0
 ASK_LIMIT_S = 30.0
 # Never a download of another toolchain behind our back, never somebody's workspace around our module.
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+# A quarter less work for the compiler, and no more memory for it than without (measured on MinIO).
+THRIFT = {"GOGC": "400", "GOMEMLIMIT": "1400MiB"}
 FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 
 Version = tuple[int, ...]
@@ -112,10 +114,11 @@ def build(program: GoProgram, compiler: Compiler, scratch: Path, tree: Path) -> 
     machine that has no Go; the machine's own uses the caches that it always uses.
     """
     go = compiler.path()
-    environment = dict(ENVIRONMENT)
+    environment = ENVIRONMENT | THRIFT
     if compiler.ours:
         environment |= {"GOPATH": str(scratch / "go"), "GOCACHE": str(scratch / "go-cache")}
         environment |= {"GOMODCACHE": str(scratch / "go" / "mod"), "GOFLAGS": "-modcacherw"}
+        environment |= {"XDG_CONFIG_HOME": str(scratch / "config")}
     done = children.run(
         [str(go), "build", *FLAGS, "-o", str(tree / program.name), program.package],
         limit_s=BUILD_LIMIT_S,
