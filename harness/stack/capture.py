@@ -1,0 +1,116 @@
+"""Change capture of a stack: the connector from registration until it would survive a failover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from harness.model.errors import BadInput
+from harness.stack.debezium_client import ConnectClient
+from harness.stack.identity import SUPERUSER, Identity
+from harness.stack.service import Site
+from harness.stack.services import postgres
+from harness.stack.services.connect import connector_config
+from harness.stack.wait import NotYet, wait_for
+
+RUNNING_S_MAX = 60.0
+STREAMING_S_MAX = 120.0
+SYNCED_S_MAX = 60.0
+STOPPED_S_MAX = 30.0
+_STRATEGY = "Using offset mismatch strategy"
+_NOT_THERE = (httpx.HTTPError, psycopg.OperationalError)
+
+
+class Capture:
+    """Registers, watches and removes the connector of one stack. ``log``: the Connect worker's."""
+
+    def __init__(self, site: Site, identity: Identity, log: Path) -> None:
+        self.client = ConnectClient(site.outside("connect").url)
+        self._site = site
+        self._identity = identity
+        self._log = log
+        self._log_from = 0
+        self._admin = postgres.dsn(site.outside("primary"), SUPERUSER)
+        self._standby = postgres.dsn(site.outside("standby"), SUPERUSER)
+
+    def start(self) -> None:
+        """Register the connector and return once it streams and its slot would survive a failover."""
+        self.register()
+        self.wait_running()
+        self.wait_streaming()
+        self.wait_failover_slot()
+
+    def register(self) -> None:
+        """Register the connector, which begins its snapshot; raises BadInput without publication."""
+        names = self._identity
+        if not postgres.has_publication(self._admin, names.publication):
+            raise BadInput(
+                f"there is no publication {names.publication!r}",
+                cure="create it in the application's database before capture starts",
+            )
+        self._log_from = self._log.stat().st_size
+        self.client.register(names.connector, connector_config(self._site, names))
+
+    def wait_running(self) -> None:
+        """Wait until connector *and* task are RUNNING; raises HarnessFailed if the task fails."""
+        wait_for(
+            "connector and task are RUNNING",
+            lambda: self.client.expect_running(self._identity.connector),
+            limit_s=RUNNING_S_MAX,
+            transient=_NOT_THERE,
+        )
+
+    def wait_streaming(self) -> None:
+        """Wait until the snapshot is over and the connector streams from its slot.
+
+        Also sees that the connector took its offset strategy: a typo there would go unnoticed (FM-50).
+        """
+        wait_for(
+            "the connector streams from its slot",
+            self._expect_streaming,
+            limit_s=STREAMING_S_MAX,
+            transient=_NOT_THERE,
+        )
+        wait_for(f"Connect's log says {_STRATEGY!r}", self._expect_strategy, limit_s=RUNNING_S_MAX)
+
+    def wait_failover_slot(self) -> None:
+        """Have the slot copied to the standby, and wait until it would survive a promotion."""
+        postgres.set_slot_sync(self._standby, True)
+        wait_for(
+            "the failover slot is synced and not temporary",
+            lambda: postgres.expect_slot_synced(self._admin, self._standby, self._identity.slot),
+            limit_s=SYNCED_S_MAX,
+            transient=_NOT_THERE,
+        )
+
+    def stop(self) -> None:
+        """Remove connector, offsets and slot; the next start snapshots anew."""
+        name = self._identity.connector
+        self.client.stop(name)
+        wait_for(
+            "the connector is stopped",
+            lambda: self.client.expect_stopped(name),
+            limit_s=STOPPED_S_MAX,
+        )
+        self.client.forget_offsets(name)
+        self.client.delete(name)
+        postgres.set_slot_sync(self._standby, False)
+        wait_for(
+            "nobody streams from the slot",
+            lambda: postgres.expect_slot_active(self._admin, self._identity.slot, False),
+            limit_s=STOPPED_S_MAX,
+            transient=_NOT_THERE,
+        )
+        postgres.drop_slot(self._admin, self._identity.slot)
+
+    def _expect_streaming(self) -> None:
+        self.client.expect_running(self._identity.connector)
+        postgres.expect_slot_active(self._admin, self._identity.slot, True)
+
+    def _expect_strategy(self) -> None:
+        with self._log.open("rb") as log:
+            log.seek(self._log_from)
+            if _STRATEGY.encode() not in log.read():
+                raise NotYet(f"{log.tell() - self._log_from} bytes without it")

@@ -1,0 +1,326 @@
+"""The local host: runs service descriptions as plain processes on loopback, no container needed.
+
+Every process gets a session of its own, a small environment with the stack's marker, its data folder as
+working directory and a log file; Postgres runs as *nobody* when the harness runs as root. ``close`` kills
+whatever carries the marker and removes the folder, so it does not matter how far a start had come.
+
+Authentication is left open (``trust``): the services listen on 127.0.0.1 only, on ports drawn for this
+run, hold generated data and live as long as the drill.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from harness.model.errors import BadInput, HarnessFailed, ServiceDied
+from harness.stack import folder as folders
+from harness.stack import processes
+from harness.stack.portblock import LOOPBACK, PortBlock, reserve
+from harness.stack.programs import Programs
+from harness.stack.service import Address, Command, Program, ServiceSpec, Template
+from harness.stack.wait import wait_for, wait_until
+
+PREPARE_S_MAX = 60.0
+_TAIL_BYTES = 2000
+
+JavaOptions = Mapping[str, tuple[str, ...]]
+"""Further options of the virtual machine for the programs ``broker`` and ``connect``."""
+_UNPRIVILEGED_USER = "nobody"
+
+
+class LocalHost:
+    """Names (it is a ``Site``) and processes of one stack on this machine.
+
+    ``folder`` must have been claimed; ``logs`` is where logs go that shall outlive it; ``java_options``
+    are put before the class path, per Java program.
+    """
+
+    def __init__(
+        self,
+        *,
+        stack_id: str,
+        folder: Path,
+        port_names: Sequence[str],
+        programs: Programs,
+        logs: Path | None = None,
+        first_port: int | None = None,
+        java_options: JavaOptions | None = None,
+    ) -> None:
+        self.stack_id = stack_id
+        self.folder = folder
+        self.logs = logs or folder / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._programs = programs
+        self._java_options = java_options or {}
+        self._block: PortBlock = reserve(len(port_names), first=first_port)
+        self._ports = {name: self._block.first + i for i, name in enumerate(port_names)}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def listen(self, port: str) -> Address:
+        """Return what the service itself binds: everything is on loopback here."""
+        return Address(host=LOOPBACK, port=self._ports[port])
+
+    inside = listen
+    outside = listen
+
+    def data(self, service: str) -> str:
+        """Return the service's data folder."""
+        return str(self.folder / "data" / service)
+
+    def file(self, service: str, name: str) -> str:
+        """Return the path of one of the service's configuration files."""
+        return str(self.folder / "files" / service / name)
+
+    def service(self, spec: ServiceSpec) -> LocalService:
+        """Return a handle on the service; nothing is started yet."""
+        return LocalService(self, spec)
+
+    def argv(self, command: Command) -> list[str]:
+        """Return the command line of ``command`` on this machine."""
+        return [*self._program(command.program), *command.arguments]
+
+    def spawn(self, argv: list[str], spec: ServiceSpec, log: Path) -> subprocess.Popen[bytes]:
+        """Start a process of a service; raises HarnessFailed once the host is closed."""
+        user = unprivileged_user() if spec.unprivileged else None
+        with self._lock, log.open("ab") as output:
+            if self._closed:
+                raise HarnessFailed(f"{spec.name} can't be started: the stack is closed")
+            return subprocess.Popen(
+                argv,
+                cwd=self.data(spec.name),
+                env=self._environment(spec),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+
+    def make_folders(self, spec: ServiceSpec) -> None:
+        """Make data folder and configuration files, readable for the service's user only."""
+        Path(self.data(spec.name)).mkdir(mode=0o700, exist_ok=True)
+        own(Path(self.data(spec.name)), spec)
+        folder = self.folder / "files" / spec.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, text in spec.files.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+            own(folder / name, spec)
+        own(folder, spec)
+
+    def templates(self) -> Path:
+        """Return the folder in which templates are kept from stack to stack."""
+        return self._programs.aot_dir / "templates"
+
+    def close(self) -> None:
+        """Kill every process of the stack, remove its folder, free its ports; may be called twice."""
+        with self._lock:
+            self._closed = True
+        processes.end_stack(self.stack_id, self.folder)
+        folders.remove(self.folder)
+        self._block.release()
+
+    def _program(self, program: Program) -> list[str]:
+        parts = self._programs
+        if program in ("postgres", "initdb", "pg_basebackup"):
+            return [str(parts.postgres_bin / program)]
+        if program in ("broker", "connect"):
+            jars = parts.broker_jars if program == "broker" else parts.connect_jars
+            options = self._java_options.get(program, ())
+            return [str(parts.java), *options, "-cp", ":".join(str(j) for j in jars)]
+        if program == "python":
+            return [sys.executable]
+        return [str(parts.minio if program == "minio" else parts.toxiproxy)]
+
+    def _environment(self, spec: ServiceSpec) -> dict[str, str]:
+        """Return a small environment: no proxy, no Java option, no locale of the caller's leaks in."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": self.data(spec.name),
+            "TMPDIR": self.data(spec.name),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            **spec.environment,
+            processes.MARKER: self.stack_id,
+        }
+
+
+class LocalService:
+    """One service as processes of this machine: Killable, Pausable, Restartable."""
+
+    def __init__(self, host: LocalHost, spec: ServiceSpec) -> None:
+        self.spec = spec
+        self._host = host
+        self._data = Path(host.data(spec.name))
+        self._log = host.logs / f"{spec.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the service, on the data it left if any, and return once its readiness fact holds.
+
+        Raises TimedOut, or ServiceDied when it ended before it was ready.
+        """
+        if self.is_running():
+            raise BadInput(f"{self.spec.name} is running already", cure="kill it first")
+        self._prepare()
+        self._process = self._host.spawn(self._host.argv(self.spec.run), self.spec, self._log)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait for the readiness fact; raises TimedOut or ServiceDied."""
+
+        def probe() -> None:
+            if not self.is_running():
+                raise ServiceDied(
+                    f"{self.spec.name} ended before it was ready; its log ends:\n{self.log_tail()}"
+                )
+            self.spec.ready.probe()
+
+        fact = self.spec.ready
+        wait_for(fact.words, probe, limit_s=fact.limit_s, transient=fact.transient)
+
+    def is_running(self) -> bool:
+        """Whether the main process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """Crash the service: SIGKILL to the main process, then to each child, and see them gone."""
+        self.strike()
+
+        def gone() -> bool:
+            self._send(signal.SIGKILL)
+            return not self.is_running() and not self.pids()
+
+        wait_until(f"no process of {self.spec.name} is left", gone, limit_s=15.0, poll_s=0.01)
+
+    def strike(self) -> None:
+        """Send SIGKILL to the main process and return at once; ``kill`` must follow."""
+        if self._process is not None:
+            self._process.kill()
+
+    def pause(self) -> None:
+        """Stop every process of the service with SIGSTOP."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let every process of the service go on."""
+        self._send(signal.SIGCONT)
+
+    def terminate(self, *, limit_s: float) -> int:
+        """Ask the main process to end (SIGTERM), wait for it, return its exit code; raises TimedOut."""
+        process = self._process
+        if process is None:
+            return 0
+        process.terminate()
+        wait_until(f"{self.spec.name} ended", lambda: not self.is_running(), limit_s=limit_s)
+        return int(process.returncode)
+
+    def destroy(self) -> None:
+        """Delete the data and files of the service, which must have been killed."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self._host.folder / "files" / self.spec.name, ignore_errors=True)
+
+    def pids(self) -> list[int]:
+        """Return the pids of all its processes."""
+        return processes.of_service(self._host.stack_id, self._data)
+
+    def pss_bytes(self) -> int:
+        """Return the memory of all its processes as the sum of their proportional shares."""
+        return sum(processes.pss_bytes(pid) for pid in self.pids())
+
+    def log_tail(self) -> str:
+        """Return the end of its log."""
+        return tail(self._log)
+
+    def _send(self, signum: signal.Signals) -> None:
+        processes.send(self.pids(), signum, self._host.stack_id, self._data)
+
+    def _prepare(self) -> None:
+        self._host.make_folders(self.spec)
+        done = self._host.folder / "files" / self.spec.name / ".prepared"
+        if done.exists():
+            return
+        for step in self.spec.prepare:
+            if isinstance(step, Template):
+                self._from_template(step)
+            else:
+                self._run(step)
+        done.touch()
+
+    def _from_template(self, template: Template) -> None:
+        kept = self._host.templates() / template.key
+        if not all((kept / name).is_file() for name in template.files):
+            self._run(template.command)
+            keep(self._data, template.files, kept)
+        for name in template.files:
+            place = self._data / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            content = (kept / name).read_bytes()
+            for old, new in template.substitute.items():
+                content = content.replace(old.encode(), new.encode())
+            place.write_bytes(content)
+            own_all((place.parent, place), self.spec)
+
+    def _run(self, command: Command) -> None:
+        log = self._host.logs / f"{self.spec.name}.prepare.log"
+        process = self._host.spawn(self._host.argv(command), self.spec, log)
+        wait_until(
+            f"{command.program} prepared {self.spec.name}",
+            lambda: process.poll() is not None,
+            limit_s=PREPARE_S_MAX,
+            poll_s=0.02,
+        )
+        if process.returncode != 0:
+            raise HarnessFailed(
+                f"{command.program} for {self.spec.name} ended with {process.returncode}:\n{tail(log)}"
+            )
+
+
+def unprivileged_user() -> pwd.struct_passwd | None:
+    """Return the user for services that refuse to run as root, or None when this isn't root."""
+    return pwd.getpwnam(_UNPRIVILEGED_USER) if os.geteuid() == 0 else None
+
+
+def own(path: Path, spec: ServiceSpec) -> None:
+    """Give a file or folder to the user that the service runs as."""
+    user = unprivileged_user() if spec.unprivileged else None
+    if user is not None:
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def own_all(paths: Iterable[Path], spec: ServiceSpec) -> None:
+    """Give several files or folders to the user that the service runs as."""
+    for path in paths:
+        own(path, spec)
+
+
+def keep(data: Path, files: Sequence[str], kept: Path) -> None:
+    """Keep copies of ``files`` for later stacks, complete or not at all."""
+    half_made = kept.with_name(f".{kept.name}-{os.getpid()}-{threading.get_ident()}")
+    for name in files:
+        (half_made / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / name, half_made / name)
+    try:
+        half_made.rename(kept)
+    except OSError:  # another stack was first
+        shutil.rmtree(half_made)
+
+
+def tail(log: Path) -> str:
+    """Return the last ``_TAIL_BYTES`` bytes of a log as text."""
+    if not log.exists():
+        return "(no log)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()

@@ -1,0 +1,246 @@
+"""Postgres: a primary and its synchronous standby, set for durability first.
+
+A commit is acknowledged once the standby has flushed it, and logical decoding is never ahead of the
+standby (``synchronized_standby_slots``), so that an archive can't hold a transaction which a failover
+undoes (FM-18, FM-20). Both nodes are configured from text; ``trust`` is enough, see ``local.py``.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from harness.stack.identity import (
+    APP,
+    ARCHIVER,
+    DATABASE,
+    DEBEZIUM,
+    RESTORER,
+    STANDBY,
+    SUPERUSER,
+)
+from harness.stack.service import Address, Command, Fact, ServiceSpec, Site
+from harness.stack.wait import NotYet
+
+CONNECT_S_MAX = 3
+NUDGE_PREFIX = "restoreproof.nudge"
+"""Prefix of logical messages that only move the connector's slot on; the connector drops them."""
+NOT_THERE = (psycopg.OperationalError,)
+"""Errors of a server that is down, starting or shutting down: not yet, as far as a probe is concerned."""
+
+_BOTH = """\
+listen_addresses = '{host}'
+port = {port}
+unix_socket_directories = ''
+max_connections = 400
+shared_buffers = 64MB
+fsync = on
+full_page_writes = on
+synchronous_commit = on
+synchronous_standby_names = 'FIRST 1 ({standby})'
+synchronized_standby_slots = '{standby}'
+wal_level = logical
+max_wal_senders = 20
+max_replication_slots = 20
+max_wal_size = 1GB
+wal_receiver_status_interval = 1s
+wal_retrieve_retry_interval = 100ms
+hot_standby = on
+hot_standby_feedback = on
+sync_replication_slots = off
+autovacuum = on
+track_commit_timestamp = off
+jit = off
+datestyle = 'ISO, MDY'
+intervalstyle = 'postgres'
+timezone = 'UTC'
+log_timezone = 'UTC'
+bytea_output = 'hex'
+lc_messages = 'C'
+log_line_prefix = '%m [%p] %q%u '
+log_checkpoints = off
+log_min_messages = warning
+"""
+
+_STANDBY_ONLY = """\
+primary_slot_name = '{standby}'
+primary_conninfo = '{conninfo} application_name={standby}'
+"""
+
+_ROLES = f"""
+CREATE ROLE {APP} LOGIN;
+CREATE ROLE {DEBEZIUM} LOGIN REPLICATION BYPASSRLS;
+GRANT pg_read_all_data TO {DEBEZIUM};
+CREATE ROLE {ARCHIVER} LOGIN;
+GRANT pg_monitor, pg_read_all_data TO {ARCHIVER};
+ALTER ROLE {ARCHIVER} SET synchronous_commit = 'local';
+CREATE ROLE {RESTORER} LOGIN SUPERUSER;
+"""
+
+
+def dsn(address: Address, user: str, database: str = DATABASE) -> str:
+    """Return a libpq connection URL."""
+    return f"postgresql://{user}@{address}/{database}"
+
+
+def primary(site: Site) -> ServiceSpec:
+    """Describe the primary: ready when it answers and is not in recovery."""
+    return ServiceSpec(
+        name="primary",
+        run=_run(site, "primary"),
+        ready=Fact(
+            words="the primary answers",
+            probe=lambda: _expect_recovery(_outside(site, "primary"), False),
+            transient=NOT_THERE,
+        ),
+        ports=("primary",),
+        files={"postgresql.conf": _settings(site, "primary")},
+        prepare=(Command(program="initdb", arguments=_initdb(site)),),
+        unprivileged=True,
+    )
+
+
+def standby(site: Site) -> ServiceSpec:
+    """Describe the standby: ready when the primary calls it streaming and in sync."""
+    conninfo = _conninfo(site.inside("standby-primary"))
+    settings = _settings(site, "standby") + _STANDBY_ONLY.format(standby=STANDBY, conninfo=conninfo)
+    return ServiceSpec(
+        name="standby",
+        run=_run(site, "standby"),
+        ready=Fact(
+            words="the standby is streaming and in sync",
+            probe=lambda: _expect_in_sync(site),
+            transient=NOT_THERE,
+        ),
+        ports=("standby",),
+        files={"postgresql.conf": settings},
+        prepare=(Command(program="pg_basebackup", arguments=_basebackup(site, conninfo)),),
+        unprivileged=True,
+    )
+
+
+def bootstrap(admin: str) -> None:
+    """Make roles, the standby's slot and the application's database in a new, empty cluster.
+
+    ``admin``: DSN of the superuser in the maintenance database. Commits locally, as there can be no
+    standby yet.
+    """
+    with connect(admin) as session:
+        session.execute("SET synchronous_commit = 'local'")
+        for statement in filter(str.strip, _ROLES.split(";")):
+            session.execute(statement.encode())
+        session.execute("SELECT pg_create_physical_replication_slot(%s, true)", [STANDBY])
+        session.execute(f"CREATE DATABASE {DATABASE} OWNER {APP}".encode())
+
+
+def connect(link: str) -> psycopg.Connection:
+    """Connect in autocommit mode, trying for at most ``CONNECT_S_MAX`` seconds."""
+    return psycopg.connect(link, autocommit=True, connect_timeout=CONNECT_S_MAX)
+
+
+def run_sql(admin: str, sql: str) -> None:
+    """Run a script of several statements as one transaction."""
+    with connect(admin) as session:
+        session.execute(sql.encode())
+
+
+def one(link: str, query: str, *arguments: object) -> tuple[object, ...] | None:
+    """Return the first row of a query on a connection of its own, or None."""
+    with connect(link) as session:
+        row: tuple[object, ...] | None = session.execute(query.encode(), arguments).fetchone()
+        return row
+
+
+def set_slot_sync(standby_dsn: str, on: bool) -> None:
+    """Switch the standby's slot-sync worker.
+
+    An idle worker naps up to 30 s; switched on once the slot exists, it copies it at once.
+    """
+    with connect(standby_dsn) as session:
+        session.execute(f"ALTER SYSTEM SET sync_replication_slots = {'on' if on else 'off'}".encode())
+        session.execute("SELECT pg_reload_conf()")
+
+
+def expect_slot_synced(admin: str, standby_dsn: str, slot: str) -> None:
+    """Probe: the failover slot would survive a promotion (FM-21, FM-22); nudges it forward."""
+    found = one(
+        standby_dsn,
+        "SELECT synced, temporary, invalidation_reason FROM pg_replication_slots WHERE slot_name = %s",
+        slot,
+    )
+    if found != (True, False, None):
+        one(
+            admin,
+            "SELECT pg_log_standby_snapshot(), pg_logical_emit_message(false, %s, '')",
+            NUDGE_PREFIX,
+        )
+        raise NotYet(f"(synced, temporary, invalidation_reason) is {found}")
+
+
+def expect_slot_active(admin: str, slot: str, active: bool) -> None:
+    """Probe: the logical slot exists and somebody streams from it, or nobody does."""
+    found = one(admin, "SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot)
+    if found != (active,):
+        raise NotYet(f"(active) of slot {slot} is {found}")
+
+
+def drop_slot(admin: str, slot: str) -> None:
+    """Drop a logical slot if it is there."""
+    one(
+        admin,
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
+        slot,
+    )
+
+
+def has_publication(admin: str, publication: str) -> bool:
+    """Whether the application's database has a publication of that name."""
+    return one(admin, "SELECT 1 FROM pg_publication WHERE pubname = %s", publication) is not None
+
+
+def _run(site: Site, name: str) -> Command:
+    config = site.file(name, "postgresql.conf")
+    return Command(program="postgres", arguments=("-D", site.data(name), "-c", f"config_file={config}"))
+
+
+def _settings(site: Site, name: str) -> str:
+    address = site.listen(name)
+    return _BOTH.format(host=address.host, port=address.port, standby=STANDBY)
+
+
+def _initdb(site: Site) -> tuple[str, ...]:
+    return (
+        *("-D", site.data("primary"), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"),
+        *("--locale=C", "--no-sync", "--no-instructions"),
+    )
+
+
+def _basebackup(site: Site, conninfo: str) -> tuple[str, ...]:
+    return (
+        *("-D", site.data("standby"), "-d", f"{conninfo} application_name={STANDBY}"),
+        *("-X", "stream", "-c", "fast", "-S", STANDBY, "-R", "--no-sync", "--no-password"),
+    )
+
+
+def _conninfo(address: Address) -> str:
+    return f"host={address.host} port={address.port} user={SUPERUSER} dbname={DATABASE}"
+
+
+def _outside(site: Site, port: str) -> str:
+    return dsn(site.outside(port), SUPERUSER, "postgres")
+
+
+def _expect_recovery(link: str, expected: bool) -> None:
+    found = one(link, "SELECT pg_is_in_recovery()")
+    if found != (expected,):
+        raise NotYet(f"pg_is_in_recovery() is {found}")
+
+
+def _expect_in_sync(site: Site) -> None:
+    _expect_recovery(_outside(site, "standby"), True)
+    found = one(
+        _outside(site, "primary"),
+        "SELECT state, sync_state FROM pg_stat_replication WHERE application_name = %s",
+        STANDBY,
+    )
+    if found != ("streaming", "sync"):
+        raise NotYet(f"(state, sync_state) is {found}")

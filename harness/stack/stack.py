@@ -1,0 +1,300 @@
+"""A whole stack: starts its services side by side, hands out their addresses, breaks and rebuilds them.
+
+A start has phases that a caller may take apart: services; then the schema, which the caller gives; then
+change capture; then the archiver. So tenants can be loaded before the connector's first start, and after
+``destroy_all_but_archive`` a ``fresh_cluster`` comes up behind the same addresses.
+
+Synchronous and tied to no event loop: threads start what can start at once. ``close`` (or leaving the
+``with``) ends every process and removes every file, however far a start had come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from harness.model.errors import BadInput, UnknownName
+from harness.stack import ending, folder
+from harness.stack.capture import Capture
+from harness.stack.endpoints import Endpoints, endpoints_of
+from harness.stack.identity import SUPERUSER, Identity, new_identity
+from harness.stack.links import LINKS, LinkName
+from harness.stack.local import JavaOptions, LocalHost, LocalService
+from harness.stack.programs import Programs, locate
+from harness.stack.service import Fact, Killable, Pausable, Restartable, ServiceSpec
+from harness.stack.services import archiver as archiver_service
+from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
+from harness.stack.together import Progress, Step, run_step, run_together, silent
+from harness.stack.wait import wait_for
+
+BUCKET_S_MAX = 10.0
+DESTRUCTION_ORDER = ("archiver", "connect", "kafka", "standby", "primary")
+"""Who is killed, in this order, when only the archive survives."""
+
+PORT_NAMES = (
+    *("primary", "standby", "connect", "minio", "toxiproxy"),
+    *("kafka-control", "kafka-internal", "kafka-connect", "kafka-archiver"),
+    *(link.name for link in LINKS),
+)
+"""Every port of a stack, in the order in which consecutive ones are given to them."""
+
+_CLUSTER = ("primary", "standby", "kafka", "connect")
+
+
+class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start a stack.
+
+    ``root``: where stacks keep their folders. ``logs``: a folder for logs that shall outlive the stack.
+    ``first_port``: the first of its consecutive ports, free
+    ones are picked when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``.
+    """
+
+    root: Path | None = None
+    logs: Path | None = None
+    first_port: int | None = None
+    programs: Programs | None = None
+    java_options: JavaOptions | None = None
+
+
+class Stack:
+    """A running stack; made by ``Stack.start``, ended by ``close``."""
+
+    endpoints: Endpoints
+    logs_dir: Path
+
+    def __init__(self, host: LocalHost, identity: Identity, progress: Progress) -> None:
+        self._host = host
+        self._identity = identity
+        self._progress = progress
+        self._keys = host.folder / "keys"
+        self._services: dict[str, LocalService] = {}
+        self._cut: set[LinkName] = set()
+        self._proxies = toxiproxy.Proxies(host.outside("toxiproxy").url)
+        self._describe_all()
+        self._forget_end = ending.at_end(self.close)
+        self.logs_dir = host.logs
+        self.endpoints = endpoints_of(host, identity, self._keys)
+        self.capture = Capture(host, identity, host.logs / "connect.log")
+
+    @classmethod
+    def start(cls, options: StackOptions | None = None, progress: Progress = silent) -> Stack:
+        """Sweep what dead owners left, then start all services and return once they are ready.
+
+        No schema is loaded, nothing is captured and no archiver runs yet. Raises BadInput for a port in
+        use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
+        up; then nothing is left behind.
+        """
+        stack = cls.prepare(options or StackOptions(), progress)
+        try:
+            stack.start_services()
+        except BaseException:
+            stack.close()
+            raise
+        return stack
+
+    @classmethod
+    def prepare(cls, options: StackOptions, progress: Progress) -> Stack:
+        """Claim folder and ports for a stack, and start nothing."""
+        programs = options.programs or locate()
+        ending.exit_on_signals()
+        root = options.root or folder.default_root()
+        folder.sweep(root)
+        identity = new_identity()
+        place = folder.claim(root, identity.id)
+        try:
+            host = LocalHost(
+                stack_id=identity.id,
+                folder=place,
+                port_names=PORT_NAMES,
+                programs=programs,
+                logs=options.logs,
+                first_port=options.first_port,
+                java_options=options.java_options,
+            )
+        except BaseException:
+            folder.remove(place)
+            raise
+        return cls(host, identity, progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process, remove every file, free every port; may be called twice."""
+        self._host.close()
+        self._forget_end()
+
+    def start_services(self) -> None:
+        """Start Postgres pair, broker, Connect worker, object server and proxies."""
+        self._keys.mkdir(mode=0o700, exist_ok=True)
+        steps = [
+            Step(name="toxiproxy", run=self._services["toxiproxy"].start),
+            *self._cluster_steps(after_proxies=("toxiproxy",)),
+            Step(name="minio", run=self._start_minio),
+        ]
+        run_together(steps, progress=self._progress, abandon=self.close)
+
+    def load_schema(self, sql: str) -> None:
+        """Run the application's DDL as the owner of its tables, in one transaction."""
+        postgres.run_sql(self.endpoints.app_dsn, sql)
+
+    def load_capture_sql(self, sql: str) -> None:
+        """Run what capture needs (publication, replica identities) as superuser, in one transaction."""
+        postgres.run_sql(self.endpoints.admin_dsn, sql)
+
+    def start_capture(self) -> None:
+        """Register the connector and return once it streams and would survive a failover."""
+        self._shown("capture", self.capture.start)
+
+    def stop_capture(self) -> None:
+        """Remove the connector, its offsets and its slot: the next start snapshots anew."""
+        self.capture.stop()
+
+    def start_archiver(self, config: str, ready: Fact) -> None:
+        """Start the reference archiver with this configuration; returns once ``ready`` holds."""
+        self._describe(archiver_service.archiver(self._host, config, ready))
+        self._shown("archiver", self._services["archiver"].start)
+
+    def destroy_all_but_archive(self) -> tuple[str, ...]:
+        """Kill archiver, Connect, broker, standby and primary at once and delete their disks.
+
+        Object server, keys and proxies stay. Returns the names of what was destroyed, in order.
+        """
+        doomed = [self._services[name] for name in DESTRUCTION_ORDER if name in self._services]
+        for service in doomed:
+            service.strike()
+        for service in doomed:
+            service.kill()
+            service.destroy()
+        return tuple(service.spec.name for service in doomed)
+
+    def fresh_cluster(self) -> None:
+        """Start a new, empty cluster with a new broker behind the same addresses, after a destruction."""
+        self._describe_cluster()
+        run_together(self._cluster_steps(), progress=self._progress, abandon=self.close)
+
+    def kill(self, name: str) -> None:
+        """Crash a service: SIGKILL to every process of it; returns once they are gone."""
+        service = self.service(name)
+        if not isinstance(service, Killable):
+            raise _unable(name, "killed")
+        service.kill()
+
+    def restart(self, name: str) -> None:
+        """Start a killed service on the data it left; returns once its readiness fact holds."""
+        service = self.service(name)
+        if not isinstance(service, Restartable):
+            raise _unable(name, "started again")
+        service.start()
+        if name == "toxiproxy":
+            for link in self._cut:
+                self._proxies.cut(link)
+
+    def pause(self, name: str) -> None:
+        """Stop a service in its tracks."""
+        service = self.service(name)
+        if not isinstance(service, Pausable):
+            raise _unable(name, "paused")
+        service.pause()
+
+    def resume(self, name: str) -> None:
+        """Let a paused service go on."""
+        service = self.service(name)
+        if not isinstance(service, Pausable):
+            raise _unable(name, "resumed")
+        service.resume()
+
+    def cut(self, link: LinkName) -> None:
+        """Cut a link: its connections are closed and new ones refused."""
+        self._proxies.cut(link)
+        self._cut.add(link)
+
+    def heal(self, link: LinkName) -> None:
+        """Let a link through again."""
+        self._proxies.heal(link)
+        self._cut.discard(link)
+
+    def proxy_bytes(self, link: LinkName) -> int:
+        """Return how many bytes the server has sent over a link since the proxies' last start.
+
+        Closes the link's connections, since only closed ones are counted: call it while its client is
+        idle. The client will connect anew.
+        """
+        return self._proxies.downstream_bytes_settled(link)
+
+    def memory_pss_bytes(self) -> dict[str, int]:
+        """Return the memory of each service: its processes' proportional shares, in bytes."""
+        return {name: service.pss_bytes() for name, service in self._services.items()}
+
+    def is_running(self, name: str) -> bool:
+        """Whether the main process of a service lives."""
+        return self.service(name).is_running()
+
+    def service(self, name: str) -> LocalService:
+        """Return the handle of a service; raises UnknownName."""
+        if name not in self._services:
+            raise UnknownName("service", name, list(self._services))
+        return self._services[name]
+
+    def _cluster_steps(self, after_proxies: tuple[str, ...] = ()) -> list[Step]:
+        start = {name: self._services[name].start for name in _CLUSTER}
+        return [
+            Step(name="kafka", run=self._start_kafka),
+            Step(name="connect", run=start["connect"], after=after_proxies),
+            Step(name="primary", run=self._start_primary),
+            Step(name="standby", run=start["standby"], after=("primary", *after_proxies)),
+        ]
+
+    def _start_primary(self) -> None:
+        self._services["primary"].start()
+        postgres.bootstrap(postgres.dsn(self._host.outside("primary"), SUPERUSER, "postgres"))
+
+    def _start_kafka(self) -> None:
+        self._services["kafka"].start()
+        kafka.create_topic(self._host.outside("kafka-internal"), self._identity.topic)
+
+    def _start_minio(self) -> None:
+        self._services["minio"].start()
+        address = self._host.outside("minio")
+        minio.create_bucket(address, self._identity)
+        wait_for(
+            "the bucket is locked by default",
+            lambda: minio.expect_locked(address, self._identity),
+            limit_s=BUCKET_S_MAX,
+        )
+
+    def _shown(self, name: str, run: Callable[[], None]) -> None:
+        run_step(Step(name=name, run=run), (), self._progress)
+
+    def _describe_all(self) -> None:
+        self._describe(toxiproxy.toxiproxy(self._host))
+        self._describe(minio.minio(self._host, self._identity))
+        self._describe_cluster()
+
+    def _describe_cluster(self) -> None:
+        for spec in (
+            postgres.primary(self._host),
+            postgres.standby(self._host),
+            kafka.kafka(self._host),
+            connect.connect(self._host),
+        ):
+            self._describe(spec)
+
+    def _describe(self, spec: ServiceSpec) -> None:
+        self._services[spec.name] = self._host.service(spec)
+
+
+def _unable(name: str, done: str) -> BadInput:
+    return BadInput(f"{name} can't be {done}", cure="name a service whose description allows it")
