@@ -1,0 +1,63 @@
+"""The configuration of archiver and restorer: one JSON or TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from harness.model.errors import BadInput
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that ``archive`` and ``restore`` commands need to know.
+
+    ``schema``: a schema's name, or its folder. ``dsn``: the captured database as the archiver reaches it
+    (heartbeat, schema dump; a role with ``synchronous_commit=local``). ``restorer_dsn``: the same as the
+    restorer reaches it, as superuser; ``scratch_dsn``: a database to restore beside. ``s3_endpoint`` and
+    ``s3_restorer_endpoint`` are URLs. ``keys_path`` outlives bucket and database; ``index_path`` and
+    ``state_path`` lie on the archiver's disk and may be lost. ``pg_dump``: the program, of the server's
+    version or a later one.
+    """
+
+    schema: str
+    dsn: str
+    restorer_dsn: str
+    scratch_dsn: str = ""
+    kafka_bootstrap: str
+    topic: str
+    kafka_group: str = "restoreproof-archiver"
+    s3_endpoint: str
+    s3_restorer_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    bucket: str
+    keys_path: str
+    index_path: str
+    state_path: str
+    placeholder: str
+    pg_dump: str
+    flush_interval_s: Seconds = 1.0
+    retention_s: Seconds = 3600.0
+
+
+def read_config(path: str | Path) -> ArchiveConfig:
+    """Read a configuration; raises BadInput naming file and field."""
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+        if file.suffix == ".toml":
+            return msgspec.toml.decode(data, type=ArchiveConfig)
+        return msgspec.json.decode(data, type=ArchiveConfig)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(
+            f"{file}: {error}", cure="`restoreproof up` prints the path of one that works"
+        ) from None
+
+
+def encode_config(config: ArchiveConfig) -> str:
+    """Return the configuration as JSON."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=1).decode()
