@@ -1,0 +1,390 @@
+"""The drive's ports on a real Postgres: what sessions read, journal and call the outcome of a COMMIT."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from fixtures.helpdesk_rows import AWKWARD, ENTRIES, LONG, add_country, add_tenant
+from fixtures.postgres import MakeDatabase, TestDatabase
+from harness.drive.ports import Ack, ConnectionLost, Refused
+from harness.model.plan import ScriptTransaction, Statement
+from harness.model.values import Digest
+from harness.schemas import load
+from harness.stack.wait import NotYet, wait_for
+from harness.stack.world.database import PostgresDatabase
+from harness.stack.world.session import PostgresOperator, PostgresSession
+
+pytestmark = pytest.mark.live
+
+HELPDESK = load("helpdesk").schema
+TENANTS = ["7", "8"]
+Test = Callable[[PostgresDatabase, PostgresSession], Awaitable[None]]
+
+
+@pytest.fixture
+def place(make_database: MakeDatabase) -> TestDatabase:
+    """A database with the helpdesk schema, prepared for capture."""
+    return make_database(load("helpdesk"))
+
+
+def run(place: TestDatabase, test: Test, *, filled: bool = False) -> None:
+    """Run a test in an event loop, with a session that is closed behind it."""
+
+    async def main() -> None:
+        database = PostgresDatabase(schema=HELPDESK, app_dsn=place.app, admin_dsn=place.admin)
+        session = await database.session("test")
+        try:
+            if filled:
+                await fill(session)
+            await test(database, session)
+        finally:
+            await session.close()
+
+    asyncio.run(main())
+
+
+async def fill(session: PostgresSession) -> Ack:
+    """Commit two whole tenants."""
+    await session.begin()
+    await add_country(session, HELPDESK)
+    for tenant in TENANTS:
+        await add_tenant(session, HELPDESK, tenant)
+    return await session.commit()
+
+
+def script(sql: str) -> ScriptTransaction:
+    """Return a script's transaction with one statement."""
+    return ScriptTransaction(name="s", statements=(Statement(sql=sql),), intended=(), actual=())
+
+
+def test_images_are_what_postgres_prints(place: TestDatabase) -> None:
+    """Every image that comes back is the text of the type's output function, generated column included."""
+
+    async def test(_database: PostgresDatabase, session: PostgresSession) -> None:
+        await session.begin()
+        await add_country(session, HELPDESK)
+        made = await add_tenant(session, HELPDESK, "7")
+        ticket, account, invoice = made["tickets"], made["accounts"], made["invoices"]
+        assert ticket["subject"] == AWKWARD
+        assert ticket["subject_chars"] == str(len(AWKWARD))
+        assert ticket["tags"] == '{a,NULL,"","NULL"}'
+        assert ticket["effort"] == "1 mon -3 days +04:05:06.7"
+        assert ticket["hours"] == "[1,6)"
+        assert ticket["opened_at"] == "2019-12-31 22:00:00+00"
+        assert ticket["closed_at"] is None
+        assert len(ticket["body"] or "") == LONG
+        assert account["born"] == "0044-03-15 BC"
+        assert account["nickname"] == ""
+        assert account["active"] == "t"
+        assert (invoice["amount"], invoice["rate"], invoice["issued"]) == ("NaN", "0.00000001", "infinity")
+        assert made["tenants"]["settings"] == "{}"
+        assert made["attachments"]["content"] == "\\x" + "ab" * LONG
+
+    run(place, test)
+
+
+def test_ready_tells_xid_position_and_what_triggers_wrote(place: TestDatabase) -> None:
+    """Before COMMIT the xid, a lower bound and the outbox rows are known; after it an upper bound."""
+
+    async def test(_database: PostgresDatabase, session: PostgresSession) -> None:
+        await session.begin()
+        await add_country(session, HELPDESK)
+        await add_tenant(session, HELPDESK, "7")
+        ready = await session.ready()
+        ack = await session.commit()
+        assert [c.table for c in ready.changes] == ["helpdesk.outbox"] * 3
+        assert {(c.row or {})["xid"] for c in ready.changes} == {str(ready.xid)}
+        assert ack.outcome == "acked"
+        assert ack.lsn_upper is not None
+        assert 0 < ready.lsn_lower < ack.lsn_upper
+        await session.begin()
+        later = await session.ready()
+        assert later.changes == ()
+        assert later.xid > ready.xid
+        await session.rollback()
+
+    run(place, test)
+
+
+def test_bulk_loads_return_images_in_their_order(place: TestDatabase) -> None:
+    """COPY gives identity and generated values back for each row, in the order of the rows."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        await fill(session)
+        rows = (await database.read(["7"], "live"))["7"]["helpdesk.tickets"]
+        assert [(r["number"], r["id"]) for r in rows] == [("1", "2"), ("2", "3"), ("3", "1")]
+        assert [r["entry"] for r in (await database.read(["7"], "live"))["7"]["helpdesk.audit"]] == [
+            *ENTRIES
+        ]
+
+    run(place, test)
+
+
+def test_a_changed_key_moves_its_row_to_another_leaf(place: TestDatabase) -> None:
+    """An update of the partition key is one update for the writer, whatever Postgres makes of it."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        entry = "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a17"
+        key = {"tenant_id": "7", "entry": ENTRIES[0]}
+        audit = HELPDESK.table("helpdesk.audit")
+        await session.begin()
+        row = await session.update(audit, key, {"entry": entry})
+        assert row is not None
+        assert row["entry"] == entry
+        assert await session.update(audit, key, {"entry": entry}) is None
+        assert not await session.delete(audit, key)
+        assert (await session.commit()).outcome == "acked"
+        rows = (await database.read(["7"], "live"))["7"]["helpdesk.audit"]
+        assert {r["entry"] for r in rows} == {*ENTRIES[1:], entry}
+
+    run(place, test, filled=True)
+
+
+def test_refusals_leave_nothing_behind(place: TestDatabase) -> None:
+    """A refused statement, the COMMIT after it and a violation found at COMMIT are all *refused*."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        await session.begin()
+        with pytest.raises(Refused, match="23505"):
+            await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("7"))
+        assert (await session.commit()).outcome == "refused"
+        await session.reset()
+        await session.begin()
+        account = (await database.read(["7"], "live"))["7"]["helpdesk.accounts"][0]
+        accounts = HELPDESK.table("helpdesk.accounts")
+        await session.update(accounts, {"id": str(account["id"])}, {"home_project_id": "999"})
+        late = await session.commit()
+        assert (late.outcome, late.lsn_upper) == ("refused", None)
+        assert "23503" in late.detail
+        await session.reset()
+        assert (await database.read(["7"], "live"))["7"]["helpdesk.accounts"] == [account]
+
+    run(place, test, filled=True)
+
+
+@pytest.mark.parametrize("ending", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_a_commit_that_stops_waiting_for_the_standby_is_unknown(place: TestDatabase, ending: str) -> None:
+    """A cancelled wait looks like success and a terminated one like loss: both are *unknown* (FM-15)."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        with nobody_answers(place.admin):
+            await session.begin()
+            await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("9"))
+            ready = await session.ready()
+            committing = asyncio.create_task(session.commit())
+            await asyncio.to_thread(end_the_wait, place.admin, ready.xid, ending)
+            ack = await committing
+        assert (ack.outcome, ack.lsn_upper) == ("unknown", None)
+        await session.reset()
+        assert len((await database.read(["9"], "live"))["9"]["helpdesk.tenants"]) == 1
+
+    run(place, test)
+
+
+def test_a_lost_connection_is_told_and_mended(place: TestDatabase) -> None:
+    """Statements on a dead connection raise ConnectionLost; after a reset the session works again."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        await session.begin()
+        await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("7"))
+        with psycopg.connect(place.admin, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'"
+            )
+        with pytest.raises(ConnectionLost):
+            await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("8"))
+        with pytest.raises(ConnectionLost):
+            await session.begin()
+        await session.reset()
+        await session.begin()
+        await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("7"))
+        assert (await session.commit()).outcome == "acked"
+        assert (await database.cluster()).timeline == 1
+
+    run(place, test)
+
+
+def test_an_operator_sees_what_the_transaction_did(place: TestDatabase) -> None:
+    """Keys left, counts of this transaction alone and marked rows are read inside it."""
+
+    async def test(database: PostgresDatabase, _session: PostgresSession) -> None:
+        operator = await database.operator()
+        await _permanent(operator)
+        await _mark(operator)
+        await _cascade(operator)
+        await operator.close()
+        assert (await database.read(["7"], "live"))["7"]["helpdesk.tenants"] == []
+
+    async def _permanent(operator: PostgresOperator) -> None:
+        await operator.begin()
+        await operator.run(script("SELECT helpdesk.delete_entity('{70}', 'permanent')"))
+        sight, marked = await operator.look(TENANTS)
+        assert {t for t, keys in sight.left["7"].items() if keys} == {"helpdesk.tenants"}
+        assert sight.left["8"]["helpdesk.ticket_labels"] != ()
+        assert (sight.deleted["helpdesk.audit"], sight.deleted["helpdesk.comments"]) == (4, 1)
+        assert sight.deleted["helpdesk.tickets"] == len((await operator.ready()).changes)
+        assert marked == ()
+        await operator.break_off()
+        await operator.reset()
+
+    async def _mark(operator: PostgresOperator) -> None:
+        await operator.begin()
+        await operator.run(script("SELECT helpdesk.delete_entity('{70,81}', 'mark')"))
+        sight, marked = await operator.look(TENANTS)
+        assert (sight.deleted, sight.updated) == ({}, {"helpdesk.sites": 1, "helpdesk.apps": 1})
+        assert {(c.table, c.key) for c in marked} == {
+            ("helpdesk.sites", ("70",)),
+            ("helpdesk.apps", ("81",)),
+        }
+        assert all((c.row or {})["deleted_at"] for c in marked)
+        assert (await operator.commit()).outcome == "acked"
+
+    async def _cascade(operator: PostgresOperator) -> None:
+        await operator.begin()
+        await operator.run(script("DELETE FROM helpdesk.tenants WHERE id = 7"))
+        sight, _ = await operator.look(TENANTS)
+        assert not any(sight.left["7"].values())
+        assert set(sight.deleted) == {table.name for table in HELPDESK.owned}
+        assert sight.updated == {}
+        assert (await operator.commit()).outcome == "acked"
+
+    run(place, test, filled=True)
+
+
+def test_rows_are_read_by_owner_along_their_paths(place: TestDatabase) -> None:
+    """A reading holds every row of the tenants asked for, and none of others, in each owned table."""
+
+    async def test(database: PostgresDatabase, _session: PostgresSession) -> None:
+        found = await database.read(["7", "9"], "live")
+        assert {t: len(rows) for t, rows in found["7"].items()} == {
+            table.name: {"helpdesk.tickets": 3, "helpdesk.audit": 4}.get(table.name, 1)
+            for table in HELPDESK.owned
+        }
+        assert not any(found["9"].values())
+        assert set(found["7"]["helpdesk.comments"][0]) == {"id", "ticket_id", "body", "posted_at"}
+        unowned = await database.read_unowned("live")
+        assert {t: len(rows) for t, rows in unowned.items()} == {
+            "helpdesk.countries": 1,
+            "helpdesk.outbox": 6,
+        }
+
+    run(place, test, filled=True)
+
+
+def test_clearing_leaves_only_the_schema(place: TestDatabase) -> None:
+    """Ordinary deletes empty every table, cycles and trigger-written rows included, sequences go on."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        before = await database.catalogue_digest("live")
+        next_before = await database.next_values("live")
+        await database.clear()
+        found = await database.read(TENANTS, "live")
+        assert not any(rows for tables in found.values() for rows in tables.values())
+        assert not any((await database.read_unowned("live")).values())
+        assert await database.catalogue_digest("live") == before
+        assert await database.next_values("live") == next_before
+        assert next_before["helpdesk.tickets.id"] == 7
+        assert (await fill(session)).outcome == "acked"
+
+    run(place, test, filled=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE helpdesk.tickets DISABLE TRIGGER tickets_outbox",
+        "ALTER TABLE helpdesk.comments DISABLE TRIGGER ALL",
+        "ALTER TABLE helpdesk.audit_1 REPLICA IDENTITY DEFAULT",
+        "ALTER TABLE helpdesk.apps ALTER name DROP NOT NULL",
+        "ALTER TABLE helpdesk.apps ALTER name SET DEFAULT 'x'",
+        "ALTER PUBLICATION restoreproof_pub DROP TABLE helpdesk.labels",
+        "DROP INDEX helpdesk.apps_site",
+        "ALTER TABLE helpdesk.apps OWNER TO postgres",
+    ],
+)
+def test_the_catalogue_digest_tells_a_changed_catalogue(place: TestDatabase, change: str) -> None:
+    """Each kind of change gives another digest; what the backup system keeps for itself gives none."""
+
+    async def test(database: PostgresDatabase, _session: PostgresSession) -> None:
+        before = await database.catalogue_digest("live")
+        with psycopg.connect(place.admin, autocommit=True) as admin:
+            admin.execute("CREATE TABLE restoreproof.more (id int PRIMARY KEY)")
+            assert await database.catalogue_digest("live") == before
+            admin.execute(change.encode())
+        assert await database.catalogue_digest("live") != before
+
+    run(place, test)
+
+
+def test_the_scratch_database_is_new_and_empty_each_time(place: TestDatabase) -> None:
+    """A restore that built nothing in scratch reads as no rows there, not as a failure of the harness."""
+
+    async def test(database: PostgresDatabase, _session: PostgresSession) -> None:
+        for _ in range(2):
+            await database.reset_scratch()
+            found = await database.read(["7"], "scratch")
+            assert not any(found["7"].values())
+            assert await database.next_values("scratch") == {}
+        assert await database.catalogue_digest("scratch") != await database.catalogue_digest("live")
+
+    run(place, test, filled=True)
+
+
+def test_long_texts_are_digests_in_journals(place: TestDatabase) -> None:
+    """A marked row's journal form is bounded, however long the row is."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        apps = HELPDESK.table("helpdesk.apps")
+        await session.begin()
+        await session.update(apps, {"id": "71"}, {"name": "n" * LONG})
+        assert (await session.commit()).outcome == "acked"
+        operator = await database.operator()
+        await operator.begin()
+        await operator.run(script("SELECT helpdesk.delete_entity('{71}', 'mark')"))
+        _, (marked,) = await operator.look(TENANTS)
+        await operator.close()
+        name = (marked.row or {})["name"]
+        assert isinstance(name, Digest)
+        assert name.chars == LONG
+
+    run(place, test, filled=True)
+
+
+def _tenant(tenant: str) -> dict[str, str | None]:
+    return {"id": tenant, "slug": tenant, "name": "", "created_at": "now"}
+
+
+@contextmanager
+def nobody_answers(admin: str) -> Iterator[None]:
+    """Make COMMIT wait for a standby that does not exist, for a while."""
+
+    def configure(session: psycopg.Connection, change: str) -> None:
+        session.execute(f"ALTER SYSTEM {change}".encode())
+        session.execute("SELECT pg_reload_conf()")
+
+    with psycopg.connect(admin, autocommit=True) as session:
+        configure(session, "SET synchronous_standby_names = 'nobody'")
+        try:
+            yield
+        finally:
+            configure(session, "RESET synchronous_standby_names")
+
+
+def end_the_wait(admin: str, xid: int, ending: str) -> None:
+    """Wait until the backend of ``xid`` waits for the standby, then end that by ``ending``."""
+
+    def probe() -> None:
+        found = session.execute(
+            f"SELECT {ending}(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'test' AND wait_event = 'SyncRep'".encode()
+        ).fetchone()
+        if found is None:
+            raise NotYet(f"transaction {xid} does not wait")
+
+    with psycopg.connect(admin, autocommit=True) as session:
+        wait_for("a COMMIT waits for the standby", probe, limit_s=10.0)
