@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -35,14 +36,17 @@ class Capture:
         self._admin = postgres.dsn(site.outside("primary"), SUPERUSER)
         self._standby = postgres.dsn(site.outside("standby"), SUPERUSER)
 
-    def start(self) -> None:
-        """Register the connector and return once it streams and its slot would survive a failover."""
-        self.register()
+    def start(self, settings: Mapping[str, str]) -> None:
+        """Register the connector and return once it streams and its slot would survive a failover.
+
+        ``settings``: what the captured schema adds to the connector's.
+        """
+        self.register(settings)
         self.wait_running()
         self.wait_streaming()
         self.wait_failover_slot()
 
-    def register(self) -> None:
+    def register(self, settings: Mapping[str, str]) -> None:
         """Register the connector, which begins its snapshot; raises BadInput without publication."""
         names = self._identity
         if not postgres.has_publication(self._admin, names.publication):
@@ -51,7 +55,9 @@ class Capture:
                 cure="create it in the application's database before capture starts",
             )
         self._log_from = self._log.stat().st_size
-        self.client.register(names.connector, connector_config(self._site, names))
+        self.client.register(
+            names.connector, {**connector_config(self._site, names), **settings}
+        )
 
     def wait_running(self) -> None:
         """Wait until connector *and* task are RUNNING; raises HarnessFailed if the task fails."""

@@ -30,7 +30,7 @@ database.hostname database.port database.user database.password database.dbname
 driver.socketTimeout driver.connectTimeout
 slot.name slot.failover slot.drop.on.stop slot.max.retries slot.retry.delay.ms
 publication.name publication.autocreate.mode lsn.flush.mode offset.mismatch.strategy
-snapshot.mode snapshot.max.threads snapshot.fetch.size snapshot.delay.ms
+snapshot.mode snapshot.select.statement.overrides snapshot.max.threads snapshot.fetch.size snapshot.delay.ms
 provide.transaction.metadata skipped.operations tombstones.on.delete
 event.processing.failure.handling.mode errors.max.retries retriable.restart.connector.wait.ms
 heartbeat.interval.ms poll.interval.ms status.update.interval.ms
@@ -39,6 +39,9 @@ max.batch.size max.queue.size max.queue.size.in.bytes
 """
 KNOWN_KEYS = frozenset(_KNOWN_KEYS.split())
 """Keys that were seen to be understood by Debezium 3.7.0, or by Connect itself."""
+
+_KEYS_BY_TABLE = "snapshot.select.statement.overrides."
+"""What such a key begins with; a table's name follows."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +91,7 @@ class ConnectClient:
     def register(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector or replace its configuration; raises UnknownName for a typo."""
         for key in config:
-            if key not in KNOWN_KEYS:
+            if key not in KNOWN_KEYS and not key.startswith(_KEYS_BY_TABLE):
                 raise UnknownName("connector setting", key, sorted(KNOWN_KEYS))
         self._call("PUT", f"/connectors/{name}/config", dict(config))
 

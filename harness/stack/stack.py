@@ -10,7 +10,7 @@ Synchronous and tied to no event loop: threads start what can start at once. ``c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -154,9 +154,12 @@ class Stack:
         """Run what capture needs (publication, replica identities) as superuser, in one transaction."""
         postgres.run_sql(self.endpoints.admin_dsn, sql)
 
-    def start_capture(self) -> None:
-        """Register the connector and return once it streams and would survive a failover."""
-        self._shown("capture", self.capture.start)
+    def start_capture(self, settings: Mapping[str, str] | None = None) -> None:
+        """Register the connector and return once it streams and would survive a failover.
+
+        ``settings``: what the captured schema adds to the connector's.
+        """
+        self._shown("capture", lambda: self.capture.start(settings or {}))
 
     def stop_capture(self) -> None:
         """Remove the connector, its offsets and its slot: the next start snapshots anew."""

@@ -145,7 +145,7 @@ _CONVERTERS = {
     for part in ("key", "value")
     for key, value in {
         "": "org.apache.kafka.connect.json.JsonConverter",
-        ".schemas.enable": "true",
+        ".schemas.enable": "false",
         ".replace.null.with.default": "false",
     }.items()
 }

@@ -20,6 +20,7 @@ from harness.stack.world.bucket import MinioBucket
 from harness.stack.world.database import PostgresDatabase
 from harness.subject.port import Subject
 from harness.subject.reference import capture_sql
+from harness.subject.reference.connector import connector_settings
 
 EPOCH_S_MAX = 60.0
 POLL_S = 0.1
@@ -71,7 +72,7 @@ class StackMachinery:
         )
         await asyncio.to_thread(self._stack.load_capture_sql, sql)
         await asyncio.gather(
-            asyncio.to_thread(self._stack.start_capture),
+            asyncio.to_thread(self._stack.start_capture, connector_settings(self._loaded.schema)),
             asyncio.to_thread(self._start_archiver),
         )
         await self._known_to_archive()

@@ -1,8 +1,8 @@
 """What the reference system needs of Debezium's connector beyond the stack's own settings. Pure.
 
-Records carry no schemas: types are known from the declared schema, and schemas were more than half of a
-small record. A snapshot reads dates as days since 1970, since the driver's dates lose their era there
-(44 BC arrives as 44 AD); streamed ones keep it.
+A snapshot reads dates as days since 1970, since the driver's own dates lose their era there (44 BC arrives
+as 44 AD); streamed ones keep it. Records carry no schemas (the stack's setting): types are known from the
+declared schema.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ def connector_settings(schema: Schema) -> dict[str, str]:
     """Return the settings to add to the connector's."""
     dated = [table for table in schema.tables if any(_is_date(c, schema) for c in table.columns)]
     selects = {f"{_OVERRIDES}.{table.name}": _select(table, schema) for table in dated}
-    settings = {f"{part}.converter.schemas.enable": "false" for part in ("key", "value")}
-    if dated:
-        settings |= {_OVERRIDES: ",".join(table.name for table in dated), **selects}
-    return settings
+    if not dated:
+        return {}
+    return {_OVERRIDES: ",".join(table.name for table in dated), **selects}
 
 
 def _is_date(column: Column, schema: Schema) -> bool:
