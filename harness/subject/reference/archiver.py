@@ -218,7 +218,7 @@ class Archiver:
         last = self.manifest.last
         same_feed = last is not None and last.entry.feed.feed == start.feed
         if last is not None and same_feed:
-            _require_no_gap(start, last.entry)
+            self.require_no_gap(start, last.entry)
         self._feed_name, self._consumed = start.feed, start.offset
         self.assembler = Assembler(
             epochs=last.entry.epochs if last else (),
@@ -228,6 +228,16 @@ class Archiver:
         await self._rebuild_index(last)
         await self._archive_schema(last, same_feed=same_feed)
         self.flushed_s = self.clock.now_s()
+
+    def require_no_gap(self, start: FeedStart, last: ManifestEntry) -> None:
+        """Raise ArchiverStopped when the feed goes on later than the archive ends."""
+        if start.offset > last.feed.next_offset:
+            raise ArchiverStopped(
+                f"the feed goes on at offset {start.offset}, but the archive ends before offset"
+                f" {last.feed.next_offset}: what lies between is lost (FM-76, FM-83)",
+                cure=f"set the group's offset to {last.feed.next_offset} if it is still there; else begin"
+                " a new epoch with a fresh snapshot",
+            )
 
     async def _rebuild_index(self, last: Link | None) -> None:
         """Bring the owner index up to the manifest: after a crash, or when it is missing altogether."""
@@ -284,13 +294,3 @@ class Archiver:
                 return await call()
             except (StoreUnavailable, FeedUnavailable):
                 await self.clock.sleep(RETRY_S)
-
-
-def _require_no_gap(start: FeedStart, last: ManifestEntry) -> None:
-    if start.offset > last.feed.next_offset:
-        raise ArchiverStopped(
-            f"the feed goes on at offset {start.offset}, but the archive ends before offset"
-            f" {last.feed.next_offset}: what lies between is lost (FM-76, FM-83)",
-            cure=f"set the group's offset to {last.feed.next_offset} if it is still there; else begin"
-            " a new epoch with a fresh snapshot",
-        )
