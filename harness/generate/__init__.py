@@ -1,1 +1,9 @@
 """Draws plans with Hypothesis, and expands shapes into explicit operations by pure functions."""
+
+from __future__ import annotations
+
+from harness.generate.campaigns import campaign
+from harness.generate.strategies import Pins, plans, shapes
+from harness.generate.validate import validate
+
+__all__ = ["Pins", "campaign", "plans", "shapes", "validate"]

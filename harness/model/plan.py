@@ -78,6 +78,17 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     pause_s: Seconds = 0.0
     killed: bool = False
 
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Tenants with an actual effect beyond the intended ones, in the order of the effects."""
+        beyond = (effect.tenant for effect in self.actual if effect not in self.intended)
+        return tuple(dict.fromkeys(beyond))
+
+    @property
+    def rightly_deleted(self) -> tuple[str, ...]:
+        """Tenants that are removed as intended."""
+        return tuple(e.tenant for e in self.actual if e.whole and e in self.intended)
+
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A delete script: ``kind`` names the step it was drawn from, ``words`` says it to a person."""

@@ -1,0 +1,175 @@
+"""Profiles: what a drill demands, how fast writers go and for how long, so that it can prove something.
+
+A budget b is provable for a tenant only with five writes older than b before its incident and five
+younger; the floors of ``harness.model.plan.Floors`` say the rest. From the number of tenants come:
+
+    rate_s      transactions a second of each tenant: enough for ROWS_PER_S over all of them (with room), at
+                least four, at most what one tenant or the machine can do
+    write_s     the longest of: the budget and the time for OLDER transactions before it; the time for
+                TRANSACTIONS in all; the profile's minimum
+    tail_s      how long writers go on afterwards: restores of every tenant, one after another and with
+                room, the script, and what survivors, faults and second rounds add
+
+In the tail each pause is ``TAIL_GROWTH`` longer than the one before: brisk while restores run, and long
+enough even on a slow day without a plan of many megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from harness.generate.facts import SchemaFacts
+from harness.generate.shapes import PlanShape
+from harness.model.errors import BadInput, UnknownName
+from harness.model.plan import Floors, KillArchiver, Script
+
+TRANSACTIONS = 24
+OLDER = 7
+"""Aims with room: the floors are 20 and 5."""
+
+ROWS_PER_S = 290.0
+ROWS_PER_TRANSACTION = 3.6
+RATE_OF_TENANT_MAX = 12.0
+RATE_OF_MACHINE_MAX = 132.0
+"""Transactions a second that harness and stack together manage on two cores."""
+
+TAIL_SLOWER = 2.0
+TAIL_GROWTH = 1.04
+QUIET_AFTER_S = 0.25
+"""When a quiet tenant makes its one write."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage."""
+
+    name: str
+    tenants: int
+    budget_s: Callable[[int, float], float]
+    write_s_min: float
+    recovery_s: float
+    promise_s: float = 300.0
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="quick",
+            tenants=12,
+            budget_s=lambda tenants, flush_s: max(3.0, 3 * flush_s, tenants / 8),
+            write_s_min=5.5,
+            recovery_s=5.0,
+        ),
+        Profile(name="audit", tenants=12, budget_s=lambda *_: 300.0, write_s_min=900.0, recovery_s=30.0),
+    )
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a plan, beside what is drawn. ``budget_s`` None: the profile's own."""
+
+    profile: str = "quick"
+    budget_s: float | None = None
+    flush_interval_s: float = 1.0
+
+
+class WriterPace(msgspec.Struct, frozen=True, kw_only=True):
+    """When one writer's transactions are due; the first ``write_count`` lie in the write phase."""
+
+    pauses_s: tuple[float, ...]
+    write_count: int
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """The timing of one plan. ``rate_s``: transactions a second of each tenant that is not quiet."""
+
+    budget_s: float
+    recovery_s: float
+    write_s: float
+    tail_s: float
+    script_s: float
+    rate_s: float
+    floors: Floors
+
+    def of_writer(self, rng: Random, writers: int, *, quiet: bool) -> WriterPace:
+        """Return the pace of one of a tenant's ``writers``."""
+        if quiet:
+            silence_s = self.write_s + self.script_s + 10.0
+            return WriterPace(
+                pauses_s=(QUIET_AFTER_S, round(silence_s, 3), *self._tail(rng, writers)), write_count=1
+            )
+        mean_s = writers / self.rate_s
+        pauses_s = [round(rng.uniform(0, mean_s), 3)]
+        due_s = pauses_s[0]
+        while (due_s := due_s + (pause_s := mean_s * rng.uniform(0.7, 1.3))) < self.write_s:
+            pauses_s.append(round(pause_s, 3))
+        return WriterPace(pauses_s=(*pauses_s, *self._tail(rng, writers)), write_count=len(pauses_s))
+
+    def _tail(self, rng: Random, writers: int) -> list[float]:
+        pause_s, due_s, pauses_s = TAIL_SLOWER * writers / self.rate_s, 0.0, []
+        while due_s < self.tail_s:
+            pauses_s.append(round(pause_s * rng.uniform(0.7, 1.3), 3))
+            due_s += pause_s
+            pause_s *= TAIL_GROWTH
+        return pauses_s
+
+
+def profile_named(name: str) -> Profile:
+    """Return the profile; raises UnknownName."""
+    if name not in PROFILES:
+        raise UnknownName("profile", name, list(PROFILES))
+    return PROFILES[name]
+
+
+def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Script) -> Pace:
+    """Work out the timing for a shape; raises BadInput for a budget over the promise."""
+    profile = profile_named(settings.profile)
+    tenants = len(shape.tenants)
+    budget_s = _budget_s(profile, shape, settings)
+    active = max(1, tenants - 1)
+    rate_s = min(
+        RATE_OF_MACHINE_MAX / active,
+        RATE_OF_TENANT_MAX,
+        max(4.0, ROWS_PER_S / (_rows_per_transaction(facts) * active)),
+    )
+    write_s = max(profile.write_s_min, budget_s + max(2.5, OLDER / rate_s), TRANSACTIONS / rate_s)
+    script_s = sum(t.pause_s + 0.1 for t in script.transactions)
+    return Pace(
+        budget_s=budget_s,
+        recovery_s=profile.recovery_s,
+        write_s=round(write_s, 2),
+        tail_s=_tail_s(shape, script_s),
+        script_s=script_s,
+        rate_s=rate_s,
+        floors=Floors(
+            rows_per_s=round(min(200.0, 0.7 * rate_s * active * _rows_per_transaction(facts)), 1)
+        ),
+    )
+
+
+def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
+    tenants = len(shape.tenants)
+    own_s = profile.budget_s(tenants, settings.flush_interval_s)
+    if isinstance(shape.fault, KillArchiver):
+        own_s = max(own_s, shape.fault.down_s + profile.recovery_s)
+    budget_s = own_s if settings.budget_s is None else settings.budget_s
+    if not 0 < budget_s <= profile.promise_s:
+        raise BadInput(
+            f"a budget of {budget_s} s can't be demanded",
+            cure=f"give more than 0 and at most {profile.promise_s:.0f} s, which is what is promised",
+        )
+    return budget_s
+
+
+def _rows_per_transaction(facts: SchemaFacts) -> float:
+    return ROWS_PER_TRANSACTION if facts.ledger else ROWS_PER_TRANSACTION - 1
+
+
+def _tail_s(shape: PlanShape, script_s: float) -> float:
+    """Seconds after the write phase: about one for each tenant's restore and reading, twice what was seen."""
+    tenants = len(shape.tenants)
+    rebuild_s = 60.0 if shape.survivors == "archive" else 0.0
+    return 45.0 + script_s + tenants + rebuild_s + (20.0 + shape.again if shape.again else 0.0)

@@ -1,0 +1,73 @@
+"""Shapes: the few numbers that strategies draw, from which everything else is expanded.
+
+Hypothesis's choice budget is a few KiB for an example, a plan is megabytes: so only sizes, kinds and
+seeds are drawn, and ``expand`` makes the rest with ``random.Random(seed)``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from harness.model.plan import Fault, Survivors
+
+Means = Literal["function", "cascade", "tables"]
+"""How rows are removed: by the schema's own function, by cascade from the root, or table by table."""
+
+Batching = Literal["one_each", "batches", "one_huge", "slow"]
+"""One transaction per id, batches of ids, one huge transaction, or one per id with a pause between."""
+
+
+class TenantShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One tenant: rows to begin with (control plane included), and how many writers it has."""
+
+    rows: int
+    writers: int = 1
+
+
+class HowShape(msgspec.Struct, frozen=True, kw_only=True):
+    """How a script goes about it, whatever it does.
+
+    ``batch``: ids a transaction, for batches. ``killed_after``: the script is killed in its transaction of
+    that number (modulo their count) and run again from the start; None: it is not.
+    """
+
+    means: Means = "tables"
+    batching: Batching = "one_huge"
+    control_plane: bool = False
+    batch: int = 2
+    killed_after: int | None = None
+
+
+class ScriptShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A script: its step ``kind``, how many tenants it hits by mistake, which (by ``seed``), and how.
+
+    ``rightly``: how many tenants it deletes as intended. ``mark``: what is done by mistake is a mark.
+    """
+
+    kind: str
+    seed: int = 0
+    hit: int = 1
+    rightly: int = 0
+    mark: bool = False
+    how: HowShape = HowShape()
+
+
+class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is drawn of a plan. ``first_id`` is the first tenant's number.
+
+    ``again``: how many of the damaged tenants are damaged a second time. ``quiet``: which of the first
+    ones damaged is quiet.
+    """
+
+    seed: int
+    first_id: int
+    tenants: tuple[TenantShape, ...]
+    survivors: Survivors
+    initial: Literal["snapshot", "streamed"]
+    script: ScriptShape
+    destroy_after_s: float = 0.0
+    again: int = 0
+    quiet: int = 0
+    fault: Fault | None = None

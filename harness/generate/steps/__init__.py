@@ -1,0 +1,64 @@
+"""The grammar of delete scripts: one file a kind of mistake, and one line in ``STEPS``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from harness.generate.facts import SchemaFacts
+from harness.generate.layout import Layout
+from harness.generate.shapes import HowShape, ScriptShape
+from harness.generate.steps import wrong_database
+from harness.generate.steps.ground import Ground
+from harness.generate.steps.how import how_words, perform
+from harness.generate.steps.step import Step
+from harness.model.errors import UnknownName
+from harness.model.plan import Script
+from harness.model.schema import Schema
+
+STEPS: dict[str, Step] = {step.kind: step for step in (wrong_database.STEP,)}
+
+
+def step_named(kind: str) -> Step:
+    """Return the step; raises UnknownName."""
+    if kind not in STEPS:
+        raise UnknownName("step", kind, list(STEPS))
+    return STEPS[kind]
+
+
+def possible(schema: Schema) -> list[Step]:
+    """Return the steps that the schema can say, in the table's order."""
+    return [step for step in STEPS.values() if step.means(schema)]
+
+
+def write_script(facts: SchemaFacts, layout: Layout, shape: ScriptShape) -> Script:
+    """Return the script that a shape stands for."""
+    ground = Ground(facts, layout, Random(f"script {shape.seed}"))
+    return _written(ground, shape, "script")
+
+
+def write_again(
+    facts: SchemaFacts, layout: Layout, shape: ScriptShape, again: Sequence[str], first: Script
+) -> Script:
+    """Return a second script, which damages exactly the tenants ``again``, by the first one's means."""
+    gone = [tenant for transaction in first.transactions for tenant in transaction.rightly_deleted]
+    ground = Ground(facts, layout, Random(f"again {shape.seed}"), gone=gone, only=again)
+    how = HowShape(means=shape.how.means)
+    second = msgspec.structs.replace(
+        shape, kind=wrong_database.STEP.kind, hit=len(again), rightly=0, mark=False, how=how
+    )
+    return _written(ground, second, "again")
+
+
+def _written(ground: Ground, shape: ScriptShape, prefix: str) -> Script:
+    due = step_named(shape.kind).due(ground, shape)
+    transactions = perform(ground, due.orders, shape.how, prefix=prefix, as_range=due.as_range)
+    damaged = any(t.damaged for t in transactions if not t.killed)
+    return Script(
+        kind=shape.kind,
+        words=f"{due.words} ({how_words(shape.how)})",
+        transactions=transactions,
+        damages_nobody=not damaged,
+    )

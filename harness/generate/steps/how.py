@@ -1,0 +1,204 @@
+"""How a script goes about it: with which means, in which batches, slowly or not, killed or not.
+
+A step says only *what* is due, as orders; here they become transactions. The dimensions are independent,
+so a step stays a short file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from harness.generate.shapes import HowShape, Means
+from harness.generate.steps import sql
+from harness.generate.steps.ground import Ground, row_effect
+from harness.model.plan import Effect, Mode, ScriptTransaction, Statement
+
+SLOW_S = 3.0
+"""How long a slow script takes, about; a pause is never longer than SLOW_PAUSE_S."""
+SLOW_PAUSE_S = 0.8
+
+
+NUMBERS = ("bigint", "integer", "numeric")
+"""Types of tenant columns that sort as numbers."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Do ``mode`` to ``name`` (a tenant, or an entity's id for means ``function``), as ``intended``.
+
+    ``intended`` is in terms of the means given; empty when nothing was meant for it.
+    """
+
+    name: str
+    mode: Mode
+    intended: tuple[Effect, ...] = ()
+
+
+def perform(
+    ground: Ground, due: Sequence[Order], how: HowShape, *, prefix: str, as_range: bool = False
+) -> tuple[ScriptTransaction, ...]:
+    """Return the transactions that carry out what is ``due``, with their exact effects.
+
+    ``as_range``: the tenants of one statement are given as a range rather than a list.
+    """
+    groups = _groups(due, how)
+    passes = [(group, False) for group in groups]
+    if how.killed_after is not None:
+        cut = how.killed_after % len(groups)
+        passes = [*((group, place == cut) for place, group in enumerate(groups[: cut + 1])), *passes]
+    pause_s = min(SLOW_PAUSE_S, round(SLOW_S / len(passes), 3)) if how.batching == "slow" else 0.0
+    transactions = []
+    for number, (group, killed) in enumerate(passes):
+        statements, actual = _carry_out(ground, group, how, as_range=as_range)
+        if not killed:
+            ground.settle(actual)
+        transactions.append(
+            ScriptTransaction(
+                name=f"{prefix}.{number}",
+                statements=tuple(Statement(sql=text) for text in statements),
+                intended=_merged(effect for order in group for effect in order.intended),
+                actual=actual,
+                pause_s=pause_s if number else 0.0,
+                killed=killed,
+            )
+        )
+    return tuple(transactions)
+
+
+def whole_effect(ground: Ground, tenant: str, how: HowShape) -> Effect:
+    """Return what removing a tenant by these means removes."""
+    if how.means == "cascade" or how.control_plane:
+        return ground.whole(tenant)
+    return ground.whole(tenant, keeps=_kept(ground) if how.means == "function" else (ground.facts.root,))
+
+
+def mark_effects(ground: Ground, tenant: str) -> tuple[Effect, ...]:
+    """Return what marking a tenant marks: the rows of its entity."""
+    entity = ground.entity("tenant")
+    if entity is None:
+        return ()
+    return tuple(row_effect(entity, tenant, number, "mark") for number in ground.ids(entity, tenant))
+
+
+def orders(
+    ground: Ground, tenants: Sequence[str], how: HowShape, *, intended: Mode | None, actual: Mode
+) -> list[Order]:
+    """Return the orders that do ``actual`` to these tenants where ``intended`` (None: nothing) was meant."""
+    found = []
+    for tenant in tenants:
+        meant: tuple[Effect, ...] = ()
+        if intended is not None:
+            meant = (
+                mark_effects(ground, tenant) if intended == "mark" else (whole_effect(ground, tenant, how),)
+            )
+        found += [Order(name=name, mode=actual, intended=meant) for name in _names(ground, tenant, how)]
+    return found
+
+
+def _names(ground: Ground, tenant: str, how: HowShape) -> tuple[str, ...]:
+    if how.means != "function":
+        return (tenant,)
+    entity = ground.entity("tenant")
+    assert entity is not None  # this means is drawn only where there is one
+    return ground.ids(entity, tenant)
+
+
+def means_words(means: Means) -> str:
+    """Say the means to a person."""
+    return {"function": "by the delete function", "cascade": "by cascade", "tables": "table by table"}[
+        means
+    ]
+
+
+def how_words(how: HowShape) -> str:
+    """Say to a person how a script goes about it."""
+    batching = {
+        "one_each": "one transaction per id",
+        "batches": f"batches of {how.batch}",
+        "one_huge": "one transaction",
+        "slow": "slowly, one id after another",
+    }[how.batching]
+    words = [means_words(how.means), batching]
+    words += ["control plane too"] if how.control_plane or how.means == "cascade" else []
+    words += ["killed midway and run again"] if how.killed_after is not None else []
+    return ", ".join(words)
+
+
+def _groups(orders: Sequence[Order], how: HowShape) -> list[Sequence[Order]]:
+    size = {"one_huge": len(orders), "batches": max(1, how.batch)}.get(how.batching, 1)
+    return [orders[at : at + size] for at in range(0, len(orders), size)]
+
+
+def _carry_out(
+    ground: Ground, group: Sequence[Order], how: HowShape, *, as_range: bool
+) -> tuple[list[str], tuple[Effect, ...]]:
+    """Return statements and effects of one transaction; ``ground`` stays as it is."""
+    if how.means == "function":
+        return _by_function(ground.copy(), group, how)
+    statements: list[str] = []
+    effects: list[Effect] = []
+    for mode in dict.fromkeys(order.mode for order in group):
+        tenants = [order.name for order in group if order.mode == mode]
+        if mode == "mark":
+            statements += _marks(ground, tenants)
+            effects += [effect for tenant in tenants for effect in mark_effects(ground, tenant)]
+        else:
+            statements += _deletes(ground, tenants, how, as_range=as_range)
+            effects += [whole_effect(ground, tenant, how) for tenant in tenants]
+    return statements, _merged(effects)
+
+
+def _by_function(
+    ground: Ground, group: Sequence[Order], how: HowShape
+) -> tuple[list[str], tuple[Effect, ...]]:
+    """Work through the ids one by one: what one of them removes, the next no longer finds."""
+    function = ground.schema.script.function
+    assert function is not None  # steps draw this means only where there is one
+    effects: list[Effect] = []
+    calls = []
+    for mode in dict.fromkeys(order.mode for order in group):
+        ids = [order.name for order in group if order.mode == mode]
+        calls.append(sql.call(function, ids, mode))
+        for number in ids:
+            found = [effect for effect in (ground.effect_of_id(number, mode),) if effect]
+            ground.settle(found)
+            effects += found
+    tenants = list(dict.fromkeys(effect.tenant for effect in effects if effect.whole))
+    after: list[str] = []
+    if how.control_plane and tenants:
+        kept = _kept(ground)
+        after = sql.delete_tables(ground.facts, kept, sql.listed(tenants), locks=False)
+        effects = [ground.whole(effect.tenant) if effect.whole else effect for effect in effects]
+    return [*sql.lock_root(ground.facts, tenants), *calls, *after], _merged(effects)
+
+
+def _kept(ground: Ground) -> tuple[str, ...]:
+    entity = ground.entity("tenant")
+    return entity.keeps if entity else ()
+
+
+def _marks(ground: Ground, tenants: Sequence[str]) -> list[str]:
+    entity = ground.entity("tenant")
+    assert entity is not None  # steps mark only where there is such an entity
+    ids = [number for tenant in tenants for number in ground.ids(entity, tenant)]
+    return [sql.mark(entity, ids)] if ids else []
+
+
+def _deletes(ground: Ground, tenants: Sequence[str], how: HowShape, *, as_range: bool) -> list[str]:
+    where = sql.listed(tenants)
+    if as_range:
+        is_text = ground.facts.root_column.type not in NUMBERS
+        where = sql.between(tenants[0], tenants[-1], is_text=is_text)
+    if how.means == "cascade":
+        return sql.delete_root(ground.facts, where)
+    return sql.delete_tables(ground.facts, whole_effect(ground, tenants[0], how).tables, where)
+
+
+def _merged(effects: Iterable[Effect]) -> tuple[Effect, ...]:
+    """Leave out what is said twice."""
+    seen: list[Effect] = []
+    for effect in effects:
+        if effect not in seen:
+            seen.append(effect)
+    return tuple(seen)

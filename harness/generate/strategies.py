@@ -1,0 +1,165 @@
+"""Strategies that draw plans. Only shapes are drawn; the floors that make a plan a real drill hold in all.
+
+A dimension can be *pinned*: then it is that, and the rest is drawn around it. So a campaign covers every
+kind by design, and a test asks for the case it is about.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from hypothesis import strategies as st
+
+from harness.generate.expand import expand
+from harness.generate.profiles import Settings, profile_named
+from harness.generate.shapes import Batching, HowShape, Means, PlanShape, ScriptShape, TenantShape
+from harness.generate.steps import possible, step_named
+from harness.generate.steps.step import Step
+from harness.model.errors import BadInput
+from harness.model.plan import KillArchiver, Plan, Survivors
+from harness.model.schema import Schema
+
+ROWS = (5, 500)
+FIRST_ID_MAX = 500_000_000
+AGAIN_MAX = 3
+TENANTS_MIN = 2
+
+
+class Pins(msgspec.Struct, frozen=True, kw_only=True):
+    """Dimensions of a plan that are fixed; None leaves one to be drawn.
+
+    ``fault``: the phase in which the archiver is killed, or ``none``. ``again``: whether some tenants are
+    damaged a second time. ``rows``: initial rows of every tenant.
+    """
+
+    survivors: Survivors | None = None
+    kind: str | None = None
+    means: Means | None = None
+    batching: Batching | None = None
+    killed: bool | None = None
+    initial: Literal["snapshot", "streamed"] | None = None
+    fault: Literal["none", "write", "restore"] | None = None
+    again: bool | None = None
+    rows: int | None = None
+
+
+def plans(
+    schema: Schema,
+    *,
+    profile: str = "quick",
+    tenants: int | None = None,
+    survivors: Survivors | None = None,
+    budget_s: float | None = None,
+    flush_interval_s: float = 1.0,
+    pins: Pins = Pins(),
+) -> st.SearchStrategy[Plan]:
+    """Return a strategy of plans on ``schema``; ``tenants`` None is the profile's number.
+
+    Raises UnknownName for an unknown profile or step, BadInput for what can't be drawn.
+    """
+    settings = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
+    if survivors is not None:
+        pins = msgspec.structs.replace(pins, survivors=survivors)
+    drawn = shapes(schema, profile=profile, tenants=tenants, pins=pins)
+    return drawn.map(lambda shape: expand(shape, schema, settings))
+
+
+def shapes(
+    schema: Schema, *, profile: str = "quick", tenants: int | None = None, pins: Pins = Pins()
+) -> st.SearchStrategy[PlanShape]:
+    """Return a strategy of the shapes behind ``plans``."""
+    count = profile_named(profile).tenants if tenants is None else tenants
+    if count < TENANTS_MIN:
+        raise BadInput(
+            f"{count} tenants are too few for a drill",
+            cure=f"give at least {TENANTS_MIN}: one must be left alone",
+        )
+    return _shapes(count, pins, _steps(schema, pins), schema)
+
+
+def _steps(schema: Schema, pins: Pins) -> list[Step]:
+    """Return the steps that fit schema and pins; raises BadInput when there is none."""
+    wanted = possible(schema) if pins.kind is None else [step_named(pins.kind)]
+    fitting = [step for step in wanted if _means(step, schema, pins)]
+    if not fitting:
+        raise BadInput(
+            f"schema {schema.name} can't say step {pins.kind or 'of any kind'} by means {pins.means or 'of any kind'}",
+            cure="choose another step, or declare the entities and the function it needs",
+        )
+    return fitting
+
+
+def _means(step: Step, schema: Schema, pins: Pins) -> list[Means]:
+    return [means for means in step.means(schema) if pins.means in (None, means)]
+
+
+@st.composite
+def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> PlanShape:
+    survivors: Survivors = pins.survivors or draw(st.sampled_from(("all", "archive")))
+    return PlanShape(
+        seed=draw(st.integers(0, 2**31 - 1)),
+        first_id=draw(st.integers(1, FIRST_ID_MAX)),
+        tenants=tuple(draw(_tenant(pins)) for _ in range(count)),
+        survivors=survivors,
+        initial=pins.initial or draw(st.sampled_from(("streamed", "snapshot"))),
+        script=draw(_script(count, pins, steps, schema)),
+        destroy_after_s=draw(st.integers(0, 20)) / 10 if survivors == "archive" else 0.0,
+        again=_again(draw, pins),
+        quiet=draw(st.integers(0, count - 1)),
+        fault=draw(_fault(pins, survivors)),
+    )
+
+
+@st.composite
+def _tenant(draw: st.DrawFn, pins: Pins) -> TenantShape:
+    """Initial rows log-uniform: as many tenants between 5 and 50 as between 50 and 500."""
+    low, high = ROWS
+    rows = pins.rows or round(low * (high / low) ** (draw(st.integers(0, 100)) / 100))
+    return TenantShape(rows=rows, writers=draw(st.integers(1, 2)))
+
+
+@st.composite
+def _script(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> ScriptShape:
+    step = draw(st.sampled_from(steps))
+    several = st.integers(2, max(2, count // 2))
+    few, many = step.rightly
+    return ScriptShape(
+        kind=step.kind,
+        seed=draw(st.integers(0, 2**31 - 1)),
+        hit=1 if step.one_hit else draw(several | st.just(1) | st.just(count)),
+        rightly=draw(st.integers(min(few, count - 1), min(many, count - 1))),
+        mark=step.marks and draw(st.booleans()),
+        how=draw(_how(pins, _means(step, schema, pins))),
+    )
+
+
+@st.composite
+def _how(draw: st.DrawFn, pins: Pins, means: list[Means]) -> HowShape:
+    killed = draw(st.booleans()) if pins.killed is None else pins.killed
+    return HowShape(
+        means=draw(st.sampled_from(means)),
+        batching=pins.batching or draw(st.sampled_from(("one_huge", "one_each", "batches", "slow"))),
+        control_plane=draw(st.booleans()),
+        batch=draw(st.integers(2, 5)),
+        killed_after=draw(st.integers(0, 20)) if killed else None,
+    )
+
+
+def _again(draw: st.DrawFn, pins: Pins) -> int:
+    if pins.again is False:
+        return 0
+    return draw(st.integers(0 if pins.again is None else 1, AGAIN_MAX))
+
+
+@st.composite
+def _fault(draw: st.DrawFn, pins: Pins, survivors: Survivors) -> KillArchiver | None:
+    """Where only the archive survives no archiver runs while tenants are restored: nothing to kill."""
+    phases: list[Literal["none", "write", "restore"]] = ["none", "none", "write"]
+    phases += ["restore"] if survivors == "all" else []
+    phase = pins.fault or draw(st.sampled_from(phases))
+    if phase == "none":
+        return None
+    return KillArchiver(
+        phase=phase, after_s=draw(st.integers(2, 30)) / 10, down_s=draw(st.integers(2, 15)) / 10
+    )

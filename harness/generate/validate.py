@@ -1,0 +1,76 @@
+"""Whether a plan from a file fits the schema it names: tables, columns, steps and profiles that exist.
+
+``harness.model.plan.decode`` has checked the plan by itself; here it meets schema and registries, before
+any service starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.generate.profiles import profile_named
+from harness.generate.steps import step_named
+from harness.model.errors import BadInput
+from harness.model.operations import Copy, Operation, Transaction
+from harness.model.plan import Effect, Plan
+from harness.model.schema import Schema, Table
+
+
+def validate(plan: Plan, schema: Schema) -> None:
+    """Raise UnknownName for an unknown profile, step or table, and BadInput for an unknown column, a plan of
+    another schema, or a transaction named twice.
+    """
+    if plan.schema != schema.name:
+        raise BadInput(
+            f"the plan is for schema {plan.schema!r}, not {schema.name!r}",
+            cure="give the schema it was drawn for",
+        )
+    profile_named(plan.profile)
+    for script in plan.scripts:
+        step_named(script.kind)
+        for transaction in script.transactions:
+            for effect in (*transaction.intended, *transaction.actual):
+                _check_effect(effect, schema)
+    names: set[str] = set()
+    for written in _transactions(plan):
+        if written.name in names:
+            raise BadInput(
+                f"the plan names transaction {written.name!r} twice", cure="give each a name of its own"
+            )
+        names.add(written.name)
+        for operation in written.operations:
+            _check_operation(operation, schema, written.name)
+
+
+def _transactions(plan: Plan) -> Iterator[Transaction]:
+    yield from plan.shared
+    for tenant in plan.tenants:
+        yield from tenant.initial
+        for writer in tenant.writers:
+            yield from writer
+        yield from tenant.probes
+
+
+def _check_effect(effect: Effect, schema: Schema) -> None:
+    for name in effect.tables:
+        table = schema.table(name)
+        if effect.mark_column is not None:
+            table.column(effect.mark_column)
+
+
+def _check_operation(operation: Operation, schema: Schema, where: str) -> None:
+    table = schema.table(operation.table)
+    if isinstance(operation, Copy):
+        for row in operation.rows:
+            _check_columns(set(row.values), table, where)
+    elif hasattr(operation, "values"):
+        _check_columns(set(operation.values), table, where)
+
+
+def _check_columns(names: set[str], table: Table, where: str) -> None:
+    unknown = names - {column.name for column in table.columns}
+    if unknown:
+        raise BadInput(
+            f"{where} writes {sorted(unknown)} of {table.name}, which has no such column",
+            cure="mend the plan, or draw a new one",
+        )

@@ -1,0 +1,146 @@
+"""What a writer does: transactions of several statements, every kind of change early, then by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from harness.generate.book import LiveRow
+from harness.generate.facts import TableFacts
+from harness.generate.profiles import WriterPace
+from harness.generate.scribe import Scribe
+from harness.model.operations import Operation, Transaction
+
+PROBE_OWNER = -2
+"""Owner of the rows that probes make: nobody else's, so that they meet only each other and the common ones."""
+
+PROBES = 3
+ROLLBACK_SHARE = 0.03
+COPY_ROWS = (4, 12)
+
+Act = Callable[[Scribe, int], list[Operation]]
+
+
+def write(scribe: Scribe, owner: int, pace: WriterPace) -> tuple[tuple[Transaction, ...], int]:
+    """Return a writer's transactions, and how many of them belong to the write phase."""
+    due = [*_WEIGHTS, "rollback"]
+    scribe.rng.shuffle(due)
+    transactions = []
+    for number, pause_s in enumerate(pace.pauses_s):
+        name = f"t{scribe.tenant}.w{owner}.{number}"
+        transactions.append(_transaction(scribe, owner, name, pause_s, due))
+    return tuple(transactions), pace.write_count
+
+
+def probes(scribe: Scribe) -> tuple[Transaction, ...]:
+    """Return transactions of new rows only, which must work after any restore of the tenant."""
+    tables = [t for t in scribe.facts.written if not _needs_entity(scribe, t)] or scribe.facts.written
+    made = []
+    for number in range(PROBES):
+        operations: list[Operation] = []
+        for _ in range(2):
+            operations += scribe.insert(scribe.rng.choice(tables), PROBE_OWNER)
+        made.append(with_ledger(scribe, f"t{scribe.tenant}.probe.{number}", operations))
+    return tuple(made)
+
+
+def with_ledger(
+    scribe: Scribe, name: str, operations: list[Operation], *, pause_s: float = 0.0, commit: bool = True
+) -> Transaction:
+    """Return the transaction, with a row of its name in the ledger where the schema has one."""
+    ledger = scribe.facts.ledger
+    if ledger is not None:
+        table = scribe.facts.tables[ledger.table]
+        operations = [
+            *operations,
+            *scribe.insert(table, PROBE_OWNER, given={ledger.column: name}, filled=False),
+        ]
+    return Transaction(name=name, operations=tuple(operations), pause_s=pause_s, commit=commit)
+
+
+def _needs_entity(scribe: Scribe, table: TableFacts) -> bool:
+    """Whether a row needs one of an entity that a script may delete alone."""
+    alone = {e.table for e in scribe.facts.schema.script.entities if e.scope == "row"}
+    return any(link.parent in alone and not link.nullable for link in table.links)
+
+
+def _transaction(scribe: Scribe, owner: int, name: str, pause_s: float, due: list[str]) -> Transaction:
+    rollback = scribe.rng.random() < ROLLBACK_SHARE or due[:1] == ["rollback"]
+    if due[:1] == ["rollback"]:
+        due.pop(0)
+    kept = scribe.book
+    if rollback:
+        scribe.book = kept.copy()
+    operations = _featured(scribe, owner, due)
+    for _ in range(scribe.rng.choice((0, 1, 1, 2, 2, 3))):
+        operations += _by_weight(scribe, owner)
+    transaction = with_ledger(scribe, name, operations, pause_s=pause_s, commit=not rollback)
+    scribe.book = kept
+    return transaction
+
+
+def _featured(scribe: Scribe, owner: int, due: list[str]) -> list[Operation]:
+    """Do the first kind that is still due and possible now; when none is, any kind."""
+    for kind in due:
+        if kind != "rollback" and (operations := _ACTS[kind](scribe, owner)):
+            due.remove(kind)
+            return operations
+    return _by_weight(scribe, owner)
+
+
+def _by_weight(scribe: Scribe, owner: int) -> list[Operation]:
+    kind = scribe.rng.choices(tuple(_WEIGHTS), tuple(_WEIGHTS.values()))[0]
+    return _ACTS[kind](scribe, owner) or _insert(scribe, owner)
+
+
+def _table(rng: Random, tables: list[TableFacts]) -> TableFacts:
+    return rng.choices(tables, [table.hint.weight for table in tables])[0]
+
+
+def _insert(scribe: Scribe, owner: int) -> list[Operation]:
+    table = _table(scribe.rng, scribe.facts.written)
+    return scribe.insert(table, owner, filled=True if scribe.giants and table.fillable else None)
+
+
+def _copy(scribe: Scribe, owner: int) -> list[Operation]:
+    tables = [t for t in scribe.facts.written if t.copyable]
+    return (
+        scribe.copy(_table(scribe.rng, tables), owner, scribe.rng.randrange(*COPY_ROWS)) if tables else []
+    )
+
+
+def _change(
+    fits: Callable[[TableFacts], bool],
+    act: Callable[[Scribe, TableFacts, LiveRow], Operation | None],
+    wanted: Callable[[LiveRow], bool] = lambda _: True,
+) -> Act:
+    """An act on one of the owner's rows of any table that ``fits``, tried a few times."""
+
+    def perform(scribe: Scribe, owner: int) -> list[Operation]:
+        tables = [t for t in scribe.facts.owned if fits(t) and not scribe.facts.is_ledger(t)]
+        rows = [row for t in tables for row in scribe.book.mine(t.name, owner) if wanted(row)]
+        for _ in range(4):
+            row = scribe.book.pick(scribe.rng, rows)
+            if row and (operation := act(scribe, scribe.facts.tables[row.table], row)):
+                return [operation]
+        return []
+
+    return perform
+
+
+def _move(scribe: Scribe, table: TableFacts, row: LiveRow) -> Operation | None:
+    return scribe.move(table, row, scribe.rng.choice(table.movable))
+
+
+_ACTS: dict[str, Act] = {
+    "insert": _insert,
+    "update": _change(lambda t: bool(t.wide), lambda s, t, r: s.update(t, r)),
+    "toasted": _change(
+        lambda t: bool(t.wide), lambda s, t, r: s.update(t, r, spare=r.filled), lambda r: bool(r.filled)
+    ),
+    "move": _change(lambda t: bool(t.movable), _move),
+    "rekey": _change(lambda t: bool(t.rekeyable or t.relinkable), lambda s, t, r: s.rekey(t, r)),
+    "delete": _change(lambda t: t.hint.delete, lambda s, t, r: s.delete(t, r)),
+    "copy": _copy,
+}
+_WEIGHTS = {"insert": 40, "update": 26, "toasted": 6, "move": 8, "rekey": 6, "delete": 10, "copy": 4}
