@@ -1,0 +1,107 @@
+"""The planted defects: backup systems that are wrong in one decision, and the check that must say so.
+
+Each is the reference system with one class replaced by a subclass, or a wrapper around the subject's port,
+so that the very same defect runs in the simulator and on the real stack. A *near miss* looks like its
+defect and is harmless: it must be proven, or the check would only be strict, not right.
+
+A defect more is a class here, or in ``faulty``, and one entry in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from harness.simulate import faulty
+from harness.simulate.world import Parts
+
+
+class Defect(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup system that is wrong. ``caught_by``: names of checks, each of which must find it.
+
+    ``parts`` makes it anew for each drill. ``failure_mode`` is its number in the catalogue of failure
+    modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists.
+    """
+
+    name: str
+    failure_mode: str
+    words: str
+    caught_by: tuple[str, ...]
+    parts: Callable[[], Parts]
+    near_miss: Callable[[], Parts] | None = None
+
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        name="drops the last segment",
+        failure_mode="FM-93",
+        words="the restorer stops one segment short of the cut",
+        caught_by=("honest",),
+        parts=lambda: Parts(restorer=faulty.DropsLastSegment),
+        near_miss=lambda: Parts(restorer=faulty.DropsEmptyEntries),
+    ),
+    Defect(
+        name="loses one row in the middle",
+        failure_mode="FM-99",
+        words="the restorer leaves one row of each tenant out",
+        caught_by=("prefix",),
+        parts=lambda: Parts(restorer=faulty.LosesRowInTheMiddle),
+    ),
+    Defect(
+        name="restores a neighbour's row",
+        failure_mode="FM-95",
+        words="the restorer mixes a row of the tenant before into the next one's",
+        caught_by=("nothing else",),
+        parts=lambda: Parts(restorer=faulty.RestoresNeighboursRow),
+        near_miss=lambda: Parts(restorer=faulty.ReadsNeighboursRows),
+    ),
+    Defect(
+        name="brings back a deleted row",
+        failure_mode="FM-98",
+        words="the restorer forgets one deletion for good reason",
+        caught_by=("resurrection",),
+        parts=lambda: Parts(restorer=faulty.BringsBackDeletedRow),
+    ),
+    Defect(
+        name="skips a tenant",
+        failure_mode="FM-42",
+        words="the archiver drops all that one tenant writes",
+        caught_by=("loss",),
+        parts=lambda: Parts(archiver=faulty.SkipsTenant),
+    ),
+    Defect(
+        name="moves the offset before the write",
+        failure_mode="FM-83",
+        words="the archiver commits what it has read, not what is durable; a kill makes a hole",
+        caught_by=("honest",),
+        parts=lambda: Parts(archiver=faulty.MovesOffsetFirst),
+    ),
+    Defect(
+        name="cuts all at the start of the script",
+        failure_mode="FM-10",
+        words="each tenant is cut where the first one was damaged",
+        caught_by=("loss",),
+        parts=lambda: Parts(subject=faulty.CutsAllAtTheStart),
+    ),
+    Defect(
+        name="flushes only when asked",
+        failure_mode="FM-94",
+        words="the archiver keeps all in its buffer until a restore asks for it",
+        caught_by=("exposure",),
+        parts=faulty.flushes_when_asked,
+        near_miss=lambda: Parts(archiver=faulty.FlushesLater),
+    ),
+    Defect(
+        name="falls asleep",
+        failure_mode="FM-49",
+        words="the archiver archives nothing any more once nothing came for a while",
+        caught_by=("loss", "exposure"),
+        parts=lambda: Parts(archiver=faulty.FallsAsleep),
+    ),
+)
+
+
+def defect(name: str) -> Defect:
+    """Return the defect of that name; raises KeyError."""
+    return {one.name: one for one in DEFECTS}[name]
