@@ -70,14 +70,17 @@ class MemoryFeed:
 
 
 class MemoryStore:
-    """A bucket with versions: per key its versions, oldest first. ``sent_bytes`` counts what was read."""
+    """A bucket with versions: per key its versions, oldest first. ``sent_bytes`` counts what was read.
+
+    ``made`` holds (key, version) of every version in the order in which they became readable.
+    """
 
     def __init__(self, *, retention_s: float = 3600.0) -> None:
         self.versions: dict[str, list[tuple[str, bytes]]] = {}
+        self.made: list[tuple[str, str]] = []
         self.sent_bytes = 0
         self.down = False
         self._retention_s = retention_s
-        self._made = 0
 
     async def put_once(self, key: str, body: bytes) -> StoredObject:
         """Write a new key; the same bytes again give the same version."""
@@ -92,9 +95,9 @@ class MemoryStore:
 
     def add_version(self, key: str, body: bytes) -> str:
         """Add a version, as an overwrite does, and return its id."""
-        self._made += 1
-        version = f"v{self._made:08d}"
+        version = f"v{len(self.made) + 1:08d}"
         self.versions.setdefault(key, []).append((version, body))
+        self.made.append((key, version))
         return version
 
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:

@@ -169,18 +169,13 @@ class SimulatedBucket:
     def __init__(self, store: MemoryStore, restorer: LivingStore) -> None:
         self._store = store
         self._restorer = restorer
-        self._seen: set[tuple[str, str]] = set()
+        self._listed = 0
 
     async def new_versions(self) -> Sequence[ObjectVersion]:
-        """List versions not listed before, in the order of their keys."""
-        new = [
-            ObjectVersion(key=key, version=version)
-            for key, versions in self._store.versions.items()
-            for version, _ in versions
-            if (key, version) not in self._seen
-        ]
-        self._seen.update((one.key, one.version) for one in new)
-        return new
+        """List versions not listed before, in the order in which they became readable."""
+        new = self._store.made[self._listed :]
+        self._listed += len(new)
+        return [ObjectVersion(key=key, version=version) for key, version in new]
 
     async def restorer_bytes(self) -> int:
         """Return how many bytes restores have read."""
