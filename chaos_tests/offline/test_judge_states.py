@@ -1,0 +1,317 @@
+"""Which transactions are in a restored state: hand-made cases, and a brute-force reference on tiny histories."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.judge.states import RowKey, Solution, Step, fold, solve
+from harness.judge.timeline import NEVER, Transaction
+from harness.model.history import Outcome
+from harness.model.values import Row
+
+ONE, TWO, THREE = ("t", ("1",)), ("t", ("2",)), ("t", ("3",))
+
+
+def image(text: str) -> Row:
+    """A row with one column."""
+    return {"v": text}
+
+
+def step(
+    name: str,
+    begun_s: float,
+    ended_s: float,
+    writes: Mapping[RowKey, str | None],
+    *,
+    outcome: Outcome = "acked",
+    maybe: Iterable[RowKey] = (),
+) -> Step:
+    """A step that ran from ``begun_s`` to ``ended_s``; a text stands for a row's image."""
+    tx = Transaction(
+        order=0,
+        name=name,
+        actor="writer",
+        tenant="a",
+        cluster=1,
+        xid=0,
+        begun_s=begun_s,
+        sent_s=begun_s,
+        ended_s=ended_s if outcome == "acked" else NEVER,
+        outcome=outcome,
+    )
+    rows = {row: None if text is None else image(text) for row, text in writes.items()}
+    return Step(tx=tx, writes=rows, maybe=frozenset(maybe))
+
+
+def inside(solution: Solution) -> set[str]:
+    """The names of the steps that are in."""
+    pairs = zip(solution.steps, solution.inside, strict=True)
+    return {step.tx.name for step, there in pairs if there}
+
+
+def lacking(solution: Solution) -> list[str]:
+    """The names of the committed steps that the state lacks."""
+    return [step.tx.name for step in solution.lacking()]
+
+
+def test_everything_found_means_everything_is_in() -> None:
+    """A state with all rows lacks nothing."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
+    solution = solve(steps, {ONE: image("a"), TWO: image("b")})
+    assert inside(solution) == {"A", "B"} and solution.holes == () and lacking(solution) == []
+
+
+def test_a_missing_tail_is_a_loss_and_no_hole() -> None:
+    """The last step may be left out without a hole."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
+    solution = solve(steps, {ONE: image("a")})
+    assert lacking(solution) == ["B"] and solution.holes == ()
+
+
+def test_a_row_lost_in_the_middle_is_a_hole_with_its_witness() -> None:
+    """A later step is in, so the earlier one that finished before it began had to be."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
+    solution = solve(steps, {TWO: image("b")})
+    assert [hole.row for hole in solution.holes] == [ONE]
+    assert solution.steps[solution.witness(0)].tx.name == "B" and lacking(solution) == ["A"]
+
+
+def test_two_writers_that_overlap_may_be_in_either_way() -> None:
+    """Neither of two concurrent steps demands the other."""
+    steps = [step("A", 0, 5, {ONE: "a"}), step("B", 1, 4, {TWO: "b"})]
+    for found, left_out in (({ONE: image("a")}, ["B"]), ({TWO: image("b")}, ["A"])):
+        solution = solve(steps, found)
+        assert lacking(solution) == left_out and solution.holes == ()
+
+
+def test_a_step_that_began_as_another_ended_does_not_demand_it() -> None:
+    """Ending and beginning in the same instant is not one before the other; a moment later is."""
+    first, at_once = step("A", 0, 1, {ONE: "a"}), step("B", 1, 2, {TWO: "b"})
+    assert solve([first, at_once], {TWO: image("b")}).holes == ()
+    assert solve([first, step("B", 1.001, 2, {TWO: "b"})], {TWO: image("b")}).holes != ()
+
+
+def test_steps_on_one_row_follow_each_other_even_if_they_overlap() -> None:
+    """The row's lock orders them: the later image brings the earlier step and its other rows."""
+    steps = [step("A", 0, 5, {ONE: "a", TWO: "a2"}), step("B", 1, 6, {ONE: "b"})]
+    solution = solve(steps, {ONE: image("b")})
+    assert [hole.row for hole in solution.holes] == [TWO]
+
+
+def test_a_transaction_torn_in_two_is_a_hole() -> None:
+    """One row of a transaction is there and its other is not."""
+    solution = solve([step("A", 0, 1, {ONE: "a", TWO: "b"})], {ONE: image("a")})
+    assert [hole.row for hole in solution.holes] == [TWO] and lacking(solution) == ["A"]
+
+
+def test_an_absent_row_puts_its_deleter_in() -> None:
+    """A row whose inserter is in is absent: its deletion is in, and what it wrote with it."""
+    steps = [
+        step("A", 0, 1, {ONE: "a", TWO: "a2"}),
+        step("B", 2, 3, {THREE: "b"}),
+        step("C", 4, 5, {ONE: None}),
+    ]
+    solution = solve(steps, {TWO: image("a2")})
+    assert [hole.row for hole in solution.holes] == [THREE]
+    assert solution.steps[solution.witness(1)].tx.name == "C"
+
+
+def test_a_row_that_is_back_is_a_hole_of_its_deletion() -> None:
+    """A step after the deletion is in, but the row is there as it was before."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: None}), step("C", 4, 5, {TWO: "c"})]
+    solution = solve(steps, {ONE: image("a"), TWO: image("c")})
+    assert [hole.row for hole in solution.holes] == [ONE] and solution.expected(ONE) is None
+    assert lacking(solution) == ["B"]
+
+
+def test_an_open_outcome_is_legal_both_ways() -> None:
+    """An unknown commit may be in or not, and later steps do not demand it."""
+    steps = [step("A", 0, 1, {ONE: "a"}, outcome="unknown"), step("B", 2, 3, {TWO: "b"})]
+    for found in ({ONE: image("a"), TWO: image("b")}, {TWO: image("b")}):
+        solution = solve(steps, found)
+        assert solution.holes == () and lacking(solution) == []
+
+
+def test_an_open_outcome_that_is_in_demands_what_came_before() -> None:
+    """An unknown commit whose row is there brings the steps that had finished before it began."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"}, outcome="unknown")]
+    assert [hole.row for hole in solve(steps, {TWO: image("b")}).holes] == [ONE]
+
+
+def test_an_open_outcome_is_in_whole_or_not_at_all() -> None:
+    """One row of an unknown transaction is there and another is not."""
+    solution = solve([step("A", 0, 1, {ONE: "a", TWO: "b"}, outcome="unknown")], {ONE: image("a")})
+    assert [hole.row for hole in solution.holes] == [TWO] and lacking(solution) == []
+
+
+def test_an_open_deletion_of_a_row_is_in_when_the_row_is_absent() -> None:
+    """The row of a committed insert is gone: the unknown deletion happened."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: None, TWO: "b"}, outcome="unknown")]
+    assert inside(solve(steps, {TWO: image("b")}, forced=True)) == {"A", "B"}
+    assert [hole.row for hole in solve(steps, {}, forced=True).holes] == [TWO]
+
+
+def test_of_several_sets_that_fit_the_one_with_the_least_loss_counts() -> None:
+    """A row written and deleted leaves no trace: both steps count as in."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: None})]
+    assert lacking(solve(steps, {})) == []
+
+
+def test_without_a_trace_only_what_fits_the_rest_counts() -> None:
+    """The traceless pair came after a step that is lost, so it is lost too."""
+    steps = [
+        step("A", 0, 1, {TWO: "lost"}),
+        step("B", 2, 3, {ONE: "b"}),
+        step("C", 4, 5, {ONE: None}),
+    ]
+    assert lacking(solve(steps, {})) == ["A", "B", "C"]
+
+
+def test_an_image_that_two_steps_produced_counts_as_the_later_one_when_it_may() -> None:
+    """A value that came back does not make the steps between a loss."""
+    steps = [step("A", 0, 1, {ONE: "x"}), step("B", 2, 3, {ONE: "y"}), step("C", 4, 5, {ONE: "x"})]
+    assert lacking(solve(steps, {ONE: image("x")})) == []
+
+
+def test_a_row_that_lags_follows_to_its_next_place_that_fits() -> None:
+    """Evidence elsewhere demands the middle step; the row's image is also its last one."""
+    steps = [
+        step("A", 0, 1, {ONE: "x"}),
+        step("B", 2, 3, {ONE: "y", TWO: "b"}),
+        step("C", 4, 5, {ONE: "x"}),
+    ]
+    solution = solve(steps, {ONE: image("x"), TWO: image("b")})
+    assert inside(solution) == {"A", "B", "C"} and solution.holes == ()
+
+
+def test_a_stale_row_shows_how_far_it_came() -> None:
+    """The row shows its first of three images, though a step after the last is in."""
+    steps = [
+        step("A", 0, 1, {ONE: "1"}),
+        step("B", 2, 3, {ONE: "2"}),
+        step("C", 4, 5, {ONE: "3"}),
+        step("D", 6, 7, {TWO: "d"}),
+    ]
+    solution = solve(steps, {ONE: image("1"), TWO: image("d")})
+    assert solution.holes[0].shown == 0 and lacking(solution) == ["B", "C"]
+
+
+def test_a_row_that_no_step_produced_is_strange_and_binds_nothing() -> None:
+    """An unknown image neither proves nor excludes the steps on its row."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
+    solution = solve(steps, {ONE: image("?"), TWO: image("b"), THREE: image("!")})
+    assert set(solution.strange) == {ONE, THREE} and lacking(solution) == []
+
+
+def test_a_deletion_that_may_have_missed_a_row_is_legal_both_ways() -> None:
+    """A row written while the script ran is either gone or as its writer left it."""
+    steps = [step("A", 0, 9, {ONE: "a"}), step("D", 1, 2, {ONE: None}, maybe=[ONE])]
+    for found in ({}, {ONE: image("a")}):
+        assert solve(steps, found, forced=True).holes == ()
+    assert solve(steps, {ONE: image("z")}, forced=True).strange == (ONE,)
+
+
+def test_forced_steps_are_in_and_their_missing_rows_are_holes() -> None:
+    """With everything demanded a missing tail is a hole, and nobody else is its witness."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
+    solution = solve(steps, {ONE: image("a")}, forced=True)
+    assert [hole.row for hole in solution.holes] == [TWO] and solution.witness(1) == 1
+
+
+def test_a_hole_that_lags_further_is_one_hole() -> None:
+    """Two later steps on a missing row are demanded; the row is reported once, at its last place."""
+    steps = [
+        step("A", 0, 1, {ONE: "1"}),
+        step("B", 2, 3, {ONE: "2"}),
+        step("C", 4, 5, {ONE: "3", TWO: None}),
+        step("D", 6, 7, {THREE: "d"}),
+    ]
+    solution = solve(steps, {THREE: image("d")})
+    assert [(hole.row, hole.demanded) for hole in solution.holes] == [(ONE, 2)]
+
+
+def test_fold_gives_the_rows_after_all_steps() -> None:
+    """Rows inserted, changed and deleted, in order."""
+    steps = [step("A", 0, 1, {ONE: "1", TWO: "2"}), step("B", 2, 3, {ONE: "3", TWO: None, THREE: None})]
+    assert fold(steps) == {ONE: image("3")}
+
+
+def test_two_hundred_thousand_changes_are_solved_in_seconds() -> None:
+    """The state of a large tenant, and of one whose tail is lost, takes time in proportion to its size."""
+    steps = [
+        step(f"T{n}", n, n + 0.5, {("t", (str(n * 10 + k),)): f"{n}.{k}" for k in range(10)})
+        for n in range(20_000)
+    ]
+    hot = [step(f"H{n}", n + 0.1, n + 0.6, {ONE: f"hot {n}"}) for n in range(20_000)]
+    both = sorted([*steps, *hot], key=lambda s: s.tx.begun_s)
+    whole, half = fold(both), fold(both[:20_000])
+    began_s = time.process_time()
+    assert lacking(solve(both, whole)) == []
+    assert len(lacking(solve(both, half))) == 20_000
+    assert time.process_time() - began_s < 10.0
+
+
+# The reference: every set of steps is tried.
+
+
+def closed(steps: Sequence[Step], chosen: frozenset[int]) -> bool:
+    """Whether a set of steps is closed under "finished before" and under order on the same row."""
+    for b in chosen:
+        for a, earlier in enumerate(steps):
+            if a in chosen or not earlier.required:
+                continue
+            same_row = a < b and earlier.writes.keys() & steps[b].writes.keys()
+            if earlier.tx.ended_s < steps[b].tx.begun_s or same_row:
+                return False
+    return True
+
+
+def every_fit(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[frozenset[int]]:
+    """All closed sets whose effects are exactly ``found``."""
+    numbers = range(len(steps))
+    sets = (frozenset(c) for size in range(len(steps) + 1) for c in itertools.combinations(numbers, size))
+    return [s for s in sets if closed(steps, s) and fold(steps[n] for n in sorted(s)) == found]
+
+
+@st.composite
+def tiny_histories(draw: st.DrawFn) -> list[Step]:
+    """Up to seven steps over three rows, overlapping as they like, some with open outcomes."""
+    steps: list[tuple[float, Step]] = []
+    for number in range(draw(st.integers(1, 7))):
+        begun_s = draw(st.integers(0, 20))
+        took_s = draw(st.integers(1, 8))
+        rows = draw(st.sets(st.sampled_from((ONE, TWO, THREE)), min_size=1))
+        texts = st.sampled_from((None, f"{number}", f"{number}", "again"))
+        writes = {row: draw(texts) for row in sorted(rows)}
+        outcome: Outcome = draw(st.sampled_from(("acked", "acked", "acked", "unknown")))
+        made = step(f"T{number}", begun_s, begun_s + took_s, writes, outcome=outcome)
+        steps.append((begun_s + draw(st.integers(0, took_s)) - 0.5, made))
+    return [made for _, made in sorted(steps, key=lambda pair: pair[0])]
+
+
+@given(tiny_histories(), st.data())
+def test_the_solution_is_the_largest_set_that_brute_force_finds(steps: list[Step], data: st.DataObject) -> None:
+    """Where any set fits, the solution is the union of all that do; where none does, it says so."""
+    chosen = data.draw(st.sets(st.integers(0, len(steps) - 1)))
+    found = fold(steps[n] for n in sorted(chosen))
+    fits = every_fit(steps, found)
+    solution = solve(steps, found)
+    exact = not solution.holes and not solution.strange
+    assert exact == bool(fits)
+    if fits:
+        assert {n for n, there in enumerate(solution.inside) if there} == frozenset().union(*fits)
+
+
+@given(tiny_histories())
+def test_everything_committed_is_demanded_where_it_is_forced(steps: list[Step]) -> None:
+    """Brute force agrees on whether found rows can hold every committed step."""
+    found = fold(step for step in steps if step.required)
+    required = {n for n, step in enumerate(steps) if step.required}
+    solution = solve(steps, found, forced=True)
+    assert required <= {n for n, there in enumerate(solution.inside) if there}
+    assert any(required <= fit for fit in every_fit(steps, found)) == (not solution.holes)
