@@ -23,10 +23,11 @@ _HERE = Path(__file__).parent
 
 
 class LoadedSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """A schema as data, and the SQL that builds it in an empty database."""
+    """A schema as data, and the SQL that builds it in an empty database; ``folder`` holds both."""
 
     schema: Schema
     sql: str
+    folder: Path = Path()
 
 
 def names() -> list[str]:
@@ -44,6 +45,7 @@ def load(name_or_path: str | Path) -> LoadedSchema:
     return LoadedSchema(
         schema=decode(_text(folder / DATA_FILE), source=str(folder / DATA_FILE)),
         sql=_text(folder / SQL_FILE),
+        folder=folder.resolve(),
     )
 
 

@@ -59,10 +59,10 @@ class PostgresDatabase:
             row = _one(await (await connection.run(_IDENTITY)).fetchone())
         return Cluster(system_id=str(row["system_id"]), timeline=int(row["timeline"] or 0))
 
-    async def has_schema(self) -> bool:
-        """Whether the live database holds every table that the schema declares."""
+    async def tables_there(self) -> int:
+        """Return how many of the declared tables the live database has."""
         async with _connected(self._admin["live"], "look for the schema") as connection:
-            return len(await _present(connection, self._schema.tables)) == len(self._schema.tables)
+            return len(await _present(connection, self._schema.tables))
 
     async def session(self, name: str) -> PostgresSession:
         """Open a writer's session; raises ConnectionLost."""

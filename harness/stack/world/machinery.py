@@ -7,12 +7,10 @@ known of the stack's state is kept here: whether the schema is loaded and whethe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
 from harness.drive.ports import Clock, Component, Proof
 from harness.model.errors import ServiceDied, TimedOut
 from harness.schemas import LoadedSchema
-from harness.stack.identity import ARCHIVER
+from harness.stack.identity import ARCHIVER, DEBEZIUM
 from harness.stack.service import Fact
 from harness.stack.stack import Stack
 from harness.stack.wait import NotYet
@@ -20,6 +18,8 @@ from harness.stack.world.bucket import MinioBucket
 from harness.stack.world.database import PostgresDatabase
 from harness.subject.port import Subject
 from harness.subject.reference import capture_sql
+from harness.subject.reference.adapters.lint import lint, refuse
+from harness.subject.reference.config import ArchiveConfig, encode_config
 from harness.subject.reference.connector import connector_settings
 
 EPOCH_S_MAX = 60.0
@@ -29,7 +29,7 @@ POLL_S = 0.1
 class StackMachinery:
     """The services behind one drill (``drive.ports.Machinery``).
 
-    ``config``: returns the archiver's configuration. ``watch``: listings of the bucket, of its own.
+    ``config``: what the archiver is told. ``watch``: listings of the bucket, of its own.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class StackMachinery:
         subject: Subject,
         clock: Clock,
         watch: MinioBucket,
-        config: Callable[[], str],
+        config: ArchiveConfig,
     ) -> None:
         self._stack = stack
         self._loaded = loaded
@@ -54,23 +54,28 @@ class StackMachinery:
         self._captures = False
 
     async def prepare(self, *, fresh: bool) -> None:
-        """Make a cluster with the schema run; a fresh one replaces what was captured before."""
-        if fresh and (self._captures or await self._database.has_schema()):
+        """Make a cluster with the schema run; a fresh one replaces what was captured before.
+
+        Raises LintRefused for a schema that can't be carried.
+        """
+        there = await self._database.tables_there() if self._has_cluster else 0
+        half_made = 0 < there < len(self._loaded.schema.tables)
+        if half_made or (fresh and there):
             await self.destroy()
         if not self._has_cluster:
             await self.rebuild()
-        if not await self._database.has_schema():
-            await asyncio.to_thread(self._stack.load_schema, self._loaded.sql)
+            there = 0
+        if not there:
+            await asyncio.to_thread(self._load_schema)
 
     async def start_capture(self) -> None:
         """Start capture and archiver side by side; returns once the archive knows this cluster."""
-        if self._captures:
+        if self._captures and self._stack.is_running("archiver"):
             return
-        names = self._stack.endpoints
-        sql = capture_sql(
-            self._loaded.schema, publication=names.publication, heartbeat_role=ARCHIVER
-        )
-        await asyncio.to_thread(self._stack.load_capture_sql, sql)
+        if self._captures:
+            await asyncio.to_thread(self._stack.restart, "archiver")
+            return
+        await asyncio.to_thread(self._prepare_capture)
         await asyncio.gather(
             asyncio.to_thread(self._stack.start_capture, connector_settings(self._loaded.schema)),
             asyncio.to_thread(self._start_archiver),
@@ -103,10 +108,21 @@ class StackMachinery:
         await asyncio.to_thread(self._stack.fresh_cluster)
         self._has_cluster = True
 
+    def _load_schema(self) -> None:
+        self._stack.load_schema(self._loaded.sql)
+        refuse(lint(self._stack.endpoints.admin_dsn, self._loaded.schema, prepared=False))
+
+    def _prepare_capture(self) -> None:
+        names, schema = self._stack.endpoints, self._loaded.schema
+        self._stack.load_capture_sql(
+            capture_sql(schema, publication=names.publication, heartbeat_role=ARCHIVER)
+        )
+        refuse(lint(names.admin_dsn, schema, publication=names.publication, capture_role=DEBEZIUM))
+
     def _start_archiver(self) -> None:
         self._watch.look()
         wrote = Fact(words="the archiver has written to the bucket", probe=self._expect_new_object)
-        self._stack.start_archiver(self._config(), wrote)
+        self._stack.start_archiver(encode_config(self._config), wrote)
 
     def _expect_new_object(self) -> None:
         if not self._watch.look():

@@ -73,9 +73,7 @@ class PostgresSession(_Transactions):
     """A writer's connection (``drive.ports.Session``)."""
 
     async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
-        cursor = await self._connection.run(
-            statements.insert(table, tuple(values)), tuple(values.values())
-        )
+        cursor = await self._connection.run(statements.insert(table, tuple(values)), tuple(values.values()))
         return _only(await cursor.fetchone())
 
     async def copy(
@@ -97,9 +95,7 @@ class PostgresSession(_Transactions):
         return await cursor.fetchone()
 
     async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
-        cursor = await self._connection.run(
-            statements.delete(table, tuple(key)), tuple(key.values())
-        )
+        cursor = await self._connection.run(statements.delete(table, tuple(key)), tuple(key.values()))
         return cursor.rowcount > 0
 
     async def rollback(self) -> None:
@@ -116,9 +112,7 @@ class PostgresOperator(_Transactions):
     def __init__(self, connection: Connection, schema: Schema) -> None:
         super().__init__(connection, schema)
         self._before: Counts = {}
-        self._marks = sorted(
-            {(e.table, e.mark_column) for e in schema.script.entities if e.mark_column}
-        )
+        self._marks = sorted({(e.table, e.mark_column) for e in schema.script.entities if e.mark_column})
 
     async def begin(self) -> None:
         await super().begin()
@@ -176,9 +170,7 @@ def _left(
     tenants: Sequence[str], tables: Sequence[Table], found: Sequence[Sequence[RawRow]]
 ) -> dict[str, dict[str, tuple[Key, ...]]]:
     """Sort keys by tenant and table; a tenant without rows in a table has an empty tuple there."""
-    left: dict[str, dict[str, list[Key]]] = {
-        t: {table.name: [] for table in tables} for t in tenants
-    }
+    left: dict[str, dict[str, list[Key]]] = {t: {table.name: [] for table in tables} for t in tenants}
     for table, rows in zip(tables, found, strict=True):
         for row in rows:
             left[str(row[_OWNER])][table.name].append(key_of(row, table.key))

@@ -32,9 +32,7 @@ def columns_of(table: Table, alias: str = "") -> str:
 def insert(table: Table, columns: Sequence[str]) -> str:
     """Insert one row with these columns and return its image; defaults for the rest."""
     given = (
-        f"({_list(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
-        if columns
-        else "DEFAULT VALUES"
+        f"({_list(columns)}) VALUES ({', '.join(['%s'] * len(columns))})" if columns else "DEFAULT VALUES"
     )
     return f"INSERT INTO {qualified(table.name)} {given} RETURNING {columns_of(table)}"
 

@@ -1,0 +1,67 @@
+"""Puts the drive's ports together over a running stack: one world for all drills on it."""
+
+from __future__ import annotations
+
+from psycopg.conninfo import make_conninfo
+
+from harness.drive.ports import World
+from harness.schemas import LoadedSchema
+from harness.stack.programs import locate
+from harness.stack.stack import Stack
+from harness.stack.world.bucket import MinioBucket, patient_client
+from harness.stack.world.clock import WallClock
+from harness.stack.world.database import SCRATCH, PostgresDatabase
+from harness.stack.world.machinery import StackMachinery
+from harness.subject.port import Subject
+from harness.subject.reference.config import ArchiveConfig
+
+
+def open_world(stack: Stack, loaded: LoadedSchema, subject: Subject) -> World:
+    """Return the world of drills on ``stack``; nothing is started, loaded or captured by this."""
+    names = stack.endpoints
+    clock = WallClock()
+    database = PostgresDatabase(schema=loaded.schema, app_dsn=names.app_dsn, admin_dsn=names.admin_dsn)
+    machinery = StackMachinery(
+        stack=stack,
+        loaded=loaded,
+        database=database,
+        subject=subject,
+        clock=clock,
+        watch=_bucket(stack),
+        config=archive_config(stack, loaded),
+    )
+    return World(
+        clock=clock, database=database, bucket=_bucket(stack), machinery=machinery, subject=subject
+    )
+
+
+def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
+    """Return what the reference archiver and restorer of this stack are to be told."""
+    names = stack.endpoints
+    return ArchiveConfig(
+        schema=str(loaded.folder),
+        dsn=names.archiver_dsn,
+        restorer_dsn=names.restorer_dsn,
+        scratch_dsn=make_conninfo(names.restorer_dsn, dbname=SCRATCH),
+        kafka_bootstrap=names.kafka_archiver,
+        topic=names.topic,
+        s3_endpoint=names.s3_archiver,
+        s3_restorer_endpoint=names.s3_restorer,
+        s3_access_key=names.access_key,
+        s3_secret_key=names.secret_key,
+        bucket=names.bucket,
+        keys_path=str(names.keys_folder / "keys.sqlite"),
+        index_path=str(names.archiver_folder / "owners.sqlite"),
+        state_path=str(names.archiver_folder / "state.json"),
+        placeholder=names.placeholder,
+        pg_dump=str(locate().postgres_bin / "pg_dump"),
+    )
+
+
+def _bucket(stack: Stack) -> MinioBucket:
+    names = stack.endpoints
+    return MinioBucket(
+        client=patient_client(names.s3_direct, access_key=names.access_key, secret_key=names.secret_key),
+        bucket=names.bucket,
+        sent_bytes=lambda: stack.proxy_bytes("restorer-minio"),
+    )
