@@ -18,7 +18,7 @@ from typing import Self
 import msgspec
 
 from harness.model.errors import BadInput, UnknownName
-from harness.stack import ending, folder
+from harness.stack import ending, folder, java_cache
 from harness.stack.capture import Capture
 from harness.stack.endpoints import Endpoints, endpoints_of
 from harness.stack.identity import SUPERUSER, Identity, new_identity
@@ -50,7 +50,8 @@ class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``root``: where stacks keep their folders. ``logs``: a folder for logs that shall outlive the stack.
     ``first_port``: the first of its consecutive ports, free
-    ones are picked when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``.
+    ones are picked when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``;
+    None to use ahead-of-time caches, which are made if they are missing.
     """
 
     root: Path | None = None
@@ -88,7 +89,13 @@ class Stack:
         use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
         up; then nothing is left behind.
         """
-        stack = cls.prepare(options or StackOptions(), progress)
+        from harness.stack import java_training  # noqa: PLC0415 - it runs a stack itself
+
+        options = options or StackOptions()
+        programs = options.programs or locate()
+        if options.java_options is None:
+            java_training.ensure(programs, options.root, progress)
+        stack = cls.prepare(msgspec.structs.replace(options, programs=programs), progress)
         try:
             stack.start_services()
         except BaseException:
@@ -113,7 +120,7 @@ class Stack:
                 programs=programs,
                 logs=options.logs,
                 first_port=options.first_port,
-                java_options=options.java_options,
+                java_options=options.java_options or java_cache.using(programs),
             )
         except BaseException:
             folder.remove(place)
@@ -167,6 +174,8 @@ class Stack:
 
     def start_archiver(self, config: str, ready: Fact) -> None:
         """Start the reference archiver with this configuration; returns once ``ready`` holds."""
+        if "archiver" in self._services and self.is_running("archiver"):
+            raise BadInput("archiver is running already", cure="kill it first")
         self._describe(archiver_service.archiver(self._host, config, ready))
         self._shown("archiver", self._services["archiver"].start)
 
