@@ -7,6 +7,7 @@ known of the stack's state is kept here: whether the schema is loaded and whethe
 from __future__ import annotations
 
 import asyncio
+
 from harness.drive.ports import Clock, Component, Proof
 from harness.model.errors import ServiceDied, TimedOut
 from harness.schemas import LoadedSchema
