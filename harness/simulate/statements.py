@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from harness.drive.ports import Refused
 from harness.model.history import Change
-from harness.model.schema import Column, ForeignKey, Infrastructure, Schema, Table
+from harness.model.schema import Column, ForeignKey, Table
 from harness.model.values import Key, RawRow, key_of, to_row
 from harness.simulate.locks import Hold
 from harness.simulate.server import Server, Work, Written
-from harness.simulate.storage import TableStore, cells_of, demand_not_null, generated
+from harness.simulate.storage import TableStore, cells_of, generated
 
 
 class Statements:
@@ -30,7 +30,7 @@ class Statements:
     ) -> RawRow:
         """Add a row and return its image. ``forced``: identity columns take the client's values too."""
         row = self._filled(work, table, values, forced=forced)
-        demand_not_null(table, row)
+        self._demand_not_null(table, row)
         await self._own_uniques(work, table, row)
         await self._refer(work, table, row, deferrable=False)
         self._demand_unique(table, row, but=None)
@@ -49,9 +49,9 @@ class Statements:
         before = store.rows.get(key)
         if before is None:
             return None
-        _demand_known(table, values)
+        self._demand_known(table, values)
         after = generated(table, {**before, **values})
-        demand_not_null(table, after)
+        self._demand_not_null(table, after)
         if rekeyed:
             await self._own_uniques(work, table, before)
             await self._own_uniques(work, table, after)
@@ -107,7 +107,7 @@ class Statements:
     def _filled(
         self, work: Work, table: Table, values: Mapping[str, str | None], *, forced: bool
     ) -> RawRow:
-        _demand_known(table, values)
+        self._demand_known(table, values)
         row: RawRow = {}
         for column in table.columns:
             if column.name not in values:
@@ -153,6 +153,19 @@ class Statements:
                 item = (foreign_key.parent, foreign_key.parent_columns, cells)
                 await self.server.locks.take(work, item, Hold.REFER)
 
+    def _demand_known(self, table: Table, values: Mapping[str, str | None]) -> None:
+        known = self._store(table).columns
+        for name in values:
+            if name not in known:
+                raise Refused(f'column "{name}" of "{table.name}" does not exist')
+            if known[name].given_by == "generated":
+                raise Refused(f'cannot write to generated column "{name}"')
+
+    def _demand_not_null(self, table: Table, row: RawRow) -> None:
+        for name in self._store(table).not_null:
+            if row[name] is None:
+                raise Refused(f'null value in column "{name}" of "{table.name}"')
+
     def _demand_unique(self, table: Table, row: RawRow, *, but: Key | None) -> None:
         store = self._store(table)
         for columns in store.uniques:
@@ -187,21 +200,12 @@ class Statements:
 
     def _fire(self, work: Work, one: Written) -> None:
         """Write the outbox row that a trigger on the busiest table makes of each of its changes."""
-        for outbox in self.server.built.schema.infrastructure:
-            if one.table.name == trigger_source(self.server.built.schema, outbox):
-                image = one.after or one.before or {}
-                values = _told(outbox, one, key_of(image, one.table.key))
-                row = self._filled(work, outbox, values, forced=False)
-                self.server.apply(work, Written(table=outbox, op="insert", after=row))
-                work.triggered.append(Change(table=outbox.name, op="insert", row=to_row(row)))
-
-
-def trigger_source(schema: Schema, outbox: Table) -> str | None:
-    """Return the table whose changes are told to ``outbox``: the first of those written most."""
-    if not isinstance(outbox.tenancy, Infrastructure) or outbox.tenancy.xid_column is None:
-        return None
-    weights = {t.name: schema.hints[t.name].weight if t.name in schema.hints else 1.0 for t in schema.owned}
-    return max(weights, key=weights.__getitem__)
+        for outbox in self.server.built.told.get(one.table.name, ()):
+            image = one.after or one.before or {}
+            values = _told(outbox, one, key_of(image, one.table.key))
+            row = self._filled(work, outbox, values, forced=False)
+            self.server.apply(work, Written(table=outbox, op="insert", after=row))
+            work.triggered.append(Change(table=outbox.name, op="insert", row=to_row(row)))
 
 
 def _told(outbox: Table, one: Written, key: Key) -> dict[str, str | None]:
@@ -214,12 +218,3 @@ def _refers_to_itself(table: Table, foreign_key: ForeignKey, row: RawRow) -> boo
     return foreign_key.parent == table.name and cells_of(row, foreign_key.columns) == cells_of(
         row, foreign_key.parent_columns
     )
-
-
-def _demand_known(table: Table, values: Mapping[str, str | None]) -> None:
-    known = {c.name: c for c in table.columns}
-    for name in values:
-        if name not in known:
-            raise Refused(f'column "{name}" of "{table.name}" does not exist')
-        if known[name].given_by == "generated":
-            raise Refused(f'cannot write to generated column "{name}"')

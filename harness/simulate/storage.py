@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from harness.drive.ports import Refused
-from harness.model.schema import ForeignKey, Schema, Table
+from harness.model.schema import ForeignKey, Infrastructure, Schema, Table
 from harness.model.values import Key, RawRow, key_of
 
 Cells = tuple[str, ...]
@@ -18,7 +17,7 @@ Cells = tuple[str, ...]
 
 def cells_of(row: Mapping[str, str | None], columns: tuple[str, ...]) -> Cells | None:
     """Return the cells of ``columns``, or None when one is null: nulls match nothing."""
-    cells = tuple(row[column] for column in columns)
+    cells = tuple(map(row.__getitem__, columns))
     return None if None in cells else cells  # type: ignore[return-value]  # no cell is None
 
 
@@ -28,6 +27,8 @@ class TableStore:
     def __init__(self, table: Table, *, referred: set[tuple[str, ...]]) -> None:
         self.table = table
         self.rows: dict[Key, RawRow] = {}
+        self.columns = {column.name: column for column in table.columns}
+        self.not_null = tuple(column.name for column in table.columns if not column.nullable)
         self.uniques = tuple(dict.fromkeys([table.key, *table.unique, *sorted(referred)]))
         self._by_unique: dict[tuple[str, ...], dict[Cells, Key]] = {u: {} for u in self.uniques}
         self._by_foreign: dict[tuple[str, ...], dict[Cells, dict[Key, None]]] = {
@@ -66,19 +67,23 @@ class TableStore:
 
 
 class Storage:
-    """All tables of one database, and its sequences."""
+    """All tables of one database, its sequences, and which outboxes each table's triggers write to."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.tables: dict[str, TableStore] = {}
         self.incoming: dict[str, list[tuple[Table, ForeignKey]]] = {t.name: [] for t in schema.tables}
         self.sequences: dict[str, int] = {}
+        self.told: dict[str, list[Table]] = {}
         for table in schema.tables:
             for key in table.foreign_keys:
                 self.incoming[key.parent].append((table, key))
             for column in table.columns:
                 if column.given_by in ("identity", "serial"):
                     self.sequences[f"{table.name}.{column.name}"] = 1
+        for outbox in schema.infrastructure:
+            if (source := trigger_source(schema, outbox)) is not None:
+                self.told.setdefault(source, []).append(outbox)
         for table in schema.tables:
             referred = {key.parent_columns for _, key in self.incoming[table.name]}
             self.tables[table.name] = TableStore(table, referred=referred)
@@ -121,8 +126,9 @@ def generated(table: Table, row: RawRow) -> RawRow:
     return {**row, **{c.name: str(number % 10_000) for c in computed}}
 
 
-def demand_not_null(table: Table, row: RawRow) -> None:
-    """Raise Refused when a column that must have a value has none."""
-    for column in table.columns:
-        if row[column.name] is None and not column.nullable:
-            raise Refused(f'null value in column "{column.name}" of "{table.name}"')
+def trigger_source(schema: Schema, outbox: Table) -> str | None:
+    """Return the table whose changes a trigger tells to ``outbox``: the first of those written most."""
+    if not isinstance(outbox.tenancy, Infrastructure) or outbox.tenancy.xid_column is None:
+        return None
+    weights = {t.name: schema.hints[t.name].weight if t.name in schema.hints else 1.0 for t in schema.owned}
+    return max(weights, key=weights.__getitem__)
