@@ -20,6 +20,8 @@ RUNNING_S_MAX = 60.0
 STREAMING_S_MAX = 120.0
 SYNCED_S_MAX = 60.0
 STOPPED_S_MAX = 30.0
+NUDGE_S = 0.2
+"""How often the failover slot is looked at, and moved on."""
 _STRATEGY = "Using offset mismatch strategy"
 _NOT_THERE = (httpx.HTTPError, psycopg.OperationalError)
 
@@ -55,9 +57,7 @@ class Capture:
                 cure="create it in the application's database before capture starts",
             )
         self._log_from = self._log.stat().st_size
-        self.client.register(
-            names.connector, {**connector_config(self._site, names), **settings}
-        )
+        self.client.register(names.connector, {**connector_config(self._site, names), **settings})
 
     def wait_running(self) -> None:
         """Wait until connector *and* task are RUNNING; raises HarnessFailed if the task fails."""
@@ -88,6 +88,7 @@ class Capture:
             "the failover slot is synced and not temporary",
             lambda: postgres.expect_slot_synced(self._admin, self._standby, self._identity.slot),
             limit_s=SYNCED_S_MAX,
+            poll_s=NUDGE_S,
             transient=_NOT_THERE,
         )
 

@@ -1,8 +1,8 @@
 """The training run that makes the Java caches: once for each cache folder, under a lock, never in the way.
 
-A whole small stack runs, so that the classes which a drill needs are seen; the JVM records while it runs and
-writes the cache when it is asked to end. A failure is noted beside the caches, so that it is not repeated at
-each start, and starts go on without.
+A whole small stack runs, so that the classes which a drill needs are seen; the JVM records while it runs
+and writes the cache when it is asked to end. A failure is noted beside the caches, so that it is not
+repeated at each start, and starts go on without.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ CREATE TABLE training (
 ALTER TABLE training REPLICA IDENTITY FULL;
 """
 _PUBLICATION = "CREATE PUBLICATION {publication} FOR TABLE training"
-_CHANGES = (
+_INSERT = (
     "INSERT INTO training SELECT i, 1, 1.5, repeat('x', 3000), '{{}}', '\\x00', now(), now(), '1 day',"
-    " gen_random_uuid(), '{{1,NULL}}', true FROM generate_series({n}0, {n}9) AS i",
+    " gen_random_uuid(), '{{1,NULL}}', true FROM generate_series({n}0, {n}9) AS i"
+)
+_CHANGES = (
+    _INSERT,
     "UPDATE training SET small = {n}, whole = NULL WHERE id > {n}4",
     "DELETE FROM training WHERE id = {n}9",
 )

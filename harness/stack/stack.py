@@ -89,7 +89,7 @@ class Stack:
         use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
         up; then nothing is left behind.
         """
-        from harness.stack import java_training  # noqa: PLC0415 - it runs a stack itself
+        from harness.stack import java_training  # it runs a stack itself
 
         options = options or StackOptions()
         programs = options.programs or locate()

@@ -30,7 +30,7 @@ value.converter.replace.null.with.default=false
 listeners=http://{listen}
 rest.advertised.host.name={advertised_host}
 rest.advertised.port={advertised_port}
-offset.flush.interval.ms=1000
+offset.flush.interval.ms=250
 offset.flush.timeout.ms=3000
 plugin.path={plugins}
 plugin.discovery=service_load
@@ -129,7 +129,7 @@ _SOURCE = {
     "tombstones.on.delete": "false",
     "errors.tolerance": "none",
     "event.processing.failure.handling.mode": "fail",
-    "heartbeat.interval.ms": "1000",
+    "heartbeat.interval.ms": "250",
     "poll.interval.ms": "20",
     "status.update.interval.ms": "500",
     "errors.max.retries": "-1",
