@@ -62,7 +62,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
 
 
 def _first_damaged(script: Script) -> tuple[str, ...]:
-    """Tenants that the first damaging transaction hits: damaged whatever comes later."""
+    """Tenants that the first damaging transaction hits: damaged, whatever happens later."""
     for transaction in script.transactions:
         if transaction.damaged and not transaction.killed:
             return transaction.damaged

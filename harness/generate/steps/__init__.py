@@ -10,7 +10,7 @@ import msgspec
 from harness.generate.facts import SchemaFacts
 from harness.generate.layout import Layout
 from harness.generate.shapes import HowShape, ScriptShape
-from harness.generate.steps import wrong_database
+from harness.generate.steps import mode_flipped, off_by_one, stale_list, wrong_database, wrong_kind
 from harness.generate.steps.ground import Ground
 from harness.generate.steps.how import how_words, perform
 from harness.generate.steps.step import Step
@@ -18,7 +18,15 @@ from harness.model.errors import UnknownName
 from harness.model.plan import Script
 from harness.model.schema import Schema
 
-STEPS: dict[str, Step] = {step.kind: step for step in (wrong_database.STEP,)}
+_TABLE = (
+    wrong_database.STEP,
+    mode_flipped.STEP,
+    wrong_kind.STEP,
+    stale_list.STEP,
+    off_by_one.STEP,
+)
+STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
+"""Every step by its kind, the simplest first."""
 
 
 def step_named(kind: str) -> Step:

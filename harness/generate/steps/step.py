@@ -30,6 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``means``: by which means it can be made in a schema; empty when the schema can't say it.
     ``due``: what is to be done, for a shape. ``rightly``: least and most tenants that it deletes as
     intended. ``one_hit``: it always hits one tenant. ``marks``: its damage may be a mark instead.
+    ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rightly: tuple[int, int] = (0, 0)
     one_hit: bool = False
     marks: bool = False
+    reruns: bool = True
 
 
 def any_means(schema: Schema) -> tuple[Means, ...]:
@@ -74,3 +76,14 @@ def split(ground: Ground, shape: ScriptShape) -> tuple[list[str], list[str]]:
 def count_words(tenants: Sequence[str]) -> str:
     """Say how many tenants, and which one if it is one."""
     return f"tenant {tenants[0]}" if len(tenants) == 1 else f"{len(tenants)} tenants"
+
+
+def too(rightly: Sequence[str]) -> str:
+    """Say that some tenants were removed as intended, if there were any."""
+    return f", beside {count_words(rightly)} rightly removed" if rightly else ""
+
+
+def marked_entity(schema: Schema) -> bool:
+    """Whether a tenant can be marked: the entity that stands for it has a column for that."""
+    first = next((e for e in schema.script.entities if e.scope == "tenant"), None)
+    return first is not None and first.mark_column is not None and has_entity(schema, "tenant")
