@@ -1,6 +1,7 @@
 """Child processes of the set-up (pip, go): each with a limit, and none left behind.
 
-Every child leads a process group of its own, so that the compilers under ``go build`` end with it.
+Every child leads a process group of its own, so that the compilers under ``go build`` end with it. Once
+``stop_all`` was called, work that is still queued in other threads ends with ``Stopped`` at its next step.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ LAST_WORDS_CHARS = 300
 
 _running: set[subprocess.Popen[str]] = set()
 _guard = threading.Lock()
+_stopped = threading.Event()
+
+
+class Stopped(Exception):
+    """The set-up is ending; nothing new is started."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +46,11 @@ def run(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run ``command`` to its end and return what became of it; past ``limit_s`` it is killed."""
+    """Run ``command`` to its end and return what became of it; past ``limit_s`` it is killed.
+
+    Raises Stopped if the set-up ended before or meanwhile.
+    """
+    go_on()
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -62,11 +72,24 @@ def run(
         finally:
             with _guard:
                 _running.discard(child)
+    go_on()
     return Done(code=child.returncode, output=output)
 
 
+def go_on() -> None:
+    """Return while the set-up goes on; raises Stopped when it doesn't."""
+    if _stopped.is_set():
+        raise Stopped
+
+
+def begin() -> None:
+    """A set-up begins: forget that an earlier one was stopped."""
+    _stopped.clear()
+
+
 def stop_all() -> None:
-    """Kill every child that still runs; their callers see an exit by signal."""
+    """Kill every child that still runs, and let none be started until the next ``begin``."""
+    _stopped.set()
     with _guard:
         children = tuple(_running)
     for child in children:

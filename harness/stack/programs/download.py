@@ -50,6 +50,7 @@ def fetch(pin: Pin, into: Path, note: Note, fetch_one: Fetch = fetch_once) -> Pa
     """
     seen = "never tried"
     for attempt in range(ATTEMPTS):
+        children.go_on()
         folder = into / f"attempt-{attempt}"
         try:
             path = fetch_one(pin, folder, attempt > 0)

@@ -60,6 +60,7 @@ def _install_all(wanted: Sequence[Part], watcher: Watcher) -> None:
     """Install in parallel; the first failure, or a signal, ends the others with their children."""
     if not wanted:
         return
+    children.begin()
     with ThreadPoolExecutor(len(wanted)) as pool:
         try:
             futures = [pool.submit(install, part, watcher) for part in wanted]
