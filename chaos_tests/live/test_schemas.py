@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from fixtures.postgres import MakeDatabase
-from harness.model.errors import BadInput, LintRefused, UnknownName
+from harness.model.errors import BadInput, LintRefused
 from harness.schemas import LoadedSchema, decode, load, names
 from harness.stack.services.postgres import run_sql
 from harness.subject.reference import capture_sql
@@ -215,14 +213,3 @@ def test_deleting_a_tenant_of_helpdesk_uses_indexes(make_database: MakeDatabase)
     """
     with psycopg.connect(place.admin) as admin:
         assert admin.execute(query.encode()).fetchall() == []
-
-
-def test_a_folder_of_the_users_own_is_loaded_by_its_path(tmp_path: Path) -> None:
-    """A path works like a name; a missing file and an unknown name are refused with what is known."""
-    (tmp_path / "schema.toml").write_text(MINE)
-    with pytest.raises(BadInput, match=r"schema\.sql can't be read"):
-        load(tmp_path)
-    (tmp_path / "schema.sql").write_text(VIRTUAL)
-    assert load(str(tmp_path)).schema.name == "mine"
-    with pytest.raises(UnknownName, match="helpdesk, shop"):
-        load("nowhere")

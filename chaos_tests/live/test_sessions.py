@@ -388,3 +388,40 @@ def end_the_wait(admin: str, xid: int, ending: str) -> None:
 
     with psycopg.connect(admin, autocommit=True) as session:
         wait_for("a COMMIT waits for the standby", probe, limit_s=10.0)
+
+
+def test_another_schema_is_served_alike(make_database: MakeDatabase) -> None:
+    """Text tenants, keys that the database gives, a reserved word as a column's name, no outbox, no marks."""
+    shop = load("shop").schema
+    place = make_database(load("shop"))
+
+    async def main() -> None:
+        database = PostgresDatabase(schema=shop, app_dsn=place.app, admin_dsn=place.admin)
+        session = await database.session("test")
+        await session.begin()
+        tenant = 'it\'s "a" \\ {b}'
+        await session.insert(shop.table("shop.merchant"), {"code": tenant, "title": ""})
+        purchase = {"id": ENTRIES[0], "merchant": tenant, "order": "1", "placed_at": "now"}
+        columns, rows = tuple(purchase), [tuple(purchase.values())]
+        (image,) = await session.copy(shop.table("shop.purchase"), columns, rows)
+        assert image["order"] == "1"
+        values = {"purchase": ENTRIES[0], "article": "", "pieces": "3"}
+        line = await session.insert(shop.table("shop.line"), values)
+        key = {"id": str(line["id"])}
+        assert await session.update(shop.table("shop.line"), key, {"pieces": "-3"}) is not None
+        assert (await session.ready()).changes == ()
+        assert (await session.commit()).outcome == "acked"
+        found = await database.read([tenant], "live")
+        assert found[tenant]["shop.line"] == [{**line, "pieces": "-3"}]
+        operator = await database.operator()
+        await operator.begin()
+        await operator.run(script("DELETE FROM shop.line"))
+        sight, marked = await operator.look([tenant])
+        assert (sight.left[tenant]["shop.line"], sight.deleted, marked) == ((), {"shop.line": 1}, ())
+        await operator.close()
+        await session.close()
+        await database.clear()
+        assert not any((await database.read([tenant], "live"))[tenant].values())
+        assert await database.next_values("live") == {}
+
+    asyncio.run(main())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from harness.model.errors import BadInput
-from harness.model.schema import ByColumn, Infrastructure, Schema, Table
+from harness.model.schema import ByColumn, ByPath, Infrastructure, Schema, Table
 
 
 def disagreements(schema: Schema) -> list[str]:
@@ -77,7 +77,10 @@ def _of_path(table: Table, schema: Schema) -> Iterator[str]:
     try:
         schema.path(table)
     except BadInput as error:
-        yield f"{error.message} ({error.cure})"
+        columns = table.tenancy.columns if isinstance(table.tenancy, ByPath) else ()
+        cures = [f"ALTER COLUMN {c} SET NOT NULL" for c in columns if table.column(c).nullable]
+        cure = f"ALTER TABLE {table.name} {', '.join(cures)};" if cures else error.cure
+        yield f"{error.message} (cure: {cure})"
 
 
 def _of_script(schema: Schema) -> Iterator[str]:

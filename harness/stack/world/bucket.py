@@ -16,7 +16,9 @@ from minio import Minio
 
 from harness.drive.ports import ObjectVersion
 
-LOOKS_PER_FULL_LISTING = 50
+LOOKS_PER_FULL_LISTING_MIN = 50
+OBJECTS_PER_LOOK = 10
+"""So many objects more, and a full listing comes one look later: its share of the work stays the same."""
 
 
 class MinioBucket:
@@ -31,7 +33,7 @@ class MinioBucket:
         self._sent_bytes = sent_bytes
         self._seen: set[ObjectVersion] = set()
         self._last: dict[str, str] = {}
-        self._looks = 0
+        self._looks_left = 0
 
     async def new_versions(self) -> list[ObjectVersion]:
         return await asyncio.to_thread(self.look)
@@ -41,8 +43,8 @@ class MinioBucket:
 
     def look(self) -> list[ObjectVersion]:
         """Return the versions that were not there at the last look, in the order of their names."""
-        full = self._looks % LOOKS_PER_FULL_LISTING == 0
-        self._looks += 1
+        full = self._looks_left == 0
+        self._looks_left -= 1
         found = sorted(
             {*(self._everything() if full else self._tips())} - self._seen,
             key=lambda version: (version.key, version.version),
@@ -51,6 +53,8 @@ class MinioBucket:
         for version in found:
             prefix = _prefix(version.key)
             self._last[prefix] = max(self._last.get(prefix, ""), version.key)
+        if full:
+            self._looks_left = max(LOOKS_PER_FULL_LISTING_MIN, len(self._seen) // OBJECTS_PER_LOOK)
         return found
 
     def _everything(self) -> Iterator[ObjectVersion]:
