@@ -391,7 +391,7 @@ def end_the_wait(admin: str, xid: int, ending: str) -> None:
 
 
 def test_another_schema_is_served_alike(make_database: MakeDatabase) -> None:
-    """Text tenants, keys that the database gives, a reserved word as a column's name, no outbox, no marks."""
+    """Text tenants, keys that the database gives, a reserved word as a name, no outbox, no marks."""
     shop = load("shop").schema
     place = make_database(load("shop"))
 
