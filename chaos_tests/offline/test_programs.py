@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, download, golang, located, parts, pins, progress, setup
+from harness.stack.processes import start_ticks
+from harness.stack.programs import cache, children, download, golang, located, parts, pins, progress, setup
+from harness.stack.wait import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 WHOLE = b"the file that was pinned"
@@ -337,3 +339,30 @@ def test_the_lock_holds_every_direct_dependency() -> None:
     text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     locked = set(re.findall(r"^([a-z0-9.-]+)==", text, re.MULTILINE))
     assert names <= locked
+
+
+def test_a_child_past_its_limit_is_killed_with_its_own_children(tmp_path: Path) -> None:
+    """A compiler that hangs can't hold the set-up, nor stay behind."""
+    mark = tmp_path / "pid"
+    done = children.run(["sh", "-c", f"sleep 60 & echo $! > {mark}; wait"], limit_s=0.5)
+    assert done.code < 0
+    assert "killed after" in done.last_words
+    wait_until("the grandchild is gone", lambda: start_ticks(int(mark.read_text())) is None, limit_s=10)
+
+
+def test_a_stopped_setup_ends_its_children_and_starts_no_more(tmp_path: Path) -> None:
+    """One failure, or a signal, ends what runs beside it at once."""
+
+    def hang(_scratch: Path, _tree: Path, _note: parts.Note) -> None:
+        children.run(["sleep", "60"], limit_s=60)
+
+    def fail(_scratch: Path, _tree: Path, _note: parts.Note) -> None:
+        raise MissingProgram("no network")
+
+    hanging = part_in(tmp_path / "a", hang)
+    with pytest.raises(MissingProgram):
+        setup.bring([hanging, part_in(tmp_path / "b", fail)], tmp_path, progress.Silent())
+    with pytest.raises(children.Stopped):
+        children.run(["true"], limit_s=10)
+    setup.bring([part_in(tmp_path / "c", one_file)], tmp_path, progress.Silent())
+    assert cache.fault(hanging.folder) != ""

@@ -50,20 +50,8 @@ def run(
 
     Raises Stopped if the set-up ended before or meanwhile.
     """
-    go_on()
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=None if environment is None else {**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as child:
-        with _guard:
-            _running.add(child)
+    child = _start(command, folder, environment)
+    with child:
         try:
             output, _ = child.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -89,11 +77,31 @@ def begin() -> None:
 
 def stop_all() -> None:
     """Kill every child that still runs, and let none be started until the next ``begin``."""
-    _stopped.set()
     with _guard:
-        children = tuple(_running)
-    for child in children:
-        _kill(child)
+        _stopped.set()
+        for child in _running:
+            _kill(child)
+
+
+def _start(
+    command: Sequence[str], folder: Path | None, environment: Mapping[str, str] | None
+) -> subprocess.Popen[str]:
+    # Under the guard, so that no child can slip in between a stop and its look at the running ones.
+    with _guard:
+        go_on()
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=None if environment is None else {**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        _running.add(child)
+    return child
 
 
 def _kill(child: subprocess.Popen[str]) -> None:
