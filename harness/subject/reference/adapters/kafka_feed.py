@@ -1,0 +1,124 @@
+"""The change feed on Kafka: one topic, one partition, read by hand from the group's committed offset.
+
+The partition is assigned, not subscribed to, so that no rebalance delays a restart. The blocking client
+runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from harness.model.errors import ArchiverStopped
+from harness.subject.reference.adapters.envelope import Reader
+from harness.subject.reference.ports import FeedEvent, FeedStart, FeedUnavailable
+
+RECORD_BYTES_MAX = 32 << 20
+ANSWER_S_MAX = 5.0
+_PARTITION = 0
+_BROKEN = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+"""The offset to be read next is no longer there (FM-75, FM-76)."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class KafkaFeed:
+    """Reads ``topic`` as ``group``; one reader at a time."""
+
+    def __init__(self, *, bootstrap: str, topic: str, group: str, reader: Reader) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._reader = reader
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed")
+        self._consumer = Consumer(_settings(bootstrap, group), logger=_log)
+
+    async def start(self) -> FeedStart:
+        """Assign the partition from the committed offset on; the topic's id names the feed."""
+        return await self._run(self._start)
+
+    async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
+        """Return the events of up to ``limit`` records."""
+        messages = await self._run(partial(self._consumer.consume, limit, wait_s))
+        events: list[FeedEvent] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                _note(error)
+            else:
+                events += self._reader.events(message.offset() or 0, message.value())
+        return events
+
+    async def commit(self, offset: int) -> None:
+        """Commit, and wait until the broker has it."""
+        place = TopicPartition(self._topic, _PARTITION, offset)
+        await self._run(partial(self._consumer.commit, offsets=[place], asynchronous=False))
+
+    async def close(self) -> None:
+        """Leave; nothing is committed by this."""
+        await self._run(self._consumer.close)
+        self._thread.shutdown()
+
+    def _start(self) -> FeedStart:
+        place = TopicPartition(self._topic, _PARTITION)
+        committed = self._consumer.committed([place], timeout=ANSWER_S_MAX)[0].offset
+        low, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX)
+        offset = low if committed == OFFSET_INVALID else max(committed, low)
+        name = f"{self._topic}@{self._topic_id()}"
+        self._consumer.assign([TopicPartition(self._topic, _PARTITION, offset)])
+        return FeedStart(feed=name, offset=offset)
+
+    def _topic_id(self) -> str:
+        admin = AdminClient({"bootstrap.servers": self._bootstrap}, logger=_log)
+        asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_S_MAX)
+        return str(asked[self._topic].result(ANSWER_S_MAX).topic_id)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except (KafkaException, TimeoutError) as error:
+            raise FeedUnavailable(f"the broker at {self._bootstrap}: {error}") from error
+
+
+def _settings(bootstrap: str, group: str) -> dict[str, object]:
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.partition.eof": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "fetch.max.bytes": RECORD_BYTES_MAX,
+        "max.partition.fetch.bytes": RECORD_BYTES_MAX,
+        "receive.message.max.bytes": RECORD_BYTES_MAX * 2,
+        "queued.max.messages.kbytes": RECORD_BYTES_MAX >> 9,
+        "fetch.wait.max.ms": 100,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 500,
+        "socket.timeout.ms": 5000,
+        "session.timeout.ms": 6000,
+    }
+
+
+def _note(error: KafkaError) -> None:
+    """A broker that is away is no news; an offset that is gone is the end."""
+    if error.code() in _BROKEN:
+        raise ArchiverStopped(
+            f"the feed has lost what comes next: {error.str()} (FM-76)",
+            cure="begin a new epoch with a fresh snapshot",
+        )
+    _log.info("kafka: %s", error)

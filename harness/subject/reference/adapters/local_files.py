@@ -1,0 +1,113 @@
+"""Keys and owner index in SQLite files. Keys outlive everything; the index may be lost and is rebuilt."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from pathlib import Path
+
+from harness.model.errors import ArchiveBroken
+from harness.subject.reference.ports import TenantKey
+
+SEPARATOR = "\x1f"
+
+
+class SqliteKeys:
+    """Tenants' keys; one is on disk before it is handed out the first time."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._db = _open(path)
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, tenant TEXT NOT NULL,"
+            " secret BLOB NOT NULL, made INTEGER NOT NULL DEFAULT (unixepoch()))"
+        )
+        self._by_tenant: dict[str, TenantKey] = {}
+        self._by_id: dict[str, TenantKey] = {}
+
+    async def current(self, tenant: str) -> TenantKey:
+        """Return the tenant's newest key, made and durable if there was none."""
+        if tenant not in self._by_tenant:
+            self._by_tenant[tenant] = self._find("tenant = ? ORDER BY rowid DESC", tenant) or self._make(
+                tenant
+            )
+        return self._by_tenant[tenant]
+
+    async def get(self, key_id: str) -> TenantKey:
+        """Return a key by its id; raises ArchiveBroken."""
+        if key_id not in self._by_id:
+            found = self._find("id = ?", key_id)
+            if found is None:
+                raise ArchiveBroken(
+                    f"key {key_id} is not in the key store: what was sealed with it can't be read",
+                    cure="use the key store that the archiver wrote with",
+                )
+            self._by_id[key_id] = found
+        return self._by_id[key_id]
+
+    def _find(self, condition: str, value: str) -> TenantKey | None:
+        query = f"SELECT id, tenant, secret FROM keys WHERE {condition} LIMIT 1"
+        row = self._db.execute(query, (value,)).fetchone()
+        return None if row is None else TenantKey(id=row[0], tenant=row[1], secret=row[2])
+
+    def _make(self, tenant: str) -> TenantKey:
+        key = TenantKey(id=secrets.token_hex(16), tenant=tenant, secret=secrets.token_bytes(32))
+        with self._db:
+            self._db.execute(
+                "INSERT INTO keys (id, tenant, secret) VALUES (?, ?, ?)",
+                (key.id, key.tenant, key.secret),
+            )
+        return key
+
+
+class SqliteIndex:
+    """The owner index: what is put stays in memory until ``flush`` has written it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._db = _open(path)
+        self._db.executescript(
+            "CREATE TABLE IF NOT EXISTS owners (place TEXT, cells TEXT, tenant TEXT NOT NULL,"
+            " PRIMARY KEY (place, cells)) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS through (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER);"
+            "INSERT OR IGNORE INTO through VALUES (1, 0);"
+        )
+        self._new: dict[tuple[str, str], str] = {}
+        self._through = int(self._db.execute("SELECT seq FROM through").fetchone()[0])
+
+    @property
+    def through(self) -> int:
+        """The manifest entry up to which the index is complete."""
+        return self._through
+
+    def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
+        """Return the tenant, if known."""
+        at = _place(table, columns, cells)
+        if at in self._new:
+            return self._new[at]
+        query = "SELECT tenant FROM owners WHERE place = ? AND cells = ?"
+        row = self._db.execute(query, at).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
+        """Remember a tenant."""
+        self._new[_place(table, columns, cells)] = tenant
+
+    def flush(self, through: int) -> None:
+        """Write everything put so far, durably."""
+        rows = [(*at, tenant) for at, tenant in self._new.items()]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO owners VALUES (?, ?, ?)", rows)
+            self._db.execute("UPDATE through SET seq = ?", (through,))
+        self._new.clear()
+        self._through = through
+
+
+def _open(path: str | Path) -> sqlite3.Connection:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=10)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _place(table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> tuple[str, str]:
+    return SEPARATOR.join((table, *columns)), SEPARATOR.join(cells)

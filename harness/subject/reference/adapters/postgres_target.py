@@ -1,0 +1,263 @@
+"""The target database on Postgres: one tenant's rows swapped in one transaction.
+
+Only rows that differ are touched. The session acts as a replica, so that no trigger, cascade or foreign
+key of the application fires; the foreign keys are then checked by queries of our own. Rows in the way of
+the restored ones are kept in ``restoreproof.set_aside``. Logical decoding sees all of it as ordinary
+changes, so the restored tenant is archived again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import psycopg
+
+from harness.model.errors import RestoreRefused, SubjectFailed
+from harness.model.schema import ForeignKey, Schema, Table
+from harness.model.values import RawRow
+from harness.subject.reference.adapters import statements
+from harness.subject.reference.adapters.sessions import Session, Sessions, run, run_together
+from harness.subject.reference.adapters.statements import Query
+from harness.subject.reference.capture import SET_ASIDE
+from harness.subject.reference.ports import Swap, Swapped
+
+BUILD_LOCK = 0x5250_0001
+"""Advisory lock under which a schema is built."""
+
+_KEY_COLUMNS = """\
+SELECT n.nspname || '.' || t.relname AS root, a.attname::text AS name
+FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
+    JOIN pg_attribute AS a ON a.attrelid = c.oid
+    JOIN pg_class AS t ON t.oid = coalesce(pg_partition_root(i.indrelid), i.indrelid)
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+WHERE c.relname = %s AND c.relnamespace = %s::regnamespace ORDER BY a.attnum"""
+
+_AS_REPLICA = Query(sql="SET LOCAL session_replication_role = replica")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What must happen in one table: present rows to ``remove``, wanted ones to ``add``."""
+
+    table: Table
+    remove: tuple[RawRow, ...]
+    add: tuple[RawRow, ...]
+
+
+class PostgresTarget:
+    """The database at ``dsn``, reached as superuser."""
+
+    def __init__(self, *, dsn: str, schema: Schema) -> None:
+        self._schema = schema
+        self._sessions = Sessions(dsn)
+
+    async def has_schema(self) -> bool:
+        """Whether the first declared table is there."""
+        async with self._answered() as sessions, sessions.one() as session:
+            return await self._has_schema(session)
+
+    async def build_schema(self, ddl: str) -> None:
+        """Run the archived DDL in one transaction, unless somebody else has built it meanwhile."""
+        async with self._answered():
+            builder = Sessions(self._sessions.dsn)  # of its own: a dump leaves settings behind
+            try:
+                async with builder.one() as session, session.transaction():
+                    await session.execute(f"SELECT pg_advisory_xact_lock({BUILD_LOCK})".encode())
+                    if not await self._has_schema(session):
+                        await session.execute(ddl.encode(), prepare=False)
+            finally:
+                await builder.close()
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Put the tenant's rows in place; raises RestoreRefused naming what is in the way."""
+        async with self._answered() as sessions, sessions.one() as session:
+            changes: list[Change] = []
+            try:
+                async with session.transaction():
+                    return await self._swap(session, swap, changes)
+            except psycopg.errors.UniqueViolation as taken:
+                raise await self._refusal(session, taken, changes) from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sessions.close()
+
+    async def _has_schema(self, session: Session) -> bool:
+        name = statements.quoted(self._schema.tables[0].name)
+        query = Query(sql="SELECT to_regclass(%s) IS NOT NULL AS there", parameters=(name,))
+        return (await (await run(session, query)).fetchone() or {})["there"] == "t"
+
+    async def _swap(self, session: Session, swap: Swap, changes: list[Change]) -> Swapped:
+        await run(session, _AS_REPLICA)
+        changes += await self._changes(session, swap)
+        added = await self._add_shared(session, swap)
+        if swap.set_aside:
+            await self._keep_aside(session, swap.tenant, changes)
+        await self._apply(session, changes)
+        await self._check_foreign_keys(session, swap.tenant, changes)
+        if swap.high:
+            await run(session, statements.raise_sequences(dict(swap.high)))
+        return Swapped(
+            rows=sum(map(len, swap.rows.values())),
+            set_aside=tuple(_removed(changes)) if swap.set_aside else (),
+            shared_added=added,
+        )
+
+    async def _changes(self, session: Session, swap: Swap) -> list[Change]:
+        tables = self._schema.owned
+        queries = [statements.rows_of(self._schema, table, swap.tenant) for table in tables]
+        found = await run_together(session, queries)
+        return [
+            await self._change(session, table, present, swap.rows.get(table.name, ()))
+            for table, present in zip(tables, found, strict=True)
+        ]
+
+    async def _change(
+        self, session: Session, table: Table, present: Sequence[RawRow], wanted: Sequence[RawRow]
+    ) -> Change:
+        """Compare by key; rows that differ in text are compared again as the database prints them."""
+        there = {_key(table, row): row for row in present}
+        doubtful = [row for row in wanted if _differs(table, there.get(_key(table, row)), row)]
+        printed = await self._printed(session, table, doubtful) if doubtful and there else doubtful
+        add = [
+            row
+            for row, exact in zip(doubtful, printed, strict=True)
+            if _differs(table, there.get(_key(table, exact)), exact)
+        ]
+        wanted_keys = {_key(table, row) for row in wanted}
+        replaced = {_key(table, row) for row in add}
+        remove = [row for key, row in there.items() if key in replaced or key not in wanted_keys]
+        return Change(table=table, remove=tuple(remove), add=tuple(add))
+
+    async def _printed(self, session: Session, table: Table, rows: Sequence[RawRow]) -> list[RawRow]:
+        return await (await run(session, statements.as_printed(table, rows))).fetchall()
+
+    async def _keep_aside(self, session: Session, tenant: str, changes: Sequence[Change]) -> None:
+        removed = list(_removed(changes))
+        if not removed:
+            return
+        query = Query(
+            sql=f"INSERT INTO {SET_ASIDE} (tenant, table_name, row)"
+            " SELECT %s, a.name, a.row FROM unnest(%s::text[], %s::jsonb[]) AS a(name, row)",
+            parameters=(
+                tenant,
+                statements.array(table for table, _ in removed),
+                statements.array(json.dumps(row) for _, row in removed),
+            ),
+        )
+        await run(session, query)
+
+    async def _apply(self, session: Session, changes: Sequence[Change]) -> None:
+        """Remove children first, then add parents first."""
+        removals = [statements.delete(c.table, c.remove) for c in reversed(changes) if c.remove]
+        await run_together(session, removals)
+        for change in changes:
+            if change.add:
+                await self._load(session, change.table, change.add)
+
+    async def _load(self, session: Session, table: Table, rows: Sequence[RawRow]) -> None:
+        async with (
+            session.cursor() as cursor,
+            cursor.copy(statements.copy(table).encode()) as copying,
+        ):
+            for row in rows:
+                await copying.write_row([row[column] for column in table.stored_columns])
+
+    async def _add_shared(self, session: Session, swap: Swap) -> dict[str, int]:
+        """Add absent shared rows; what is there stays as it is."""
+        added: dict[str, int] = {}
+        for table in self._schema.shared:
+            rows = swap.shared.get(table.name, ())
+            if rows:
+                cursor = await run(session, statements.add_absent(table, rows))
+                if cursor.rowcount:
+                    added[table.name] = cursor.rowcount
+        return added
+
+    async def _check_foreign_keys(self, session: Session, tenant: str, changes: Sequence[Change]) -> None:
+        checks = [*self._upwards(tenant, changes), *self._downwards(changes)]
+        found = await run_together(session, [query for _, _, query in checks])
+        for (table, key, _), rows in zip(checks, found, strict=True):
+            if rows:
+                raise RestoreRefused(
+                    f"row {rows[0]} of {table.name} would refer to a row of {key.parent} that is"
+                    f" missing ({', '.join(key.columns)})",
+                    cure="restore beside, into a scratch database, and compare",
+                )
+
+    def _upwards(self, tenant: str, changes: Sequence[Change]) -> Iterator[tuple[Table, ForeignKey, Query]]:
+        """Each row of the tenant has its parents."""
+        touched = {change.table.name for change in changes if change.add or change.remove}
+        for change in changes:
+            for key in change.table.foreign_keys:
+                if change.table.name in touched or key.parent in touched:
+                    query = statements.orphan(self._schema, change.table, key, tenant)
+                    yield change.table, key, query
+
+    def _downwards(self, changes: Sequence[Change]) -> Iterator[tuple[Table, ForeignKey, Query]]:
+        """No row of anybody refers to one that is gone now."""
+        gone = {change.table.name: change.remove for change in changes if change.remove}
+        for child in self._schema.tables:
+            for key in child.foreign_keys:
+                if key.parent in gone:
+                    rows = gone[key.parent]
+                    yield child, key, statements.left_behind(self._schema, child, key, rows)
+
+    async def _refusal(
+        self, session: Session, taken: psycopg.errors.UniqueViolation, changes: Sequence[Change]
+    ) -> RestoreRefused:
+        """Name both rows: the archived one, and the one that has its natural key now (FM-12)."""
+        name = f"{taken.diag.schema_name}.{taken.diag.table_name}"
+        detail = taken.diag.message_detail or str(taken)
+        wanted, present = await self._rivals(session, taken, changes)
+        return RestoreRefused(
+            f"{name}: archived row {wanted} can't come back, row {present} has its key"
+            f" ({taken.diag.constraint_name}: {detail})",
+            cure="restore beside, into a scratch database; or move the present row away first",
+        )
+
+    async def _rivals(
+        self, session: Session, taken: psycopg.errors.UniqueViolation, changes: Sequence[Change]
+    ) -> tuple[object, object]:
+        table_name, columns = await self._taken_key(session, taken)
+        for change in (change for change in changes if change.table.name == table_name):
+            leaving = {_key(change.table, row) for row in change.remove}
+            for row in change.add:
+                rivals = await run(session, statements.same_cells(change.table, columns, row))
+                for rival in await rivals.fetchall():
+                    if _key(change.table, rival) not in leaving:
+                        return {c: row[c] for c in change.table.key}, rival
+        return "(unknown)", "(unknown)"
+
+    async def _taken_key(
+        self, session: Session, taken: psycopg.errors.UniqueViolation
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return the declared table, not its leaf, and the columns of the key that is taken."""
+        where = (taken.diag.constraint_name or "", taken.diag.schema_name or "")
+        found = await run(session, Query(sql=_KEY_COLUMNS, parameters=where))
+        rows = await found.fetchall()
+        return str(rows[0]["root"]) if rows else "", tuple(str(row["name"]) for row in rows)
+
+    @asynccontextmanager
+    async def _answered(self) -> AsyncIterator[Sessions]:
+        """Hand out the sessions, turning what goes wrong with the database into SubjectFailed."""
+        try:
+            yield self._sessions
+        except psycopg.Error as error:
+            words = f"{error.sqlstate or type(error).__name__}: {error}".strip()
+            raise SubjectFailed(f"the target database: {words}") from error
+
+
+def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:
+    return tuple(row[column] for column in table.key)
+
+
+def _differs(table: Table, present: RawRow | None, wanted: RawRow) -> bool:
+    return present is None or any(present[c] != wanted[c] for c in table.stored_columns)
+
+
+def _removed(changes: Sequence[Change]) -> Iterator[tuple[str, RawRow]]:
+    for change in changes:
+        yield from ((change.table.name, row) for row in change.remove)

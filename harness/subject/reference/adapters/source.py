@@ -1,0 +1,104 @@
+"""The captured database beside the feed: heartbeat, catalogue digest, and the schema as DDL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+
+import psycopg
+
+from harness.model.errors import ArchiverStopped
+from harness.model.schema import Schema
+from harness.subject.reference.capture import HEARTBEAT, IDENTITY_SQL, PUBLICATION
+
+CONNECT_S_MAX = 3
+ANSWER_S_MAX = 30.0
+_PSQL_COMMANDS = re.compile(r"^\\(un)?restrict \w+$\n", re.MULTILINE)
+"""Commands to psql with random words in them; the rest of a dump is the same for the same schema."""
+
+_BEAT = f"""\
+UPDATE {HEARTBEAT} SET beat = beat + 1, at = clock_timestamp(), system_id = now.system_id,
+    timeline = now.timeline FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat"""
+
+_CATALOGUE = """\
+SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
+    SELECT concat_ws(' ', 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod),
+        attnotnull, attidentity, attgenerated) AS line
+    FROM pg_attribute WHERE attrelid = ANY (%(tables)s::regclass[]) AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT concat_ws(' ', 'key', conrelid::regclass, conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE conrelid = ANY (%(tables)s::regclass[]) AND contype IN ('p', 'u', 'f', 'c')
+    UNION ALL
+    SELECT concat_ws(' ', 'table', oid::regclass, relreplident)
+    FROM pg_class WHERE oid = ANY (%(tables)s::regclass[])
+) AS catalogue"""
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresSource:
+    """Reaches the database by ``dsn``; its role commits locally, so a stuck standby can't stop it."""
+
+    def __init__(self, *, dsn: str, pg_dump: str, schema: Schema) -> None:
+        self._dsn = dsn
+        self._pg_dump = pg_dump
+        self._tables = [table.name for table in schema.tables]
+        self._session: psycopg.AsyncConnection | None = None
+
+    async def dump_schema(self) -> str | None:
+        """Return the DDL of the database: declared schemas, ours, and the publication."""
+        dump = await asyncio.create_subprocess_exec(
+            self._pg_dump,
+            *("--schema-only", "--no-security-labels", f"--dbname={self._dsn}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                ddl, complaint = await dump.communicate()
+        except TimeoutError:
+            dump.kill()
+            return None
+        if dump.returncode == 0:
+            return _PSQL_COMMANDS.sub("", ddl.decode())
+        if b"connection" in complaint:
+            return None
+        raise ArchiverStopped(f"pg_dump failed: {complaint.decode().strip()}")
+
+    async def beat(self) -> str | None:
+        """Write the heartbeat and return the catalogue's digest; None when the database is away."""
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                return await self._beat(await self._connected())
+        except (psycopg.OperationalError, TimeoutError) as error:
+            _log.info("no heartbeat: %s", error)
+            await self.close()
+            return None
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._session is None or self._session.closed:
+            self._session = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=CONNECT_S_MAX,
+                application_name="restoreproof archiver",
+            )
+        return self._session
+
+    async def _beat(self, session: psycopg.AsyncConnection) -> str:
+        beat = await (await session.execute(_BEAT.encode())).fetchone()
+        if beat is None:
+            raise ArchiverStopped(
+                f"{HEARTBEAT} has no row",
+                cure=f"prepare the capture: capture_sql makes it, and publication {PUBLICATION}",
+            )
+        found = await session.execute(_CATALOGUE.encode(), {"tables": self._tables})
+        row = await found.fetchone()
+        return str(row[0] if row else "")
