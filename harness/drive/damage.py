@@ -1,0 +1,100 @@
+"""Who is damaged and who was rightly deleted, by which transaction: what restores must know of a script.
+
+Membership is by effect. What counts is what a transaction, once its COMMIT was sent, can have done: planned
+effects that touched a row which was there. The judge derives the same from the history alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from harness.model.history import Change, Done, Sent
+from harness.model.plan import Effect, ScriptTransaction
+from harness.model.values import Key
+
+RowName = tuple[str, Key]
+Present = Callable[[Effect], Iterable[RowName]]
+"""Rows (table and key) of the effect's tenant that are there, as far as the harness knows."""
+
+
+def unintended(transaction: ScriptTransaction) -> tuple[Effect, ...]:
+    """Return the effects of ``transaction`` that go beyond what was intended."""
+    return tuple(e for e in transaction.actual if not _within(e, transaction.intended))
+
+
+def _within(effect: Effect, intended: Iterable[Effect]) -> bool:
+    """Whether what was intended covers ``effect`` wholly, table by table."""
+    fitting = [i for i in intended if i.tenant == effect.tenant and i.mode == effect.mode]
+    return all(any(table in i.tables and _covers(i, effect) for i in fitting) for table in effect.tables)
+
+
+def _covers(intended: Effect, effect: Effect) -> bool:
+    return intended.keys is None or (effect.keys is not None and set(effect.keys) <= set(intended.keys))
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """The transaction that hit a tenant: its COMMIT as sent, and its outcome once there is one."""
+
+    sent: Sent
+    done: Done | None = None
+
+    def came_to(self, done: Done) -> Hit:
+        """Return this hit with its outcome."""
+        return Hit(sent=self.sent, done=done)
+
+
+class Damage:
+    """First damage of each tenant, and rightful deletions, of one script. ``present``: see ``Present``."""
+
+    def __init__(self, present: Present) -> None:
+        self._present = present
+        self._gone: set[str] = set()
+        self._gone_rows: set[tuple[str, RowName]] = set()
+        self.damaged: dict[str, Hit] = {}
+        self.deleted: dict[str, Hit] = {}
+
+    def sent(self, transaction: ScriptTransaction, sent: Sent) -> bool:
+        """Note that a COMMIT is being sent; return whether it damages anybody."""
+        before = len(self.damaged)
+        for effect in unintended(transaction):
+            if self._touches(effect, sent.changes):
+                self.damaged.setdefault(effect.tenant, Hit(sent=sent))
+        for effect in transaction.actual:
+            if effect.whole and effect.tenant not in self.damaged and self._touches(effect, ()):
+                self.deleted.setdefault(effect.tenant, Hit(sent=sent))
+        return len(self.damaged) > before
+
+    def done(self, transaction: ScriptTransaction, done: Done) -> None:
+        """Note the outcome: a refused transaction did nothing."""
+        for hits in (self.damaged, self.deleted):
+            mine = [tenant for tenant, hit in hits.items() if hit.sent.name == transaction.name]
+            for tenant in mine:
+                if done.outcome == "refused":
+                    del hits[tenant]
+                else:
+                    hits[tenant] = hits[tenant].came_to(done)
+        if done.outcome != "refused":
+            self._forget_rows(transaction.actual)
+
+    def _forget_rows(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if effect.whole:
+                self._gone.add(effect.tenant)
+            elif effect.mode == "permanent":
+                self._gone_rows |= {(effect.tenant, row) for row in _named(effect)}
+
+    def _touches(self, effect: Effect, changes: Iterable[Change]) -> bool:
+        """Whether the effect meets a row: for a mark, one whose new image was seen."""
+        if effect.tenant in self._gone:
+            return False
+        there = {row for row in self._present(effect) if (effect.tenant, row) not in self._gone_rows}
+        meant = there if effect.keys is None else _named(effect)
+        if effect.mode == "mark":
+            return any((change.table, change.key) in meant for change in changes)
+        return not meant.isdisjoint(there)
+
+
+def _named(effect: Effect) -> set[RowName]:
+    return {(table, key) for table in effect.tables for key in effect.keys or ()}

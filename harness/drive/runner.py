@@ -1,0 +1,260 @@
+"""The runner: one plan over one world, phase after phase, into one journal.
+
+Writers, faults and watching tasks run beside the phases; whichever of them fails ends the drill, with its
+own error. Every wait has a limit and names the fact awaited. The judge comes later, and reads the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from harness.drive.crew import Crew
+from harness.drive.drill import Drill
+from harness.drive.injector import Injector
+from harness.drive.journal import Journal
+from harness.drive.limits import until
+from harness.drive.observer import LISTING_INTERVAL_S, Listed, Observer
+from harness.drive.ports import World
+from harness.drive.progress import Progress, Silent
+from harness.drive.restores import Assignment, Restores, assign, assign_damaged, read_back, stored_rows
+from harness.drive.saboteur import Saboteur
+from harness.drive.workload import Workload, load
+from harness.model.folder import SHARED_FILE
+from harness.model.history import ClusterSeen, Destroyed, Ended, Started
+from harness.model.plan import Plan
+from harness.model.position import Position
+from harness.model.schema import Schema
+
+
+async def run_drill(
+    plan: Plan,
+    schema: Schema,
+    world: World,
+    journal: Journal,
+    *,
+    progress: Progress | None = None,
+    listed: Listed | None = None,
+) -> None:
+    """Run ``plan`` and journal everything.
+
+    ``listed``: what earlier drills on the same world listed, handed from drill to drill. Raises what ended
+    a drill that could not go on, after saying so in the journal.
+    """
+    drill = Drill(plan, schema, world, journal, progress or Silent())
+    journal.write(
+        Started(
+            wall_s=journal.begin(plan, schema),
+            at_s=journal.now_s(),
+            flush_interval_s=world.subject.flush_interval_s,
+            listing_interval_s=LISTING_INTERVAL_S,
+        )
+    )
+    try:
+        async with Crew() as crew:
+            await _Runner(drill, crew, listed or Listed()).run()
+    except BaseException as cause:
+        reason = f"{type(cause).__name__}: {cause}"
+        journal.write(Ended(at_s=journal.now_s(), complete=False, reason=reason))
+        raise
+    journal.write(Ended(at_s=journal.now_s(), complete=True))
+
+
+class _Runner:
+    """The phases of one drill, in order."""
+
+    def __init__(self, drill: Drill, crew: Crew, listed: Listed) -> None:
+        self.drill = drill
+        self.plan = drill.plan
+        self.world = drill.world
+        self.crew = crew
+        self.observer = Observer(drill, listed)
+        self.workload = Workload(drill)
+        self.injector = Injector(drill)
+        self.restores = Restores(drill, self.workload, self.observer)
+        self.damaging = asyncio.Event()
+        self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
+
+    async def run(self) -> None:
+        await self.prepare()
+        await self.load()
+        await self.write()
+        await self.script()
+        if self.plan.survivors == "archive":
+            await self.rebuild()
+        await self.restore()
+        if self.plan.again and len(self.plan.scripts) > 1:
+            await self.again(Saboteur(self.drill, self.plan.scripts[1], lambda: None))
+        await self.read()
+        self.drill.phase("end")
+
+    async def prepare(self) -> None:
+        """Have services run and the database empty, and begin to watch."""
+        self.drill.phase("load")
+        machinery, limits = self.world.machinery, self.plan.limits
+        fresh = self.plan.initial == "snapshot"
+        await self.drill.within(limits.rebuild_s, "services run", machinery.prepare(fresh=fresh))
+        await self.observer.begin(self.crew)
+        await self.drill.within(
+            limits.load_s, "rows of earlier drills are removed", self.world.database.clear()
+        )
+        await self._meet_cluster()
+
+    async def load(self) -> None:
+        """Load all tenants, before the first start of capture or under it."""
+        if self.plan.initial == "streamed":
+            await self._capture()
+        limit_s = self.plan.limits.load_s
+        await self.drill.within(limit_s, "the initial rows are loaded", load(self.drill))
+        if self.plan.initial == "snapshot":
+            await self._capture()
+        await self.restores.catalogue("live", "start")
+
+    async def write(self) -> None:
+        """Let writers write until the script may come."""
+        await self.workload.start(self.crew)
+        self.drill.phase("write")
+        self.injector.begin("write", self.crew)
+        await self.drill.clock.sleep(self.plan.write_s)
+        await self._reach_floors()
+
+    async def script(self) -> None:
+        """Let the script loose; destroy everything but the archive when the plan says so."""
+        await self.observer.watermark()
+        self.drill.phase("script")
+        destroying = (
+            self.crew.go(self._destroy(), "destruction") if self.plan.survivors == "archive" else None
+        )
+        limit_s = self.plan.limits.script_s
+        await self.drill.within(limit_s, "the script is through", self.saboteur.perform())
+        self.damaging.set()
+        if destroying is not None:
+            await destroying
+
+    async def rebuild(self) -> None:
+        """Bring up an empty cluster in the place of the one that was destroyed."""
+        await self.workload.stop(self._tenants())
+        self.drill.phase("rebuild")
+        limit_s = self.plan.limits.rebuild_s
+        await self.drill.within(limit_s, "a fresh cluster runs", self.world.machinery.rebuild())
+        await self._meet_cluster()
+
+    async def restore(self) -> None:
+        """Restore every tenant, and see that what was restored in place is archived again."""
+        await self.injector.healed()
+        self.drill.phase("restore")
+        self.workload.end_quiet()
+        await self.workload.stop(self.saboteur.damage.deleted)
+        await self.world.database.reset_scratch()
+        assigned = assign(self.plan, self.saboteur.damage, self.drill.epochs)
+        self.drill.tally.to_restore = len(assigned)
+        if self.plan.survivors == "archive":
+            await self._restore_into_fresh(assigned)
+        else:
+            self.injector.begin("restore", self.crew)
+            await self._restore_beside_others(assigned, 1)
+        await self.injector.healed()
+        await self._archived_again()
+
+    async def again(self, saboteur: Saboteur) -> None:
+        """Damage some tenants once more, and restore them once more."""
+        self.drill.phase("again")
+        limit_s = self.plan.limits.script_s
+        await self.drill.within(limit_s, "the second script is through", saboteur.perform())
+        assigned = assign_damaged(self._tenants(), saboteur.damage, self.drill.epochs)
+        self.drill.tally.to_restore += len(assigned)
+        await self._restore_beside_others(assigned, 2)
+
+    async def read(self) -> None:
+        """Stop all writers and read everything once more."""
+        await self.workload.end()
+        self.drill.phase("read")
+        database = self.world.database
+        for tenant, rows in (await database.read(self._tenants(), "live")).items():
+            read_back(self.drill, 0, tenant, rows)
+        self.drill.journal.store(SHARED_FILE, stored_rows(0, await database.read_unowned("live")))
+        await self.restores.catalogue("live", "end")
+        await self.restores.sequences("live", "end")
+        await self.observer.watermark()
+        await self.observer.name_needs()
+
+    async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
+        """Restore while all others write; who is back in place writes again at once."""
+        await self.restores.catalogue("live", f"before the restores of round {round_}")
+        for assignment in assigned:
+            await self.restores.restore(assignment, round_)
+            if assignment.place == "live":
+                await self.restores.probe([assignment.tenant])
+
+    async def _restore_into_fresh(self, assigned: Iterable[Assignment]) -> None:
+        """Restore into the empty cluster, start capture there, and only then let tenants write."""
+        for assignment in assigned:
+            await self.restores.restore(assignment, 1)
+        await self._capture()
+        self.injector.begin("restore", self.crew)
+        await self.restores.probe(a.tenant for a in assigned if a.place == "live")
+
+    async def _archived_again(self) -> None:
+        lsn = self.drill.tally.probed_lsn
+        if lsn:
+            await self.observer.reach(Position(epoch=self.drill.epoch, lsn=lsn), self.plan.limits.settle_s)
+
+    async def _destroy(self) -> None:
+        """Destroy everything but the archive, so long after the first damaging COMMIT was sent."""
+        await self.damaging.wait()
+        await self.drill.clock.sleep(self.plan.destroy_after_s)
+        await self.injector.end()
+        self.drill.phase("destroy")
+        limit_s = self.plan.limits.rebuild_s
+        services = await self.drill.within(
+            limit_s, "everything but the archive is gone", self.world.machinery.destroy()
+        )
+        at_s = self.drill.journal.now_s()
+        self.drill.journal.write(Destroyed(at_s=at_s, survivors=self.plan.survivors, services=services))
+        self.drill.tally.forget_positions()
+
+    async def _reach_floors(self) -> None:
+        """Give slow writers time to write what a proof needs; the judge says what is still missing."""
+        journal, tally = self.drill.journal, self.drill.tally
+        end_s = journal.now_s() + self.plan.limits.settle_s
+        while short := tally.short_of_floors(journal.now_s()):
+            if journal.now_s() > end_s:
+                self.drill.note(f"the script comes before these have written enough: {short}")
+                return
+            await self.drill.clock.sleep(LISTING_INTERVAL_S)
+
+    async def _meet_cluster(self) -> None:
+        """Note which cluster answers from now on."""
+        self.drill.where.cluster += 1
+        await self._note_cluster()
+
+    async def _note_cluster(self) -> bool:
+        """Journal the cluster with the archive's epoch for it; return whether the archive knows one."""
+        who = await self.world.database.cluster()
+        epoch = await self.world.subject.epoch(who.system_id, who.timeline)
+        cluster = self.drill.where.cluster
+        if epoch or cluster not in self.drill.epochs:
+            self.drill.epochs[cluster] = epoch
+            self.drill.journal.write(
+                ClusterSeen(
+                    at_s=self.drill.journal.now_s(),
+                    cluster=cluster,
+                    system_id=who.system_id,
+                    timeline=who.timeline,
+                    epoch=epoch,
+                )
+            )
+        return bool(epoch)
+
+    async def _capture(self) -> None:
+        """Have capture and archiver run, and the archive know the cluster."""
+        limit_s = self.plan.limits.capture_s
+        await self.drill.within(
+            limit_s, "a heartbeat is in the bucket", self.world.machinery.start_capture()
+        )
+        if not self.drill.epoch:
+            known = until(self.drill.clock, self._note_cluster)
+            await self.drill.within(limit_s, "the archive knows the cluster", known)
+
+    def _tenants(self) -> list[str]:
+        return [tenant.tenant for tenant in self.plan.tenants]
