@@ -1,0 +1,116 @@
+"""From a configuration to working parts: the archiver, the restorer, the subject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.model.errors import BadInput
+from harness.model.history import Place
+from harness.model.schema import Schema
+from harness.schemas import load
+from harness.subject.reference.adapters.clock import MonotonicClock
+from harness.subject.reference.adapters.envelope import Reader
+from harness.subject.reference.adapters.kafka_feed import KafkaFeed
+from harness.subject.reference.adapters.local_files import SqliteIndex, SqliteKeys
+from harness.subject.reference.adapters.postgres_target import PostgresTarget
+from harness.subject.reference.adapters.s3_store import S3Store
+from harness.subject.reference.adapters.source import PostgresSource
+from harness.subject.reference.archiver import Archiver, ArchiverPorts
+from harness.subject.reference.config import ArchiveConfig
+from harness.subject.reference.ports import Clock, Target
+from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.subject import ReferenceSubject
+from harness.subject.reference.values import not_carried
+
+
+def schema_of(config: ArchiveConfig) -> Schema:
+    """Return the declared schema; raises BadInput when a column's type can't be carried."""
+    schema = load(config.schema).schema
+    lost = not_carried(schema)
+    if lost:
+        table, column, declared = lost[0]
+        raise BadInput(
+            f"{table}.{column} is of type {declared}, whose values arrive changed",
+            cure=f"ALTER TABLE {table} ALTER COLUMN {column} TYPE text",
+        )
+    return schema
+
+
+def archiver_of(config: ArchiveConfig, *, kind: Callable[..., Archiver] = Archiver) -> Archiver:
+    """Build the archiver; ``kind`` lets a test put a broken one in its place."""
+    schema = schema_of(config)
+    ports = ArchiverPorts(
+        feed=KafkaFeed(
+            bootstrap=config.kafka_bootstrap,
+            topic=config.topic,
+            group=config.kafka_group,
+            reader=Reader(schema=schema, placeholder=config.placeholder),
+        ),
+        store=store_of(config, config.s3_endpoint),
+        keys=SqliteKeys(config.keys_path),
+        index=SqliteIndex(config.index_path),
+        source=PostgresSource(dsn=config.dsn, pg_dump=config.pg_dump, schema=schema),
+        clock=MonotonicClock(),
+    )
+    return kind(schema=schema, ports=ports, flush_interval_s=config.flush_interval_s)
+
+
+def store_of(config: ArchiveConfig, endpoint: str) -> S3Store:
+    """Return the bucket, reached at ``endpoint``."""
+    return S3Store(
+        endpoint=endpoint,
+        access_key=config.s3_access_key,
+        secret_key=config.s3_secret_key,
+        bucket=config.bucket,
+        retention_s=config.retention_s,
+    )
+
+
+def restorer_of(config: ArchiveConfig, *, kind: Callable[..., Restorer] = Restorer) -> Restorer:
+    """Build the restorer, which reads through an endpoint of its own."""
+    return kind(
+        schema=schema_of(config),
+        store=store_of(config, config.s3_restorer_endpoint),
+        keys=SqliteKeys(config.keys_path),
+    )
+
+
+def subject_of(
+    config: ArchiveConfig,
+    *,
+    clock: Clock | None = None,
+    scratch_dsn: str | None = None,
+    restorer: Callable[..., Restorer] = Restorer,
+) -> ReferenceSubject:
+    """Build the subject. ``scratch_dsn`` instead of the configured one."""
+    schema = schema_of(config)
+    beside = scratch_dsn or config.scratch_dsn
+    targets: dict[Place, Target] = {"live": PostgresTarget(dsn=config.restorer_dsn, schema=schema)}
+    if beside:
+        targets["scratch"] = PostgresTarget(dsn=beside, schema=schema)
+    return ReferenceSubject(
+        store=store_of(config, config.s3_endpoint),
+        restorer=restorer_of(config, kind=restorer),
+        targets=targets,
+        clock=clock or MonotonicClock(),
+        flush_interval_s=config.flush_interval_s,
+        stopped=lambda: stopped_reason(config),
+    )
+
+
+def write_state(config: ArchiveConfig, *, reason: str | None) -> None:
+    """Leave word of why the archiver stopped, or that it runs."""
+    file = Path(config.state_path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"stopped": reason}), encoding="utf-8")
+
+
+def stopped_reason(config: ArchiveConfig) -> str | None:
+    """Return why the archiver stopped; None when it did not, or left no word."""
+    try:
+        found = json.loads(Path(config.state_path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("stopped") if isinstance(found, dict) else None
