@@ -42,7 +42,7 @@ class Performer:
 
     async def perform(self, session: Session, transaction: Transaction) -> Performed:
         """Run ``transaction`` to its end and journal it; what became of it is no exception."""
-        began_s = self._where.journal.now_s()
+        begun_s = self._where.journal.now_s()
         run = _Run(session, self._bindings.draft(), self._where.tables)
         try:
             await session.begin()
@@ -50,21 +50,21 @@ class Performer:
                 await run.operate(operation)
             if not transaction.commit:
                 await session.rollback()
-                return self._done(transaction, "refused", detail=ROLLED_BACK)
+                return self._done(transaction, "refused", begun_s, detail=ROLLED_BACK)
             ready = await session.ready()
         except Unbound as unbound:
             await _give_up(session)
             return self._skip(transaction, str(unbound))
         except Refused as refused:
             await _give_up(session)
-            return self._done(transaction, "refused", detail=str(refused))
+            return self._done(transaction, "refused", begun_s, detail=str(refused))
         except ConnectionLost as lost:
-            self._done(transaction, "refused", detail=f"connection lost before COMMIT: {lost}")
+            self._done(transaction, "refused", begun_s, detail=f"connection lost before COMMIT: {lost}")
             return "lost"
-        return await self._commit(session, transaction, run, ready, began_s)
+        return await self._commit(session, transaction, run, ready, begun_s)
 
     async def _commit(
-        self, session: Session, transaction: Transaction, run: _Run, ready: Ready, began_s: float
+        self, session: Session, transaction: Transaction, run: _Run, ready: Ready, begun_s: float
     ) -> Performed:
         journal = self._where.journal
         journal.write(
@@ -75,13 +75,13 @@ class Performer:
                 tenant=self._tenant,
                 cluster=self._where.cluster,
                 xid=ready.xid,
-                begun_s=began_s,
+                begun_s=begun_s,
                 lsn_lower=ready.lsn_lower,
                 changes=(*run.changes, *ready.changes),
             )
         )
         ack = await session.commit()
-        self._done(transaction, ack.outcome, lsn_upper=ack.lsn_upper, detail=ack.detail)
+        self._done(transaction, ack.outcome, begun_s, lsn_upper=ack.lsn_upper, detail=ack.detail)
         if ack.outcome == "acked":
             self._bindings.adopt(run.draft.changes)
         return ack.outcome
@@ -90,6 +90,7 @@ class Performer:
         self,
         transaction: Transaction,
         outcome: Outcome,
+        begun_s: float,
         *,
         lsn_upper: int | None = None,
         detail: str = "",
@@ -102,6 +103,7 @@ class Performer:
             outcome=outcome,
             lsn_upper=lsn_upper,
             detail=detail,
+            begun_s=begun_s,
         )
         self._where.journal.write(done)
         self._where.tally.heard(done)
