@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from psycopg.conninfo import make_conninfo
 
-from harness.drive.ports import Cluster, Refused, Rows
+from harness.drive.ports import Cluster, ConnectionLost, Refused, Rows
 from harness.model.errors import HarnessFailed
 from harness.model.history import Place
 from harness.model.schema import ByColumn, Schema, Table
@@ -54,8 +54,8 @@ class PostgresDatabase:
         }
 
     async def cluster(self) -> Cluster:
-        """Return who answers at the clients' address; raises ConnectionLost when nobody does."""
-        async with _connected(self._app, "cluster") as connection:
+        """Return who answers at the clients' address; raises HarnessFailed when nobody does."""
+        async with _connected(self._app, "say who it is") as connection:
             row = _one(await (await connection.run(_IDENTITY)).fetchone())
         return Cluster(system_id=str(row["system_id"]), timeline=int(row["timeline"] or 0))
 
@@ -120,7 +120,7 @@ class PostgresDatabase:
 
     async def clear(self) -> None:
         """Remove all rows by ordinary captured deletes: tenants some at a time, then what is left."""
-        async with _connected(self._app, "clear") as connection:
+        async with _connected(self._app, "clear itself") as connection:
             tenants = await self._tenants(connection)
             for i in range(0, len(tenants), TENANTS_PER_DELETE):
                 some = array(tenants[i : i + TENANTS_PER_DELETE])
@@ -129,7 +129,7 @@ class PostgresDatabase:
 
     async def reset_scratch(self) -> None:
         """Drop the scratch database, whoever is in it, and make it again, empty."""
-        async with _connected(self._admin["maintenance"], "scratch") as connection:
+        async with _connected(self._admin["maintenance"], "make scratch") as connection:
             await connection.run(f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
             await connection.run(f"CREATE DATABASE {SCRATCH} TEMPLATE template0")
 
@@ -178,13 +178,15 @@ class PostgresDatabase:
 
 @asynccontextmanager
 async def _connected(dsn: str, name: str) -> AsyncIterator[Connection]:
-    """Open a connection for one piece of work; ConnectionLost passes, Refused is the harness's failure."""
+    """Open a connection for one piece of work of the harness's own; raises HarnessFailed."""
     connection = Connection(dsn, f"restoreproof {name}")
-    await connection.open()
     try:
+        await connection.open()
         yield connection
     except Refused as refused:
         raise HarnessFailed(f"the database refused to {name}: {refused}") from refused
+    except ConnectionLost as lost:
+        raise HarnessFailed(f"the database was lost, or not there, to {name}: {lost}") from lost
     finally:
         await connection.close()
 
