@@ -1,0 +1,84 @@
+"""Every planted defect is caught in the simulator, by the check that names it; what only looks like it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.handmade import shop_plan, shop_plan_at
+from harness import schemas
+from harness.model.plan import KillArchiver, Plan
+from harness.model.verdict import DrillVerdict
+from harness.simulate import drill
+from harness.simulate.defects import DEFECTS, Defect, defect
+from harness.simulate.world import Parts
+
+SHOP = schemas.load("shop").schema
+KILL = KillArchiver(phase="write", after_s=4.0, down_s=0.5)
+PROMISE_S = 300.0
+
+
+def plan_for(planted: Defect) -> Plan:
+    """Return the plan in which the defect can show itself."""
+    match planted.name:
+        case "moves the offset before the write":
+            return shop_plan(faults=(KILL,))
+        case "cuts all at the start of the script":
+            return shop_plan(script_pause_s=6.0)
+        case "falls asleep":
+            return plan_that_loses(301.0)
+    return shop_plan()
+
+
+def plan_that_loses(seconds: float) -> Plan:
+    """Return a plan in which an archiver that falls asleep loses everything of the last ``seconds``."""
+    first_lost_s = 330.0 - seconds
+    before = [first_lost_s - 25.0 + n for n in range(12)]
+    after = [first_lost_s + n for n in range(12)]
+    return shop_plan_at([*before, *after], write_s=330.0, budget_s=PROMISE_S)
+
+
+def broken_checks(verdict: DrillVerdict) -> set[str]:
+    """Return the names of the checks that found something broken."""
+    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return {finding.check for finding in findings if finding.verdict == "broken"}
+
+
+@pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
+def test_each_defect_is_caught_by_its_check(planted: Defect) -> None:
+    """The drill is broken, and the checks that the table names are among those that say so."""
+    verdict = drill(plan_for(planted), SHOP, planted.parts())
+    assert verdict.verdict == "broken"
+    assert set(planted.caught_by) <= broken_checks(verdict)
+
+
+@pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
+def test_the_same_plans_are_proven_without_a_defect(planted: Defect) -> None:
+    """What was found broken was the defect's doing: the reference system passes the very same plan."""
+    assert drill(plan_for(planted), SHOP).verdict == "proven"
+
+
+@pytest.mark.parametrize("planted", [d for d in DEFECTS if d.near_miss], ids=lambda planted: planted.name)
+def test_each_near_miss_is_proven(planted: Defect) -> None:
+    """What looks like the defect and is harmless is not held against anybody."""
+    assert planted.near_miss is not None
+    assert drill(plan_for(planted), SHOP, planted.near_miss()).verdict == "proven"
+
+
+def test_an_offset_moved_too_early_is_harmless_without_a_kill() -> None:
+    """The near miss of the early offset: nothing ends the archiver at the wrong moment."""
+    early = defect("moves the offset before the write")
+    assert drill(shop_plan(), SHOP, early.parts()).verdict == "proven"
+
+
+def test_one_cut_for_all_is_right_when_all_were_hit_at_once() -> None:
+    """The near miss of the common cut: a script of one transaction has only one place to cut."""
+    early = defect("cuts all at the start of the script")
+    assert drill(shop_plan(at_once=True), SHOP, early.parts()).verdict == "proven"
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(301.0, "broken"), (299.0, "proven")])
+def test_the_budget_is_as_sharp_as_a_second(seconds: float, verdict: str) -> None:
+    """An acked write lost 301 s before the incident breaks a promise of 300 s; one lost 299 s before does not."""
+    found = drill(plan_that_loses(seconds), SHOP, Parts(archiver=defect("falls asleep").parts().archiver))
+    assert found.verdict == verdict
+    assert found.worst_loss_s == pytest.approx(seconds, abs=0.9)

@@ -1,0 +1,51 @@
+"""One simulated drill from plan to verdict, in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.drive.journal import FolderJournal, MemoryJournal
+from harness.drive.runner import run_drill
+from harness.judge import judge
+from harness.model.history import AnyEntry, StoredRow
+from harness.model.plan import Plan
+from harness.model.schema import Schema
+from harness.model.verdict import DrillVerdict
+from harness.simulate.loop import VirtualClock, run
+from harness.simulate.world import Parts, build
+
+
+class Simulated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated drill leaves behind: what a run folder would hold."""
+
+    history: tuple[AnyEntry, ...]
+    restored: dict[str, list[StoredRow]]
+
+
+def simulate(plan: Plan, schema: Schema, parts: Parts | None = None) -> Simulated:
+    """Run ``plan`` in memory; raises HarnessFailed when it can't be run to its end."""
+
+    async def main() -> Simulated:
+        journal = MemoryJournal(VirtualClock())
+        await run_drill(plan, schema, build(plan, schema, parts), journal)
+        return Simulated(history=tuple(journal.entries), restored=journal.restored)
+
+    return run(main())
+
+
+def simulate_into(folder: Path, plan: Plan, schema: Schema, parts: Parts | None = None) -> None:
+    """Run ``plan`` in memory, and write what it leaves into a run folder."""
+
+    async def main() -> None:
+        with FolderJournal(folder, VirtualClock(), {"host": "simulated"}) as journal:
+            await run_drill(plan, schema, build(plan, schema, parts), journal)
+
+    run(main())
+
+
+def drill(plan: Plan, schema: Schema, parts: Parts | None = None) -> DrillVerdict:
+    """Run ``plan`` in memory, with ``parts`` of the backup system replaced, and judge it."""
+    left = simulate(plan, schema, parts)
+    return judge(plan, schema, left.history, left.restored)
