@@ -17,6 +17,7 @@ import msgspec
 
 from harness.drive.ports import Clock
 from harness.model import folder, history, plan
+from harness.model.errors import BadInput
 from harness.model.schema import Schema
 
 Environment = Mapping[str, object]
@@ -71,7 +72,10 @@ class MemoryJournal:
 
 
 class FolderJournal:
-    """A journal in a run folder, which is made when absent. Close it, or use it as a context."""
+    """A journal in a run folder, which is made when absent. Close it, or use it as a context.
+
+    Raises BadInput when the folder holds a run already.
+    """
 
     def __init__(self, path: Path, clock: Clock, environment: Environment) -> None:
         self._path = path
@@ -80,7 +84,10 @@ class FolderJournal:
         self._start_s = clock.now_s()
         (path / folder.RESTORED).mkdir(parents=True, exist_ok=True)
         # Unbuffered: a line is with the kernel before the drill goes on, whatever becomes of the drill.
-        self._history = (path / folder.HISTORY).open("ab", buffering=0)
+        try:
+            self._history = (path / folder.HISTORY).open("xb", buffering=0)
+        except FileExistsError:
+            raise BadInput(f"{path} holds a run already", cure="name another folder") from None
 
     def __enter__(self) -> Self:
         return self
