@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from harness.judge import judge
 from harness.model import history as h
 from harness.model.folder import SHARED_FILE, restored_file
@@ -116,7 +118,7 @@ class World:
         self.live: dict[str, Rows] = {}
         self.unowned: Rows = {}
         self.saved: dict[str, Rows] = {}
-        self.files: dict[str, list[h.StoredRow]] = {SHARED_FILE: []}
+        self.files: dict[str, list[h.StoredRow]] = {}
         self.needs: list[h.Need] = []
         self.tenants: dict[str, dict[str, Any]] = {}
         self.scripts: list[Script] = []
@@ -163,12 +165,12 @@ class World:
         took_s: float = 0.01,
         detail: str = "",
     ) -> str:
-        """Let a transaction happen now: it begins (now, or at ``begun_s``), sends COMMIT and has its outcome."""
+        """Let a transaction begin now, or at ``begun_s``, send COMMIT and have its outcome."""
         name = name or f"{tenant}.{actor}.{len(self.entries)}"
         begun = self.at_s if begun_s is None else begun_s
         sent_s, lower = self.tick(), self.lsn
         self.lsn, self.xid = self.lsn + 10, self.xid + 1
-        self.add(self.sent(name, actor, tenant, changes, begun, sent_s, lower))
+        self.add(self.sent(name, actor, tenant, changes, begun, sent_s, lower=lower))
         upper = self.lsn if outcome == "acked" else None
         self.add(
             h.Done(
@@ -196,6 +198,7 @@ class World:
         changes: Sequence[h.Change],
         begun_s: float,
         sent_s: float,
+        *,
         lower: int,
         sight: h.Sight | None = None,
     ) -> h.Sent:
@@ -245,6 +248,14 @@ class World:
             )
         )
 
+    def kill(self, name: str) -> None:
+        """Plan that the script is killed in this transaction."""
+        script = self.scripts[-1]
+        transactions = tuple(
+            structs.replace(tx, killed=True) if tx.name == name else tx for tx in script.transactions
+        )
+        self.scripts[-1] = structs.replace(script, transactions=transactions)
+
     def hit(
         self,
         name: str,
@@ -258,7 +269,7 @@ class World:
         planned = next(tx for s in self.scripts for tx in s.transactions if tx.name == name)
         begun = self.at_s if begun_s is None else begun_s
         gone, marks = self._effects(planned, set(spare))
-        for tenant in {effect.tenant for effect in planned.actual}:
+        for tenant in (*planned.damaged, *planned.rightly_deleted):
             self.saved.setdefault(tenant, dict(self.live[tenant]))
         for tenant, row in gone:
             del self.live[tenant][row]
@@ -275,7 +286,8 @@ class World:
         changes = [change for _, change in marks]
         sent_s, lower = self.tick(), self.lsn
         self.lsn, self.xid = self.lsn + 10, self.xid + 1
-        self.add(self.sent(name, "script", None, changes, begun, sent_s, lower, sight if look else None))
+        seen = sight if look else None
+        self.add(self.sent(name, "script", None, changes, begun, sent_s, lower=lower, sight=seen))
         upper = self.lsn if outcome == "acked" else None
         self.add(
             h.Done(
@@ -300,7 +312,8 @@ class World:
                     gone.append((effect.tenant, row))
                 elif effect.mark_column:
                     image = {**self.live[effect.tenant][row], effect.mark_column: f"{self.at_s}"}
-                    marks.append((effect.tenant, h.Change(table=row[0], op="update", key=row[1], row=image)))
+                    marked = h.Change(table=row[0], op="update", key=row[1], row=image)
+                    marks.append((effect.tenant, marked))
         return gone, marks
 
     def _left(self, tenant: str) -> dict[str, tuple[Key, ...]]:
@@ -339,7 +352,7 @@ class World:
         result: str = "restored",
         probe: bool = True,
     ) -> Rows:
-        """Restore a tenant, to its saved rows unless given, read it back, and write its probe when in place."""
+        """Restore a tenant, to its saved rows unless given, read it back, write its probe if in place."""
         self.restores += 1
         self.rounds[tenant] = self.rounds.get(tenant, 0) + 1
         here = cut or self.hits.pop(tenant, h.Cut())
@@ -386,9 +399,7 @@ class World:
     def catalogue(self, when: str, digest: str = "same") -> None:
         """See the live catalogue."""
         self.add(
-            h.CatalogueSeen(
-                at_s=self.tick(), place="live", cluster=self.cluster, when=when, digest=digest
-            )
+            h.CatalogueSeen(at_s=self.tick(), place="live", cluster=self.cluster, when=when, digest=digest)
         )
 
     def end(self, *, complete: bool = True, next_value: int = 1_000_000) -> None:
@@ -453,9 +464,7 @@ def whole(tenant: str) -> Effect:
 
 def mark(tenant: str) -> Effect:
     """A mark on a tenant's root row."""
-    return Effect(
-        tenant=tenant, mode="mark", tables=(ROOT,), keys=((tenant,),), mark_column="deleted_at"
-    )
+    return Effect(tenant=tenant, mode="mark", tables=(ROOT,), keys=((tenant,),), mark_column="deleted_at")
 
 
 def begin(*, survivors: str = "all", budget_s: float = BUDGET_S) -> World:

@@ -1,4 +1,4 @@
-"""Which transactions are in a restored state: hand-made cases, and a brute-force reference on tiny histories."""
+"""Which transactions are in a restored state: by hand, and against brute force on tiny histories."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.judge.lines import writes_of
+from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, fold, solve
-from harness.judge.timeline import NEVER, Transaction
+from harness.judge.timeline import NEVER, Timeline, Transaction
+from harness.model import history as h
 from harness.model.history import Outcome
+from harness.model.schema import ByColumn, Column, Table
 from harness.model.values import Row
 
-ONE, TWO, THREE = ("t", ("1",)), ("t", ("2",)), ("t", ("3",))
+TABLES = {
+    "t": Table(
+        name="t", tenancy=ByColumn(column="v"), key=("id",), columns=(Column(name="id", type="text"),)
+    )
+}
+ONE: RowKey = ("t", ("1",))
+TWO: RowKey = ("t", ("2",))
+THREE: RowKey = ("t", ("3",))
 
 
 def image(text: str) -> Row:
@@ -63,14 +74,17 @@ def test_everything_found_means_everything_is_in() -> None:
     """A state with all rows lacks nothing."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {ONE: image("a"), TWO: image("b")})
-    assert inside(solution) == {"A", "B"} and solution.holes == () and lacking(solution) == []
+    assert inside(solution) == {"A", "B"}
+    assert solution.holes == ()
+    assert lacking(solution) == []
 
 
 def test_a_missing_tail_is_a_loss_and_no_hole() -> None:
     """The last step may be left out without a hole."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {ONE: image("a")})
-    assert lacking(solution) == ["B"] and solution.holes == ()
+    assert lacking(solution) == ["B"]
+    assert solution.holes == ()
 
 
 def test_a_row_lost_in_the_middle_is_a_hole_with_its_witness() -> None:
@@ -78,7 +92,8 @@ def test_a_row_lost_in_the_middle_is_a_hole_with_its_witness() -> None:
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {TWO: image("b")})
     assert [hole.row for hole in solution.holes] == [ONE]
-    assert solution.steps[solution.witness(0)].tx.name == "B" and lacking(solution) == ["A"]
+    assert solution.steps[solution.witness(0)].tx.name == "B"
+    assert lacking(solution) == ["A"]
 
 
 def test_two_writers_that_overlap_may_be_in_either_way() -> None:
@@ -86,7 +101,8 @@ def test_two_writers_that_overlap_may_be_in_either_way() -> None:
     steps = [step("A", 0, 5, {ONE: "a"}), step("B", 1, 4, {TWO: "b"})]
     for found, left_out in (({ONE: image("a")}, ["B"]), ({TWO: image("b")}, ["A"])):
         solution = solve(steps, found)
-        assert lacking(solution) == left_out and solution.holes == ()
+        assert lacking(solution) == left_out
+        assert solution.holes == ()
 
 
 def test_a_step_that_began_as_another_ended_does_not_demand_it() -> None:
@@ -106,7 +122,8 @@ def test_steps_on_one_row_follow_each_other_even_if_they_overlap() -> None:
 def test_a_transaction_torn_in_two_is_a_hole() -> None:
     """One row of a transaction is there and its other is not."""
     solution = solve([step("A", 0, 1, {ONE: "a", TWO: "b"})], {ONE: image("a")})
-    assert [hole.row for hole in solution.holes] == [TWO] and lacking(solution) == ["A"]
+    assert [hole.row for hole in solution.holes] == [TWO]
+    assert lacking(solution) == ["A"]
 
 
 def test_an_absent_row_puts_its_deleter_in() -> None:
@@ -125,7 +142,8 @@ def test_a_row_that_is_back_is_a_hole_of_its_deletion() -> None:
     """A step after the deletion is in, but the row is there as it was before."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: None}), step("C", 4, 5, {TWO: "c"})]
     solution = solve(steps, {ONE: image("a"), TWO: image("c")})
-    assert [hole.row for hole in solution.holes] == [ONE] and solution.expected(ONE) is None
+    assert [hole.row for hole in solution.holes] == [ONE]
+    assert solution.expected(ONE) is None
     assert lacking(solution) == ["B"]
 
 
@@ -134,7 +152,8 @@ def test_an_open_outcome_is_legal_both_ways() -> None:
     steps = [step("A", 0, 1, {ONE: "a"}, outcome="unknown"), step("B", 2, 3, {TWO: "b"})]
     for found in ({ONE: image("a"), TWO: image("b")}, {TWO: image("b")}):
         solution = solve(steps, found)
-        assert solution.holes == () and lacking(solution) == []
+        assert solution.holes == ()
+        assert lacking(solution) == []
 
 
 def test_an_open_outcome_that_is_in_demands_what_came_before() -> None:
@@ -146,7 +165,8 @@ def test_an_open_outcome_that_is_in_demands_what_came_before() -> None:
 def test_an_open_outcome_is_in_whole_or_not_at_all() -> None:
     """One row of an unknown transaction is there and another is not."""
     solution = solve([step("A", 0, 1, {ONE: "a", TWO: "b"}, outcome="unknown")], {ONE: image("a")})
-    assert [hole.row for hole in solution.holes] == [TWO] and lacking(solution) == []
+    assert [hole.row for hole in solution.holes] == [TWO]
+    assert lacking(solution) == []
 
 
 def test_an_open_deletion_of_a_row_is_in_when_the_row_is_absent() -> None:
@@ -186,7 +206,8 @@ def test_a_row_that_lags_follows_to_its_next_place_that_fits() -> None:
         step("C", 4, 5, {ONE: "x"}),
     ]
     solution = solve(steps, {ONE: image("x"), TWO: image("b")})
-    assert inside(solution) == {"A", "B", "C"} and solution.holes == ()
+    assert inside(solution) == {"A", "B", "C"}
+    assert solution.holes == ()
 
 
 def test_a_stale_row_shows_how_far_it_came() -> None:
@@ -198,14 +219,16 @@ def test_a_stale_row_shows_how_far_it_came() -> None:
         step("D", 6, 7, {TWO: "d"}),
     ]
     solution = solve(steps, {ONE: image("1"), TWO: image("d")})
-    assert solution.holes[0].shown == 0 and lacking(solution) == ["B", "C"]
+    assert solution.holes[0].shown == 0
+    assert lacking(solution) == ["B", "C"]
 
 
 def test_a_row_that_no_step_produced_is_strange_and_binds_nothing() -> None:
     """An unknown image neither proves nor excludes the steps on its row."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {ONE: image("?"), TWO: image("b"), THREE: image("!")})
-    assert set(solution.strange) == {ONE, THREE} and lacking(solution) == []
+    assert set(solution.strange) == {ONE, THREE}
+    assert lacking(solution) == []
 
 
 def test_a_deletion_that_may_have_missed_a_row_is_legal_both_ways() -> None:
@@ -220,7 +243,8 @@ def test_forced_steps_are_in_and_their_missing_rows_are_holes() -> None:
     """With everything demanded a missing tail is a hole, and nobody else is its witness."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {ONE: image("a")}, forced=True)
-    assert [hole.row for hole in solution.holes] == [TWO] and solution.witness(1) == 1
+    assert [hole.row for hole in solution.holes] == [TWO]
+    assert solution.witness(1) == 1
 
 
 def test_a_hole_that_lags_further_is_one_hole() -> None:
@@ -278,26 +302,64 @@ def every_fit(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[frozen
     return [s for s in sets if closed(steps, s) and fold(steps[n] for n in sorted(s)) == found]
 
 
+class _Pool:
+    """Rows as a database holds them while transactions commit or not, one writer of a row at a time."""
+
+    def __init__(self) -> None:
+        self.rows: dict[RowKey, Row] = {}
+
+    def change(self, row: RowKey, text: str, *, delete: bool) -> h.Change:
+        """Change a row as far as it is there: insert, or update or delete."""
+        table, key = row
+        there = self.rows.pop(row, None) is not None
+        if there and delete:
+            return h.Change(table=table, op="delete", key=key)
+        self.rows[row] = {"id": key[0], "v": text}
+        return h.Change(
+            table=table, op="update" if there else "insert", key=key if there else None, row=self.rows[row]
+        )
+
+
 @st.composite
 def tiny_histories(draw: st.DrawFn) -> list[Step]:
-    """Up to seven steps over three rows, overlapping as they like, some with open outcomes."""
-    steps: list[tuple[float, Step]] = []
-    for number in range(draw(st.integers(1, 7))):
-        begun_s = draw(st.integers(0, 20))
-        took_s = draw(st.integers(1, 8))
+    """Up to seven steps over three rows, overlapping as they like, some with outcomes that nobody saw."""
+    pool, transactions = _Pool(), []
+    drawn = draw(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8), st.integers(1, 8)), max_size=7))
+    for number, (sent_s, before_s, after_s) in enumerate(sorted(drawn)):
+        committed = draw(st.sampled_from(("acked", "acked", "acked", "unknown", "lost")))
         rows = draw(st.sets(st.sampled_from((ONE, TWO, THREE)), min_size=1))
-        texts = st.sampled_from((None, f"{number}", f"{number}", "again"))
-        writes = {row: draw(texts) for row in sorted(rows)}
-        outcome: Outcome = draw(st.sampled_from(("acked", "acked", "acked", "unknown")))
-        made = step(f"T{number}", begun_s, begun_s + took_s, writes, outcome=outcome)
-        steps.append((begun_s + draw(st.integers(0, took_s)) - 0.5, made))
-    return [made for _, made in sorted(steps, key=lambda pair: pair[0])]
+        saved = dict(pool.rows)
+        changes = tuple(pool.change(row, f"{number}", delete=draw(st.booleans())) for row in sorted(rows))
+        if committed == "lost":
+            pool.rows = saved
+        transactions.append(
+            Transaction(
+                order=number,
+                name=f"T{number}",
+                actor="writer",
+                tenant="a",
+                cluster=1,
+                xid=number,
+                begun_s=sent_s - before_s,
+                sent_s=sent_s,
+                ended_s=sent_s + after_s if committed == "acked" else NEVER,
+                outcome="acked" if committed == "acked" else "unknown",
+                changes=changes,
+            )
+        )
+    timeline = Timeline(
+        transactions=tuple(transactions), restores=(), epochs={}, destroyed_s=NEVER, entries={}
+    )
+    settled = settle(timeline, TABLES).transactions
+    return [Step(tx=tx, writes=writes_of(tx, TABLES)) for tx in settled if tx.outcome != "refused"]
 
 
 @given(tiny_histories(), st.data())
-def test_the_solution_is_the_largest_set_that_brute_force_finds(steps: list[Step], data: st.DataObject) -> None:
+def test_the_solution_is_the_largest_set_that_brute_force_finds(
+    steps: list[Step], data: st.DataObject
+) -> None:
     """Where any set fits, the solution is the union of all that do; where none does, it says so."""
-    chosen = data.draw(st.sets(st.integers(0, len(steps) - 1)))
+    chosen = data.draw(st.sets(st.sampled_from(range(len(steps)))) if steps else st.just(set()))
     found = fold(steps[n] for n in sorted(chosen))
     fits = every_fit(steps, found)
     solution = solve(steps, found)

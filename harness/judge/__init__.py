@@ -1,6 +1,7 @@
 """The judge: pure functions from (plan, schema, history, rows read back) to findings, for every tenant.
 
     timeline     the history, indexed: transactions, restores, everything else by kind
+    settling     open outcomes that later statements on the same rows settle
     scripts      what a script's transaction did to a tenant
     lines        each tenant's line of steps, cut where a restore in place began it anew
     states       which steps are in a restored state: the least and the greatest set that fit

@@ -14,8 +14,9 @@ import msgspec
 from harness.judge.incidents import Incident, barred_steps, incident_of
 from harness.judge.lines import Line, Stretch, draw
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
+from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
-from harness.judge.timeline import Restore, Timeline, index
+from harness.judge.timeline import Restore, Timeline, Transaction, index
 from harness.model.folder import SHARED_FILE
 from harness.model.history import Entry, ReadBack, StoredRow
 from harness.model.plan import Plan
@@ -74,6 +75,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     living: tuple[Living, ...]
     unowned: tuple[StoredRow, ...] | None
     owners: Mapping[RowKey, str]
+    refused: Mapping[str, list[Transaction]]
 
     def restores_of(self, tenant: str) -> list[Judged]:
         """Return the tenant's restores, in order."""
@@ -96,7 +98,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
     """Derive everything that checks look at."""
-    timeline = index(history)
+    timeline = settle(index(history), {table.name: table for table in schema.owned})
     readings = _readings(timeline, schema, restored)
     rows = {reading: found.rows for reading, found in readings.items()}
     lines = draw(plan, schema, timeline, rows)
@@ -114,6 +116,7 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
         living=tuple(_living(line, timeline, readings) for line in lines.values()),
         unowned=_unowned(restored),
         owners=_owners(lines),
+        refused=_refused(timeline),
     )
 
 
@@ -164,6 +167,15 @@ def _owners(lines: Mapping[str, Line]) -> dict[RowKey, str]:
                     for row in step.writes:
                         owners.setdefault(row, line.tenant)
     return owners
+
+
+def _refused(timeline: Timeline) -> dict[str, list[Transaction]]:
+    """Return for each tenant the transactions that sent COMMIT and were refused."""
+    refused: dict[str, list[Transaction]] = {}
+    for tx in timeline.transactions:
+        if tx.outcome == "refused" and tx.tenant is not None:
+            refused.setdefault(tx.tenant, []).append(tx)
+    return refused
 
 
 def _judge(

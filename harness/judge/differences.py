@@ -35,7 +35,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One row, or one cell of it, that is not as it should be.
 
     ``operation``: the transaction that wrote what was expected (or found, where nothing was).
-    ``because``: for a hole, the transaction that is in although this earlier one is not.
+    ``because``: for a hole, what shows that the operation is in: a later one, or another row of its own.
     """
 
     kind: Kind
@@ -90,7 +90,6 @@ def _hole(solution: Solution, hole: Hole, undone: Mapping[RowKey, str]) -> Diffe
     expected, found = solution.expected(hole.row), solution.found.get(hole.row)
     lacking = solution.chains[hole.row][hole.shown + 1 : hole.demanded + 1]
     absent = next(n for n in lacking if solution.inside[n])
-    witness = solution.witness(absent)
     if hole.row in undone:
         kind: Kind = "the script's damage"
     elif found is None:
@@ -103,8 +102,17 @@ def _hole(solution: Solution, hole: Hole, undone: Mapping[RowKey, str]) -> Diffe
         expected=expected,
         found=found,
         operation=undone.get(hole.row, solution.steps[absent].tx.name),
-        because=solution.steps[witness].tx.name if witness != absent else None,
+        because=_because(solution, absent),
     )
+
+
+def _because(solution: Solution, absent: int) -> str | None:
+    """Say why a step must be in; None when every committed one must."""
+    witness = solution.witness(absent)
+    if witness != absent:
+        return f"{solution.steps[witness].tx.name}, which came after it, is in"
+    shown = solution.reasons[absent].row
+    return f"its own row {shown[0]} {'/'.join(shown[1])} says that it is in" if shown else None
 
 
 def _strange(solution: Solution, row: RowKey, elsewhere: Elsewhere) -> Iterator[Difference]:

@@ -14,7 +14,8 @@ def restore_differences(case: Case, judged: Judged) -> Iterator[Difference]:
     """Yield where the rows read back after one restore differ from the state they are."""
     if judged.solution is None or judged.found is None:
         return
-    yield from differences(judged.solution, _elsewhere(case, judged))
+    if not judged.solution.exact:
+        yield from differences(judged.solution, _elsewhere(case, judged))
     for row in judged.found.repeated:
         yield Difference(kind="repeated row", row=row, found=judged.found.rows[row])
     for stored in judged.found.foreign:
@@ -25,7 +26,8 @@ def living_differences(case: Case, living: Living) -> Iterator[Difference]:
     """Yield where a tenant's live rows at the end differ from the state they should be."""
     if living.solution is None or living.found is None:
         return
-    yield from differences(living.solution, _elsewhere(case, living))
+    if not living.solution.exact:
+        yield from differences(living.solution, _elsewhere(case, living))
     for row in living.found.repeated:
         yield Difference(kind="repeated row", row=row, found=living.found.rows[row])
 
@@ -36,11 +38,7 @@ def _elsewhere(case: Case, subject: Judged | Living) -> Elsewhere:
     return Elsewhere(
         tenant=subject.tenant,
         barred=subject.barred if isinstance(subject, Judged) else (),
-        refused=[
-            tx
-            for tx in case.timeline.transactions
-            if tx.outcome == "refused" and tx.tenant == subject.tenant
-        ],
+        refused=case.refused.get(subject.tenant, ()),
         earlier=[step for stretch in stretches[:place] for step in stretch.steps],
         owners=case.owners,
     )
@@ -97,7 +95,7 @@ def _message(difference: Difference) -> str:
     if difference.operation is not None:
         parts.append(f"written by {difference.operation}")
     if difference.because is not None:
-        parts.append(f"although {difference.because}, which came after it, is in")
+        parts.append(f"although {difference.because}")
     return "; ".join(parts)
 
 

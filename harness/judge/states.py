@@ -83,6 +83,11 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     holes: tuple[Hole, ...]
     strange: tuple[RowKey, ...]
 
+    @property
+    def exact(self) -> bool:
+        """Whether what was found is exactly the state after ``S``."""
+        return not self.holes and not self.strange
+
     def last(self, row: RowKey) -> Step | None:
         """Return the last step of ``S`` that wrote ``row``."""
         numbers = self.chains.get(row, [])

@@ -16,17 +16,17 @@ ROLLBACK = "rollback"
 
 
 def _run(case: Case) -> Iterator[Finding]:
+    loaded = {tx.name for tx in case.timeline.transactions if tx.actor == "load" and tx.acked}
     for tenant in case.plan.tenants:
-        yield from _loaded(case, tenant)
+        yield from _loaded(loaded, tenant)
         if not tenant.quiet:
             yield from _enough(case, tenant)
     yield from _kinds(case)
     yield from _rate(case)
 
 
-def _loaded(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
-    acked = {tx.name for tx in case.timeline.transactions if tx.actor == "load" and tx.acked}
-    absent = [tx.name for tx in tenant.initial if tx.name not in acked]
+def _loaded(loaded: set[str], tenant: TenantPlan) -> Iterator[Finding]:
+    absent = [tx.name for tx in tenant.initial if tx.name not in loaded]
     if absent or not tenant.initial:
         message = f"initial rows were not loaded: {', '.join(absent) or 'none were planned'}"
         yield unknown(NAME, message, tenant=tenant.tenant)
