@@ -74,14 +74,18 @@ class SimulatedMachinery:
         self._life = Life()
 
     async def prepare(self, *, fresh: bool) -> None:
-        """Start a cluster with the schema in it; a simulation is always fresh."""
+        """Start a cluster with the schema in it; a fresh one takes the place of one that is captured."""
+        if fresh and self._topic is not None:
+            await self.destroy()
         if fresh or self._site.live.server is None:
             await self.rebuild()
             self._server().build(self._site.schema)
         self._site.scratch.server = Server("scratch-0")
 
     async def start_capture(self) -> None:
-        """Start connector and archiver; return when something new is in the manifest."""
+        """Start connector and archiver, unless they run; return when something new is in the manifest."""
+        if self._topic is not None:
+            return
         server = self._server()
         server.heartbeat = {
             "id": "1",
