@@ -48,6 +48,7 @@ class ReferenceSubject:
         self._targets = targets
         self._clock = clock
         self._stopped = stopped
+        self._looked = False
         self._moved_s: float | None = None
 
     async def epoch(self, system_id: str, timeline: int) -> int:
@@ -92,10 +93,9 @@ class ReferenceSubject:
         return _result(swapped)
 
     async def _last(self) -> ManifestEntry | None:
-        if await self._manifest.catch_up():
-            # The first look finds an old watermark: only one that moves under our eyes says anything.
-            first = self._moved_s is None and len(self._manifest.links) > 1
-            self._moved_s = None if first else self._clock.now_s()
+        if await self._manifest.catch_up() and self._looked:
+            self._moved_s = self._clock.now_s()
+        self._looked = True  # what the first look finds may be old: it says nothing of exposure
         last = self._manifest.last
         return last.entry if last else None
 

@@ -8,6 +8,7 @@ Rows of infrastructure tables only count, so their values are not looked at; the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -47,8 +48,8 @@ class _Record(msgspec.Struct):
 
     op: str | None = None
     source: _Source | None = None
-    before: dict[str, Json] | None = None
-    after: dict[str, Json] | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
     transaction: _Place | None = None
     status: str | None = None
     id: str = ""

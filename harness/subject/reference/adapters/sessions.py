@@ -90,4 +90,4 @@ async def run_together(session: Session, queries: Sequence[Query]) -> list[list[
     """Run queries in one round trip; return the rows of each."""
     async with session.pipeline():
         cursors = [await run(session, query) for query in queries]
-        return [await c.fetchall() if c.description else [] for c in cursors]
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
