@@ -14,10 +14,10 @@ import click
 import typer
 from rich.console import Console
 
-from harness.model.errors import EXIT_BAD_INPUT, EXIT_HARNESS_FAILED, BadInput, RestoreproofError
+from harness.model.errors import EXIT_BAD_INPUT, EXIT_HARNESS_FAILED, EXIT_PROVEN, RestoreproofError
 
 if TYPE_CHECKING:
-    from harness.model.verdict import DrillVerdict
+    from harness.session import Judged
 
 app = typer.Typer(
     name="restoreproof",
@@ -40,7 +40,7 @@ Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it."
 
 
 @app.command()
-def drill(
+def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     profile: Annotated[Profile, typer.Option(help="How long and how strict.")] = "quick",
     plans: Annotated[int, typer.Option(min=1, help="How many drills.")] = 6,
     plan: Annotated[Path | None, typer.Option(help="Run this plan instead of drawing some.")] = None,
@@ -50,7 +50,9 @@ def drill(
         Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
     ] = "both",
     budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
-    host: Annotated[Literal["local"], typer.Option(help="Where services run.")] = "local",
+    host: Annotated[  # noqa: ARG001 - one host so far; typer refuses any other
+        Literal["local"], typer.Option(help="Where services run.")
+    ] = "local",
     schema: SchemaName = "helpdesk",
     out: Out = Path("runs"),
     json: Json = False,
@@ -64,15 +66,18 @@ def drill(
 
     options = session.DrillOptions(
         profile=profile, plans=plans, seed=seed, tenants=tenants, survivors=survivors,
-        budget_s=budget, host=host, schema=schema, out=out,
+        budget_s=budget, schema=schema, out=out,
     )  # fmt: skip
-    drawn = session.draw(options) if plan is None else [session.read_plan(plan, schema)]
-    _finish(session.run_campaign(drawn, options, _console(json)), json)
+    campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
+    _finish(session.run_campaign(campaign, schema=schema, out=out, console=_console(json)), json)
 
 
 @app.command()
 def replay(
     what: Annotated[Path, typer.Argument(metavar="RUN|PLAN", help="A run folder or a plan file.")],
+    schema: Annotated[
+        str | None, typer.Option(help="A folder of your own, if the plan was for one.")
+    ] = None,
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -81,9 +86,9 @@ def replay(
     from harness.model import folder
 
     path = what / folder.PLAN if what.is_dir() else what
-    plan = session.read_plan(path)
-    options = session.DrillOptions(schema=plan.schema, profile=plan.profile, plans=1, out=out)
-    _finish(session.run_campaign([plan], options, _console(json)), json)
+    campaign = session.read_plan(path, schema)
+    named = schema or campaign.plans[0].schema
+    _finish(session.run_campaign(campaign, schema=named, out=out, console=_console(json)), json)
 
 
 @app.command()
@@ -91,7 +96,7 @@ def check(run: Run, json: Json = False) -> None:
     """Judge a stored run again, from its files alone."""
     from harness import session
 
-    _finish(session.Campaign(out=run, verdicts=(session.judge_run(run),)), json)
+    _finish(session.Judged(out=run, verdicts=(session.judge_run(run),)), json)
 
 
 @app.command()
@@ -176,23 +181,21 @@ def _print_json(value: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def _finish(campaign: "Campaign", json: bool) -> NoReturn:
+def _finish(judged: Judged, json: bool) -> NoReturn:
     from harness.model.verdict import EXIT_OF, merge
     from harness.report import terminal
 
     if json:
-        _print_json(campaign.verdicts[0] if len(campaign.verdicts) == 1 else campaign)
+        _print_json(judged.verdicts[0] if len(judged.verdicts) == 1 else judged.verdicts)
     else:
-        terminal.show(Console(highlight=False), campaign.verdicts, str(campaign.out))
-    raise typer.Exit(EXIT_OF[merge(v.verdict for v in campaign.verdicts)])
+        terminal.show(Console(highlight=False), judged.verdicts, str(judged.out))
+    raise typer.Exit(EXIT_OF[merge(v.verdict for v in judged.verdicts)])
 
 
 def main() -> int:
     """Run the command line; return its exit code. Errors are told in one paragraph, without a traceback."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        return end.exit_code
+        ended = app(standalone_mode=False)
     except click.exceptions.ClickException as error:
         error.show()
         return EXIT_BAD_INPUT
@@ -202,7 +205,7 @@ def main() -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.stderr.write("restoreproof: stopped; everything it had started is gone\n")
         return EXIT_HARNESS_FAILED
-    return 0
+    return ended if isinstance(ended, int) else EXIT_PROVEN
 
 
 if __name__ == "__main__":

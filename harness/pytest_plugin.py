@@ -13,6 +13,7 @@ A plan that is not proven is kept in its run folder and printed with the command
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,21 +49,23 @@ def restoreproof_out(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="session")
-def restoreproof_stack(request: pytest.FixtureRequest, restoreproof_out: Path) -> Iterator[LiveSession]:
+def restoreproof_stack(request: pytest.FixtureRequest) -> Iterator[LiveSession]:
     """Start one real stack for the test session; nothing of it is left behind."""
     from harness.session import LiveSession
 
     schema = request.config.getoption("--restoreproof-schema")
-    with LiveSession.open(schema, out=restoreproof_out) as session:
+    with LiveSession.open(schema) as session:
         yield session
 
 
 @pytest.fixture(scope="session")
-def drill(restoreproof_stack: LiveSession) -> Callable[[Plan], DrillVerdict]:
+def drill(restoreproof_stack: LiveSession, restoreproof_out: Path) -> Callable[[Plan], DrillVerdict]:
     """Return a function that runs one plan on the session's stack and judges it."""
+    numbers = itertools.count(1)
 
     def run(plan: Plan) -> DrillVerdict:
-        verdict, folder = restoreproof_stack.drill(plan)
+        folder = restoreproof_out / f"drill-{next(numbers):02}"
+        verdict = restoreproof_stack.drill(plan, folder)
         if verdict.verdict != "proven":
             print(f"{verdict.verdict}; replay with: restoreproof replay {folder}")  # noqa: T201 - pytest shows it
         return verdict

@@ -1,0 +1,194 @@
+"""Puts the rooms together for drills on real services: stack, subject, world, runner, judge, report.
+
+Used by the command line and by the pytest plugin; what is in here is only handing over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from harness.model import folder, plan
+from harness.model.errors import BadInput
+from harness.model.history import Cut
+from harness.model.position import parse_position, parse_xid
+from harness.model.verdict import DrillVerdict, encode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.drive.campaign import Campaign
+    from harness.drive.progress import Progress
+    from harness.model.plan import Plan
+    from harness.schemas import LoadedSchema
+    from harness.stack.stack import Stack
+    from harness.stack.together import Progress as StackProgress
+
+SEED_MAX = 2**31
+
+
+class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asked for.
+
+    ``seed`` None: a new one. ``survivors``: ``both`` kinds, or one. ``schema``: a name or a folder.
+    """
+
+    schema: str = "helpdesk"
+    profile: str = "quick"
+    plans: int = 6
+    seed: int | None = None
+    tenants: int = 12
+    survivors: Literal["both", "all", "archive"] = "both"
+    budget_s: float | None = None
+    out: Path = Path("runs")
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """Judged drills, and the folder that holds their run folders."""
+
+    out: Path
+    verdicts: tuple[DrillVerdict, ...]
+
+
+def draw(options: DrillOptions) -> Campaign:
+    """Draw the plans that the options ask for; raises UnknownName and BadInput."""
+    from harness.drive.campaign import Campaign
+    from harness.generate.campaigns import campaign
+    from harness.schemas import load
+
+    seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
+    plans = campaign(
+        load(options.schema).schema,
+        seed=seed,
+        plans=options.plans,
+        profile=options.profile,
+        tenants=options.tenants,
+        survivors=None if options.survivors == "both" else options.survivors,
+        budget_s=options.budget_s,
+    )
+    return Campaign(plans=tuple(plans), seed=seed, profile=options.profile)
+
+
+def read_plan(path: Path, schema: str | None = None) -> Campaign:
+    """Read and check a plan file, as a campaign of one; raises BadInput naming the file and the field.
+
+    ``schema``: the name or folder to check it against, by default the name that the plan gives.
+    """
+    from harness.drive.campaign import Campaign
+    from harness.generate.validate import validate
+    from harness.schemas import load
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}", cure="name a plan file or a run folder") from None
+    the_plan = plan.decode(data, source=str(path))
+    validate(the_plan, load(schema or the_plan.schema).schema)
+    return Campaign(plans=(the_plan,), seed=the_plan.seed, profile=the_plan.profile)
+
+
+def run_campaign(campaign: Campaign, *, schema: str, out: Path, console: Console) -> Judged:
+    """Start a stack, run and judge the campaign in a folder of its own below ``out``, show it at work.
+
+    Raises BadInput before anything is started, HarnessFailed when the harness could not go on.
+    """
+    from harness.report.live import LiveView
+
+    folder_of_runs = out / time.strftime("%Y%m%d-%H%M%S")
+    with LiveView(console) as view, LiveSession.open(schema, progress=view.step) as session:
+        verdicts = session.campaign(campaign, folder_of_runs, view)
+    return Judged(out=folder_of_runs, verdicts=verdicts)
+
+
+def read_cut(before_xid: str | None, before_lsn: str | None) -> Cut:
+    """Return the cut that the command line names; raises BadInput unless it names exactly one."""
+    if (before_xid is None) == (before_lsn is None):
+        raise BadInput(
+            "a restore needs exactly one cut", cure="give --before-xid EPOCH:XID or --before-lsn EPOCH:LSN"
+        )
+    if before_xid is not None:
+        xid = parse_xid(before_xid)
+        return Cut(epoch=xid.epoch, xid=xid.xid)
+    assert before_lsn is not None  # one of the two is given
+    position = parse_position(before_lsn)
+    return Cut(epoch=position.epoch, lsn_lower=position.lsn, lsn_upper=position.lsn)
+
+
+def judge_run(run: Path) -> DrillVerdict:
+    """Judge a run from its files, store ``verdict.json`` and ``report.html``, and return the verdict."""
+    from harness.judge import check_run
+    from harness.report import html
+
+    verdict = check_run(run)
+    (run / folder.VERDICT).write_bytes(encode(verdict))
+    html.write(run)
+    return verdict
+
+
+def report_run(run: Path) -> Path:
+    """Write the page of a run, judging it first when it was not; return the page's path."""
+    from harness.report import html
+
+    if not (run / folder.VERDICT).exists():
+        judge_run(run)
+    return html.write(run)
+
+
+class LiveSession:
+    """A running stack with its schema, on which drills are run one after another.
+
+    One event loop lives as long as the session, since connections belong to a loop. Made by ``open``.
+    """
+
+    def __init__(self, stack: Stack, loaded: LoadedSchema, loop: asyncio.Runner) -> None:
+        from harness.drive.campaign import Series
+        from harness.stack.programs import locate
+        from harness.stack.world.clock import WallClock
+        from harness.stack.world.open import archive_config, open_world
+        from harness.subject.reference.adapters.wiring import subject_of
+
+        self.stack = stack
+        self.schema = loaded.schema
+        self.set_up_s: float | None = None
+        self._loop = loop
+        self._drills = 0
+        subject = subject_of(archive_config(stack, loaded), clock=WallClock())
+        environment = {"versions": dict(locate().versions), "host": "local"}
+        self._series = Series(open_world(stack, loaded, subject), loaded.schema, environment)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, schema: str, *, progress: StackProgress | None = None) -> Iterator[LiveSession]:
+        """Start a stack for drills on ``schema`` (a name or a folder), and end it with the ``with``.
+
+        Raises BadInput before anything is started, TimedOut or ServiceDied when it does not come up.
+        """
+        from harness.schemas import load
+        from harness.stack.stack import Stack
+        from harness.stack.together import silent
+
+        loaded = load(schema)
+        began_s = time.monotonic()
+        with Stack.start(progress=progress or silent) as stack, asyncio.Runner() as loop:
+            session = cls(stack, loaded, loop)
+            session.set_up_s = time.monotonic() - began_s
+            yield session
+
+    def campaign(
+        self, campaign: Campaign, out: Path, progress: Progress | None = None
+    ) -> tuple[DrillVerdict, ...]:
+        """Run and judge all plans, each in a run folder below ``out``; return their verdicts."""
+        timed = msgspec.structs.replace(campaign, set_up_s=self.set_up_s)
+        return self._loop.run(self._series.campaign(timed, out, judge_run, progress))
+
+    def drill(self, the_plan: Plan, run: Path) -> DrillVerdict:
+        """Run one plan into the folder ``run`` and judge it."""
+        self._loop.run(self._series.drill(the_plan, run))
+        return judge_run(run)
