@@ -9,7 +9,7 @@ on a copy of the book.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -79,7 +79,18 @@ class Book:
 
     def pick(self, rng: Random, rows: list[LiveRow]) -> LiveRow | None:
         """Return any of ``rows``, or None."""
-        return rows[rng.randrange(len(rows))] if rows else None
+        return rows[int(rng.random() * len(rows))] if rows else None
+
+    def pick_mine(self, rng: Random, tables: Iterable[str], owner: int) -> LiveRow | None:
+        """Return any of the rows of these tables that this owner may change, or None."""
+        owners = (0, COMMON) if owner == 0 else (owner,)
+        parts = [rows for table in tables for o in owners if (rows := self._rows.get((table, o)))]
+        place = int(rng.random() * sum(map(len, parts)))
+        for rows in parts:
+            if place < len(rows):
+                return rows[place]
+            place -= len(rows)
+        return None
 
     def is_childless(self, row: LiveRow) -> bool:
         """Whether no live row points at this one."""

@@ -7,6 +7,7 @@ ready lists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from harness.generate.makers import maker
@@ -166,6 +167,21 @@ class SchemaFacts:
         self.written = [
             t for t in self.owned if t.hint.weight > 0 and not t.is_root and not self.is_ledger(t)
         ]
+
+    def names(self, fits: Callable[[TableFacts], bool]) -> tuple[str, ...]:
+        """Return the owned tables that fit, the ledger aside."""
+        return tuple(t.name for t in self.owned if fits(t) and not self.is_ledger(t))
+
+    @cached_property
+    def changeable(self) -> dict[str, tuple[str, ...]]:
+        """For each kind of change of an existing row, the tables where it can happen."""
+        return {
+            "update": self.names(lambda t: bool(t.wide)),
+            "toasted": self.names(lambda t: bool(t.wide and t.fillable)),
+            "move": self.names(lambda t: bool(t.movable)),
+            "rekey": self.names(lambda t: bool(t.rekeyable or t.relinkable)),
+            "delete": self.names(lambda t: t.hint.delete),
+        }
 
     def is_ledger(self, facts: TableFacts) -> bool:
         """Whether this is the table to which every transaction adds its name."""

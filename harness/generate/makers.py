@@ -55,11 +55,15 @@ def _domain(base: Maker | None) -> Maker | None:
 
 
 def _array(element: Maker) -> Maker:
+    """Up to four elements, NULLs and special ones among them; the first is fresh."""
+    odd = (None, None, *element.special)
+
     def fresh(rng: Random, n: int) -> str:
-        elements: list[str | None] = [element.fresh(rng, n)]
-        for _ in range(rng.randrange(4)):
-            elements.append(rng.choice((None, *element.special, element.fresh(rng, n))))
-        return array_text(elements)
+        others = [
+            rng.choice(odd) if rng.random() < 0.6 else element.fresh(rng, n)
+            for _ in range(int(rng.random() * 4))
+        ]
+        return array_text([element.fresh(rng, n), *others])
 
     return Maker(fresh, ("{}", "{NULL}"), wide=element.wide)
 

@@ -79,11 +79,12 @@ class Scribe:
             handle = self._handle(table)
             values, row, parents = self._linked(table, owner, handle)
             before += parents
-            for column in (*table.unique_columns, *table.plain_columns):
-                if column in table.unique_columns:
-                    values[column.name] = self._unique(table, column)
-                elif column.given_by == "client":
+            for column in table.unique_columns:
+                values[column.name] = self._unique(table, column)
+            for column in table.plain_columns:
+                if column.given_by == "client":
                     values[column.name] = self._any(table, column)
+            self._null_marks(table, values)
             self._enter(table, row, values)
             rows.append(CopyRow(handle=handle, values=values))
         return [*before, Copy(table=table.name, rows=tuple(rows))]
@@ -278,7 +279,7 @@ class Scribe:
             return None
         made = table.makers[column.name]
         if made.special and self.rng.random() < SPECIAL_SHARE:
-            return self.rng.choice(made.special)
+            return made.special[int(self.rng.random() * len(made.special))]
         return made.fresh(self.rng, self._next())
 
     def _null_marks(self, table: TableFacts, values: Values) -> None:

@@ -77,7 +77,11 @@ def base_maker(name: str, modifiers: tuple[int, ...]) -> Maker | None:
 
 def text(rng: Random, n: int) -> str:
     """Return a few words that hold ``n``."""
-    return f"{rng.choice(_WORDS)} {rng.choice(_WORDS)} {n}"
+    return f"{_word(rng)} {_word(rng)} {n}"
+
+
+def _word(rng: Random) -> str:
+    return _WORDS[int(rng.random() * len(_WORDS))]
 
 
 def jsonb_text(value: object) -> str:
@@ -98,13 +102,19 @@ def jsonb_text(value: object) -> str:
             return str(value)
 
 
+_JSON_SPECIAL = re.compile(r'["\\\x00-\x1f]')
 _JSON_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def json_string(value: str) -> str:
     """Quote a string as Postgres does: controls escaped, all else as it is."""
-    plain = (_JSON_ESCAPES.get(c) or (f"\\u{ord(c):04x}" if ord(c) < 32 else c) for c in value)
-    return f'"{"".join(plain)}"'
+    if not _JSON_SPECIAL.search(value):
+        return f'"{value}"'
+    return f'"{_JSON_SPECIAL.sub(_escape, value)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _JSON_ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
 
 
 _NEEDS_QUOTES = re.compile(r'[{}",\\ \t\n\r\v\f]|^$|^null$', re.IGNORECASE)
@@ -125,7 +135,7 @@ def _element(value: str) -> str:
 def timestamp_text(moment: datetime, zone: str = "") -> str:
     """Print a timestamp: a fraction only where there is one, without trailing zeros."""
     fraction = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction}{zone}"
+    return f"{moment.replace(microsecond=0).isoformat(' ')}{fraction}{zone}"
 
 
 def interval_text(days: int, micros: int) -> str:
@@ -145,10 +155,9 @@ def _moment(rng: Random, n: int) -> datetime:
 
 
 def _jsonb(rng: Random, n: int) -> str:
-    tags = [rng.choice(_WORDS), None, ""][: rng.randrange(4)]
-    return jsonb_text(
-        {"n": n, "note": rng.choice(_WORDS), "odd key": {"z": rng.random() < 0.5, "aa": tags}}
-    )
+    tags = jsonb_text([_word(rng), None, ""][: rng.randrange(4)])
+    odd = f'{{"z": {rng.choice(("true", "false"))}, "aa": {tags}}}'
+    return f'{{"n": {n}, "note": "{_word(rng)}", "odd key": {odd}}}'
 
 
 def _interval(rng: Random, n: int) -> str:
@@ -187,7 +196,7 @@ def _varying(modifiers: tuple[int, ...]) -> Maker:
         return Maker(text, TEXT_SPECIAL)
     room = modifiers[0]
     special = tuple(value for value in TEXT_SPECIAL if len(value) <= room)
-    return Maker(lambda rng, n: f"{n} {rng.choice(_WORDS)}"[:room].rstrip(), special, wide=room >= 9)
+    return Maker(lambda rng, n: f"{n} {_word(rng)}"[:room].rstrip(), special, wide=room >= 9)
 
 
 def _padded(modifiers: tuple[int, ...]) -> Maker:

@@ -94,7 +94,13 @@ def _by_weight(scribe: Scribe, owner: int) -> list[Operation]:
 
 
 def _table(rng: Random, tables: list[TableFacts]) -> TableFacts:
-    return rng.choices(tables, [table.hint.weight for table in tables])[0]
+    """Any of ``tables``, by their weights."""
+    place = rng.random() * sum(table.hint.weight for table in tables)
+    for table in tables:
+        place -= table.hint.weight
+        if place < 0:
+            return table
+    return tables[-1]
 
 
 def _insert(scribe: Scribe, owner: int) -> list[Operation]:
@@ -109,18 +115,25 @@ def _copy(scribe: Scribe, owner: int) -> list[Operation]:
     )
 
 
-def _change(
-    fits: Callable[[TableFacts], bool],
-    act: Callable[[Scribe, TableFacts, LiveRow], Operation | None],
-    wanted: Callable[[LiveRow], bool] = lambda _: True,
-) -> Act:
-    """An act on one of the owner's rows of any table that ``fits``, tried a few times."""
+def _toasted(scribe: Scribe, owner: int) -> list[Operation]:
+    """Update a row with a long text, and leave that text as it is."""
+    rows = [
+        row
+        for name in scribe.facts.changeable["toasted"]
+        for row in scribe.book.mine(name, owner)
+        if row.filled
+    ]
+    row = scribe.book.pick(scribe.rng, rows)
+    operation = scribe.update(scribe.facts.tables[row.table], row, spare=row.filled) if row else None
+    return [operation] if operation else []
+
+
+def _change(kind: str, act: Callable[[Scribe, TableFacts, LiveRow], Operation | None]) -> Act:
+    """An act on any of the owner's rows where that kind of change can happen, tried a few times."""
 
     def perform(scribe: Scribe, owner: int) -> list[Operation]:
-        tables = [t for t in scribe.facts.owned if fits(t) and not scribe.facts.is_ledger(t)]
-        rows = [row for t in tables for row in scribe.book.mine(t.name, owner) if wanted(row)]
         for _ in range(4):
-            row = scribe.book.pick(scribe.rng, rows)
+            row = scribe.book.pick_mine(scribe.rng, scribe.facts.changeable[kind], owner)
             if row and (operation := act(scribe, scribe.facts.tables[row.table], row)):
                 return [operation]
         return []
@@ -134,13 +147,13 @@ def _move(scribe: Scribe, table: TableFacts, row: LiveRow) -> Operation | None:
 
 _ACTS: dict[str, Act] = {
     "insert": _insert,
-    "update": _change(lambda t: bool(t.wide), lambda s, t, r: s.update(t, r)),
-    "toasted": _change(
-        lambda t: bool(t.wide), lambda s, t, r: s.update(t, r, spare=r.filled), lambda r: bool(r.filled)
-    ),
-    "move": _change(lambda t: bool(t.movable), _move),
-    "rekey": _change(lambda t: bool(t.rekeyable or t.relinkable), lambda s, t, r: s.rekey(t, r)),
-    "delete": _change(lambda t: t.hint.delete, lambda s, t, r: s.delete(t, r)),
+    "update": _change("update", Scribe.update),
+    "toasted": _toasted,
+    "move": _change("move", _move),
+    "rekey": _change("rekey", Scribe.rekey),
+    "delete": _change("delete", Scribe.delete),
     "copy": _copy,
 }
+"""Every kind of change, each returning no operation when it is not possible now."""
+
 _WEIGHTS = {"insert": 40, "update": 26, "toasted": 6, "move": 8, "rekey": 6, "delete": 10, "copy": 4}
