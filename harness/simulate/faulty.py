@@ -168,7 +168,7 @@ class FlushesWhenAsked(Archiver):
 
     def flush_due(self) -> bool:
         """Flush for the bell, when full, and to begin an epoch."""
-        last = self.manifest.last
+        last = self.last
         begins = last is None or self.batch.end is None or self.batch.end.epoch > last.entry.end.epoch
         if not (begins or self.bell.rung or self.batch.rows >= FULL_ROWS):
             return False

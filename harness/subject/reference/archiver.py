@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -74,7 +74,7 @@ class Archiver:
         self.store, self.keys, self.index = ports.store, ports.keys, ports.index
         self.flush_interval_s = flush_interval_s
         self.entropy = entropy
-        self.manifest = Manifest(ports.store)
+        self.last: Link | None = None
         self.owners = Owners(schema=schema, index=ports.index)
         self.assembler = Assembler()
         self.batch = Batch()
@@ -149,13 +149,13 @@ class Archiver:
 
     async def write(self, batch: Batch, next_offset: int) -> ManifestEntry:
         """Write the batch's segment, then the entry that chains it."""
-        before = self.manifest.last
+        before = self.last
         seq = before.entry.seq + 1 if before else 1
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
         body = archive.encode_entry(entry)
         stored = await self.put(archive.manifest_key(seq), body)
-        self.manifest.links.append(Link(entry=entry, stored=stored, sha256=archive.digest(body)))
+        self.last = Link(entry=entry, stored=stored, sha256=archive.digest(body))
         return entry
 
     def parts_to_write(self, batch: Batch) -> dict[str, list[Part]]:
@@ -213,9 +213,10 @@ class Archiver:
 
     async def resume(self) -> None:
         """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
-        await self._patiently(self.manifest.catch_up)
+        manifest = Manifest(self.store)
+        await self._patiently(manifest.catch_up)
         start = await self._patiently(self.feed.start)
-        last = self.manifest.last
+        last = self.last = manifest.last
         same_feed = last is not None and last.entry.feed.feed == start.feed
         if last is not None and same_feed:
             self.require_no_gap(start, last.entry)
@@ -225,7 +226,8 @@ class Archiver:
             last=last.entry.end if last else None,
             expects_snapshot=not same_feed,
         )
-        await self._rebuild_index(last)
+        if last is not None:
+            await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
         await self._archive_schema(last, same_feed=same_feed)
         self.flushed_s = self.clock.now_s()
 
@@ -239,14 +241,17 @@ class Archiver:
                 " a new epoch with a fresh snapshot",
             )
 
-    async def _rebuild_index(self, last: Link | None) -> None:
-        """Bring the owner index up to the manifest: after a crash, or when it is missing altogether."""
-        if last is None or self.index.through >= last.entry.seq:
+    async def _rebuild_index(self, links: Sequence[Link], through: int) -> None:
+        """Bring the owner index up to the manifest: after a crash, or when it is missing altogether.
+
+        What lies before the last snapshot is void; with a new feed, everything is.
+        """
+        if self.index.through >= through:
             return
-        missing = self.manifest.links[self.index.through :]
-        async for tenant, part in read_all_parts(self.store, self.keys, missing):
+        begin = max(self.index.through, _last_snapshot(links))
+        async for tenant, part in read_all_parts(self.store, self.keys, links[begin:]):
             self.owners.remember(tenant, part)
-        self.index.flush(last.entry.seq)
+        self.index.flush(through)
 
     async def _archive_schema(self, last: Link | None, *, same_feed: bool) -> None:
         known = last.entry.db_schema if last else None
@@ -294,3 +299,11 @@ class Archiver:
                 return await call()
             except (StoreUnavailable, FeedUnavailable):
                 await self.clock.sleep(RETRY_S)
+
+
+def _last_snapshot(links: Sequence[Link]) -> int:
+    """Return the index of the last entry with a snapshot in it, 0 when there is none."""
+    for number in range(len(links) - 1, -1, -1):
+        if any(found.kind == "snapshot" for found in links[number].entry.globals):
+            return number
+    return 0

@@ -38,13 +38,12 @@ Piece = RowEvent | TruncateEvent | MessageEvent
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """A whole transaction: its events in order. ``xid`` is 0 for a snapshot.
 
-    ``beat`` is set when it wrote the heartbeat row; ``next_offset`` is the offset after its end.
+    ``beat`` is set when it wrote the heartbeat row.
     """
 
     xid: int
     position: Position
     events: tuple[Piece, ...]
-    next_offset: int
     committed_ms: int | None = None
     snapshot: bool = False
     beat: Beat | None = None
@@ -142,7 +141,6 @@ class Assembler:
                 xid=end.xid,
                 position=position,
                 events=pieces,
-                next_offset=end.offset + 1,
                 committed_ms=end.committed_ms,
                 beat=beat,
             )
@@ -150,8 +148,6 @@ class Assembler:
 
     def _whole(self, transaction: Transaction) -> Transaction:
         self._awaited = None
-        if self.last is not None and transaction.position.epoch != self.last.epoch:
-            self._awaited = None
         self.last = transaction.position
         return transaction
 
@@ -177,13 +173,11 @@ class Assembler:
         self._expects_snapshot = False
         if self.last is not None and position <= self.last:
             return None
-        self._awaited = None
         return self._whole(
             Transaction(
                 xid=0,
                 position=position,
                 events=pieces,
-                next_offset=end.offset + 1,
                 snapshot=True,
                 beat=beat,
             )

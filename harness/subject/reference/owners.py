@@ -53,7 +53,9 @@ class Owners:
     def remember(self, tenant: str, part: Part) -> None:
         """Put into the index what an archived part says about parents (rebuilding from the archive)."""
         for change in part.changes:
-            table = self._tables[change.table]
+            table = self._tables.get(change.table)
+            if table is None:
+                continue  # of an older schema
             for row in (old_row(change), change.after):
                 if row is not None:
                     self._put(table, row, tenant)

@@ -48,6 +48,7 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
+_compressor = zstandard.ZstdCompressor(level=3)
 _header_decoder = msgspec.msgpack.Decoder(BlockHeader)
 _parts_decoder = msgspec.msgpack.Decoder(tuple[Part, ...])
 
@@ -61,7 +62,7 @@ def seal(parts: Sequence[Part], *, tenant: str, key: TenantKey, segment: str, en
     """Return one sealed block with the tenant's parts, in order."""
     salt = entropy(SALT_BYTES)
     header = _encoder.encode(BlockHeader(1, key.id, salt))
-    plain = zstandard.ZstdCompressor(level=3).compress(_encoder.encode(parts))
+    plain = _compressor.compress(_encoder.encode(parts))
     cipher, nonce = _cipher(key, salt)
     sealed = cipher.encrypt(nonce, plain, _bound_to(segment, tenant_tag(tenant), header))
     return len(header).to_bytes(_LENGTH_BYTES, "big") + header + sealed

@@ -34,6 +34,13 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
     FROM pg_class WHERE oid = ANY (%(tables)s::regclass[])
 ) AS catalogue"""
 
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+"""The database is not there, or is a standby for now."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,10 +78,15 @@ class PostgresSource:
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 return await self._beat(await self._connected())
-        except (psycopg.OperationalError, TimeoutError) as error:
+        except (*_AWAY, TimeoutError) as error:
             _log.info("no heartbeat: %s", error)
             await self.close()
             return None
+        except psycopg.Error as error:
+            raise ArchiverStopped(
+                f"the heartbeat can't be written: {error}",
+                cure="prepare the capture: capture_sql makes its table and grants",
+            ) from error
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
