@@ -49,7 +49,7 @@ class MemoryJournal:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._start_s = clock.now_s()
+        self._start_s = 0.0
         self.entries: list[history.AnyEntry] = []
         self.restored: dict[str, list[history.StoredRow]] = {}
 
@@ -81,7 +81,7 @@ class FolderJournal:
         self._path = path
         self._clock = clock
         self._environment = environment
-        self._start_s = clock.now_s()
+        self._start_s = 0.0
         (path / folder.RESTORED).mkdir(parents=True, exist_ok=True)
         # Unbuffered: a line is with the kernel before the drill goes on, whatever becomes of the drill.
         try:
