@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from fixtures.cutting import CuttingProxy
 from fixtures.helpdesk_rows import AWKWARD, ENTRIES, LONG, add_country, add_tenant
 from fixtures.postgres import MakeDatabase, TestDatabase
 from harness.drive.ports import Ack, ConnectionLost, Refused
@@ -186,8 +187,9 @@ def test_a_commit_that_stops_waiting_for_the_standby_is_unknown(place: TestDatab
     run(place, test)
 
 
-def test_a_lost_connection_is_told_and_mended(place: TestDatabase) -> None:
-    """Statements on a dead connection raise ConnectionLost; after a reset the session works again."""
+@pytest.mark.parametrize("call", ["ready", "rollback", "begin"])
+def test_a_lost_connection_is_told_and_mended(place: TestDatabase, call: str) -> None:
+    """Any call on a dead connection raises ConnectionLost; after a reset the session works again."""
 
     async def test(database: PostgresDatabase, session: PostgresSession) -> None:
         await session.begin()
@@ -196,10 +198,9 @@ def test_a_lost_connection_is_told_and_mended(place: TestDatabase) -> None:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'"
             )
-        with pytest.raises(ConnectionLost):
-            await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("8"))
-        with pytest.raises(ConnectionLost):
-            await session.begin()
+        for _ in range(2):
+            with pytest.raises(ConnectionLost):
+                await getattr(session, call)()
         await session.reset()
         await session.begin()
         await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("7"))
@@ -425,3 +426,47 @@ def test_another_schema_is_served_alike(make_database: MakeDatabase) -> None:
         assert await database.next_values("live") == {}
 
     asyncio.run(main())
+
+
+async def write_to_ledger(session: PostgresSession, op: str) -> Ack | ConnectionLost:
+    """Run one transaction with every kind of answer in it; say how it ended."""
+    try:
+        await session.begin()
+        await session.update(HELPDESK.table("helpdesk.tenants"), {"id": "7"}, {"name": op})
+        await session.copy(HELPDESK.table("helpdesk.ledger"), ("tenant_id", "op"), [["7", op]])
+        await session.ready()
+    except ConnectionLost as lost:
+        return lost
+    return await session.commit()
+
+
+def test_a_connection_cut_at_any_byte_is_lost_and_nothing_else(place: TestDatabase) -> None:
+    """Wherever the answers of a transaction break off, it is lost, or *unknown* once COMMIT was sent."""
+    server = psycopg.conninfo.conninfo_to_dict(place.app)
+    ends: dict[str, Ack | ConnectionLost] = {}
+
+    async def main() -> set[str]:
+        proxy = CuttingProxy(str(server["host"]), int(server["port"] or 0))
+        async with proxy.listening() as port:
+            app = psycopg.conninfo.make_conninfo(place.app, host="127.0.0.1", port=port)
+            database = PostgresDatabase(schema=HELPDESK, app_dsn=app, admin_dsn=place.admin)
+            session = await database.session("test")
+            await session.begin()
+            await session.insert(HELPDESK.table("helpdesk.tenants"), _tenant("7"))
+            await session.commit()
+            before = proxy.sent_bytes
+            ends["whole"] = await write_to_ledger(session, "whole")
+            for at in range(1, proxy.sent_bytes - before + 40, 9):
+                proxy.cut_after = proxy.sent_bytes + at
+                ends[f"cut at {at}"] = await write_to_ledger(session, f"cut at {at}")
+                proxy.cut_after = None
+                await session.reset()
+            await session.close()
+            rows = (await database.read(["7"], "live"))["7"]["helpdesk.ledger"]
+            return {str(row["op"]) for row in rows}
+
+    kept = asyncio.run(main())
+    acks = {op: end for op, end in ends.items() if isinstance(end, Ack)}
+    assert {ack.outcome for ack in acks.values()} == {"acked", "unknown"}
+    assert {op for op, ack in acks.items() if ack.outcome == "acked"} <= kept <= set(acks)
+    assert len(acks) < len(ends)

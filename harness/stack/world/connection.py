@@ -140,11 +140,13 @@ class Connection:
             raise ConnectionLost(f"no answer within {ANSWER_S_MAX:.0f} s") from None
         except psycopg.Error as error:
             words = f"{error.sqlstate or 'no SQLSTATE'}: {error}".strip()
-            if connection.closed:
+            dead = connection.pgconn.status == psycopg.pq.ConnStatus.BAD
+            if error.sqlstate and not dead:
+                raise Refused(words) from error
+            if dead or isinstance(error, psycopg.OperationalError):
+                await self.close()
                 raise ConnectionLost(words) from error
-            if error.sqlstate is None:
-                raise  # not the server's word: we asked wrongly
-            raise Refused(words) from error
+            raise  # neither the server's word nor the wire's: we asked wrongly
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         words = f"{notice.message_primary} {notice.message_detail or ''}".strip()
