@@ -91,7 +91,7 @@ class TableFacts:
         self.in_unique = in_unique
 
     def _is_scoped(self, column: str, uniques: tuple[tuple[str, ...], ...]) -> bool:
-        """Whether each unique set with ``column`` holds the tenant too: then tenants may use the same value."""
+        """Whether each unique set with ``column`` holds the tenant too: two tenants may use one value."""
         return all(self.tenant_column in unique for unique in uniques if column in unique)
 
     @cached_property

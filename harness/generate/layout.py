@@ -51,7 +51,7 @@ def lay_out(facts: SchemaFacts, shape: PlanShape) -> Layout:
 
 
 def usable_entities(facts: SchemaFacts) -> tuple[Entity, ...]:
-    """Return the entities whose rows a plan knows beforehand: their ids are keys, and each tenant has some."""
+    """Return the entities whose ids a plan knows beforehand: they are keys, and each tenant has some."""
     return tuple(
         entity
         for entity in facts.schema.script.entities

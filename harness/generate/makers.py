@@ -1,4 +1,4 @@
-"""Makers for every column of a schema: base types, and the arrays, ranges, enums and domains made of them."""
+"""Makers for every column: base types, and the arrays, ranges, enums and domains made of them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ RATE_OF_MACHINE_MAX = 132.0
 TAIL_SLOWER = 2.0
 TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
-"""When a quiet tenant makes its one write."""
+"""When a quiet tenant makes its one write; whoever performs the plan holds its tail until the incident."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,10 +97,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     def of_writer(self, rng: Random, writers: int, *, quiet: bool) -> WriterPace:
         """Return the pace of one of a tenant's ``writers``."""
         if quiet:
-            silence_s = self.write_s + self.script_s + 10.0
-            return WriterPace(
-                pauses_s=(QUIET_AFTER_S, round(silence_s, 3), *self._tail(rng, writers)), write_count=1
-            )
+            return WriterPace(pauses_s=(QUIET_AFTER_S, *self._tail(rng, writers)), write_count=1)
         mean_s = writers / self.rate_s
         pauses_s = [round(rng.uniform(0, mean_s), 3)]
         due_s = pauses_s[0]
@@ -169,7 +166,7 @@ def _rows_per_transaction(facts: SchemaFacts) -> float:
 
 
 def _tail_s(shape: PlanShape, script_s: float) -> float:
-    """Seconds after the write phase: about one for each tenant's restore and reading, twice what was seen."""
+    """Seconds after the write phase: one for each tenant's restore and reading, twice what was seen."""
     tenants = len(shape.tenants)
     rebuild_s = 60.0 if shape.survivors == "archive" else 0.0
     return 45.0 + script_s + tenants + rebuild_s + (20.0 + shape.again if shape.again else 0.0)

@@ -92,7 +92,7 @@ class Scribe:
     def update(
         self, table: TableFacts, row: LiveRow, *, spare: frozenset[str] = frozenset()
     ) -> Update | None:
-        """Change one to three columns, one of them to a value that was never there; not those to ``spare``."""
+        """Change one to three columns, one of them to a value it never had; none of those to ``spare``."""
         values = self._changes(table, row, spare)
         if not values:
             return None
@@ -137,7 +137,7 @@ class Scribe:
     def _linked(
         self, table: TableFacts, owner: int, handle: str
     ) -> tuple[Values, LiveRow, list[Operation]]:
-        """Return values of the tenant's column and all links, and the row so far; parents made on the way."""
+        """Return values of the tenant's column and all links, the row so far, and parents made on the way."""
         before: list[Operation] = []
         for attempt in range(4):
             row = LiveRow(table.name, handle, owner, {}, {})
@@ -190,7 +190,7 @@ class Scribe:
         return self.book.rows(link.parent, row.owner)[-1]
 
     def _fitting(self, row: LiveRow, link: Link) -> list[LiveRow]:
-        """Rows that may be the parent: those that agree in columns which another link has filled already."""
+        """Rows that may be the parent: those that agree in columns which another link has filled."""
         settled = [
             (row.symbols[own], theirs)
             for own, theirs in zip(link.key.columns, link.key.parent_columns, strict=True)

@@ -94,7 +94,7 @@ def _steps(schema: Schema, pins: Pins) -> list[Step]:
     fitting = [step for step in wanted if _means(step, schema, pins)]
     if not fitting:
         raise BadInput(
-            f"schema {schema.name} can't say step {pins.kind or 'of any kind'} by means {pins.means or 'of any kind'}",
+            f"schema {schema.name} can't say step {pins.kind or 'any'} by means {pins.means or 'any'}",
             cure="choose another step, or declare the entities and the function it needs",
         )
     return fitting
@@ -145,19 +145,20 @@ def _tenant(draw: st.DrawFn, pins: Pins) -> TenantShape:
 @st.composite
 def _script(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> ScriptShape:
     step = draw(st.sampled_from(steps))
-    several = st.integers(2, max(2, count // 2))
     means = draw(st.sampled_from(_means(step, schema, pins)))
     can_rerun = reruns(step, means)
     killed = can_rerun and (draw(st.booleans()) if pins.killed is None else pins.killed)
     mark = step.marks and ((killed and not step.reruns) or draw(st.booleans()))
+    how = draw(_how(pins, means, killed=killed, mark=mark))
+    several = st.integers(2, max(2, count // 2)) | st.just(count)
     few, many = (0, 0) if killed and means == "function" else step.rightly
     return ScriptShape(
         kind=step.kind,
         seed=draw(st.integers(0, 2**31 - 1)),
-        hit=1 if step.one_hit else draw(several | st.just(1) | st.just(count)),
+        hit=1 if step.one_hit else draw(several | st.just(1) if how.batching == "one_huge" else several),
         rightly=draw(st.integers(min(few, count - 1), min(many, count - 1))),
         mark=mark,
-        how=draw(_how(pins, means, killed=killed, mark=mark)),
+        how=how,
     )
 
 

@@ -17,8 +17,10 @@ from harness.model.schema import Schema, Table
 
 
 def validate(plan: Plan, schema: Schema) -> None:
-    """Raise UnknownName for an unknown profile, step or table, and BadInput for an unknown column, a plan of
-    another schema, or a transaction named twice.
+    """Check a plan against its schema and the registries.
+
+    Raises UnknownName for an unknown profile or step, and BadInput for an unknown table or column, a plan
+    of another schema, or a transaction named twice.
     """
     if plan.schema != schema.name:
         raise BadInput(

@@ -165,7 +165,7 @@ def _interval(rng: Random, n: int) -> str:
     return interval_text(days + 30 * rng.randrange(3), seconds * 1_000_000 + rng.choice((0, 7, 500_000)))
 
 
-def _clock(rng: Random, n: int) -> str:
+def _clock(_: Random, n: int) -> str:
     return interval_text(0, n * 1_000_003 % 86_400_000_000)
 
 
@@ -173,7 +173,7 @@ def _bytes(rng: Random, n: int) -> str:
     return f"\\x{n:08x}{rng.randbytes(rng.randrange(12)).hex()}"
 
 
-def _address(rng: Random, n: int) -> str:
+def _address(_: Random, n: int) -> str:
     return f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
 
 

@@ -12,7 +12,7 @@ from harness.generate.scribe import Scribe
 from harness.model.operations import Operation, Transaction
 
 PROBE_OWNER = -2
-"""Owner of the rows that probes make: nobody else's, so that they meet only each other and the common ones."""
+"""Owner of rows that probes make: no writer's, so that they meet only each other and the common ones."""
 
 PROBES = 3
 ROLLBACK_SHARE = 0.03

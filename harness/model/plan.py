@@ -7,7 +7,8 @@ so that a wrong one is refused with one sentence before any service starts.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -178,8 +179,40 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def encode(plan: Plan) -> bytes:
-    """Return the plan as JSON, one field a line at the top levels, ready to be read by a person."""
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1)
+    """Return the plan as JSON: fields of plan, tenants and scripts each on a line, and each transaction."""
+    return _fields(plan, {"tenants": _tenant, "scripts": _script, "shared": _encoder.encode}) + b"\n"
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _fields(value: msgspec.Struct, items: Mapping[str, Callable[[Any], bytes]]) -> bytes:
+    """One field a line; those in ``items`` are sequences, with each item on a line of its own."""
+    lines = [
+        _encoder.encode(name)
+        + b": "
+        + (
+            _lines(getattr(value, name), items[name])
+            if name in items
+            else _encoder.encode(getattr(value, name))
+        )
+        for name in value.__struct_fields__
+    ]
+    return b"{\n" + b",\n".join(lines) + b"\n}"
+
+
+def _lines(items: Iterable[Any], encode_item: Callable[[Any], bytes]) -> bytes:
+    lines = [encode_item(item) for item in items]
+    return b"[\n" + b",\n".join(lines) + b"\n]" if lines else b"[]"
+
+
+def _tenant(tenant: TenantPlan) -> bytes:
+    one = _encoder.encode
+    return _fields(tenant, {"initial": one, "writers": lambda w: _lines(w, one), "probes": one})
+
+
+def _script(script: Script) -> bytes:
+    return _fields(script, {"transactions": lambda t: msgspec.json.format(_encoder.encode(t), indent=1)})
 
 
 def decode(data: bytes, *, source: str = "the plan") -> Plan:

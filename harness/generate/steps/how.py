@@ -84,7 +84,7 @@ def mark_effects(ground: Ground, tenant: str) -> tuple[Effect, ...]:
 def orders(
     ground: Ground, tenants: Sequence[str], how: HowShape, *, intended: Mode | None, actual: Mode
 ) -> list[Order]:
-    """Return the orders that do ``actual`` to these tenants where ``intended`` (None: nothing) was meant."""
+    """Return orders that do ``actual`` to these tenants where ``intended`` (None: nothing) was meant."""
     found = []
     for tenant in tenants:
         meant: tuple[Effect, ...] = ()

@@ -47,7 +47,7 @@ def delete_tables(
     statements = _locks(facts, where) if locks else []
     if any(key.deferrable for table in doomed for key in table.foreign_keys):
         statements.append("SET CONSTRAINTS ALL DEFERRED")
-    statements += [_unlink(schema, table, where, columns) for table, columns in _backward(facts, doomed)]
+    statements += [_unlink(schema, table, where, columns) for table, columns in _backward(doomed)]
     statements += [f"DELETE FROM {table.name} WHERE {_of_tenant(schema, table, where)}" for table in doomed]
     return statements
 
@@ -72,7 +72,8 @@ def call(function: str, ids: Sequence[str], mode: str) -> str:
 def mark(entity: Entity, ids: Sequence[str]) -> str:
     """Mark rows of an entity as deleted."""
     assert entity.mark_column is not None  # callers ask for entities with one
-    return f"UPDATE {entity.table} SET {name(entity.mark_column)} = now() WHERE {listed(ids)(name(entity.column))}"
+    where = listed(ids)(name(entity.column))
+    return f"UPDATE {entity.table} SET {name(entity.mark_column)} = now() WHERE {where}"
 
 
 def _of_tenant(schema: Schema, table: Table, where: Where) -> str:
@@ -102,7 +103,7 @@ def _locks(facts: SchemaFacts, where: Where) -> list[str]:
     ]
 
 
-def _backward(facts: SchemaFacts, doomed: Sequence[Table]) -> list[tuple[Table, tuple[str, ...]]]:
+def _backward(doomed: Sequence[Table]) -> list[tuple[Table, tuple[str, ...]]]:
     """Links to a table that is emptied earlier and that Postgres would check at once: set NULL first."""
     names = [table.name for table in doomed]
     return [

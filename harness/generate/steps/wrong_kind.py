@@ -1,4 +1,4 @@
-"""The wrong kind of id, as in 2022: ids of one kind, where the function takes another kind's for its own."""
+"""The wrong kind of id, as in 2022: ids of one kind where those of another are expected."""
 
 from __future__ import annotations
 
@@ -28,11 +28,8 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
         Order(name=number, mode=mode, intended=(row_effect(meant, owner, number, mode),))
         for number, owner in (pair for _, pair in hit)
     ]
-    done = "marked" if mode == "mark" else "removed"
-    return Due(
-        orders=orders,
-        words=f"ids of {meant.name}s where {taken.name}s' are expected: {count_words([t for t, _ in hit])} {done}",
-    )
+    done = f"{count_words([tenant for tenant, _ in hit])} {'marked' if mode == 'mark' else 'removed'}"
+    return Due(orders=orders, words=f"ids of {meant.name}s where {taken.name}s' are expected: {done}")
 
 
 def _confused(ground: Ground, meant: Entity, taken: Entity) -> dict[str, tuple[str, str]]:
