@@ -185,7 +185,7 @@ def decode_entry(data: bytes, *, key: str) -> ManifestEntry:
     """Read a manifest entry; raises ArchiveBroken naming ``key``."""
     try:
         return _entry_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise ArchiveBroken(
             f"{key} is no manifest entry of format {FORMAT}: {error}",
             cure="read it with the version that wrote it; if it was damaged, restore from a replica",

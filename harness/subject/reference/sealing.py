@@ -73,7 +73,7 @@ def header_of(block: bytes) -> BlockHeader:
     size = int.from_bytes(block[:_LENGTH_BYTES], "big")
     try:
         return _header_decoder.decode(block[_LENGTH_BYTES : _LENGTH_BYTES + size])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise ArchiveBroken(f"a block has no header: {error}") from None
 
 
