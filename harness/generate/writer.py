@@ -28,7 +28,9 @@ def write(scribe: Scribe, owner: int, pace: WriterPace) -> tuple[tuple[Transacti
     transactions = []
     for number, pause_s in enumerate(pace.pauses_s):
         name = f"t{scribe.tenant}.w{owner}.{number}"
-        transactions.append(_transaction(scribe, owner, name, pause_s, due))
+        # The one write of a quiet tenant must commit, or its drill proves nothing.
+        may_roll_back = number > 0 or pace.write_count > 1
+        transactions.append(_transaction(scribe, owner, name, pause_s, due, may_roll_back=may_roll_back))
     return tuple(transactions), pace.write_count
 
 
@@ -64,10 +66,13 @@ def _needs_entity(scribe: Scribe, table: TableFacts) -> bool:
     return any(link.parent in alone and not link.nullable for link in table.links)
 
 
-def _transaction(scribe: Scribe, owner: int, name: str, pause_s: float, due: list[str]) -> Transaction:
+def _transaction(
+    scribe: Scribe, owner: int, name: str, pause_s: float, due: list[str], *, may_roll_back: bool
+) -> Transaction:
     rollback = scribe.rng.random() < ROLLBACK_SHARE or due[:1] == ["rollback"]
     if due[:1] == ["rollback"]:
         due.pop(0)
+    rollback = rollback and may_roll_back
     kept = scribe.book
     if rollback:
         scribe.book = kept.copy()
