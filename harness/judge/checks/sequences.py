@@ -14,18 +14,14 @@ from harness.judge.check import Check, unknown
 from harness.judge.states import Step
 from harness.judge.timeline import NEVER
 from harness.model.history import SequencesSeen
+from harness.model.schema import Table
 from harness.model.verdict import Finding
 
 NAME = "sequences"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    columns = {
-        (table.name, column.name)
-        for table in case.schema.owned
-        for column in table.columns
-        if column.given_by in ("identity", "serial")
-    }
+    columns = {table.name: _numbered(table) for table in case.schema.owned if _numbered(table)}
     seen = [entry for entry in case.timeline.of(SequencesSeen) if entry.place == "live"]
     if columns and not seen:
         yield unknown(NAME, "the sequences were not read at the end")
@@ -38,15 +34,20 @@ def _run(case: Case) -> Iterator[Finding]:
             yield _finding(table, column, highest, next_value, operation)
 
 
-def _highest(case: Case, columns: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, str]]:
+def _numbered(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.given_by in ("identity", "serial")]
+
+
+def _highest(case: Case, columns: dict[str, list[str]]) -> dict[tuple[str, str], tuple[int, str]]:
     """Return for each column the highest value, and the operation that wrote it."""
     highest: dict[tuple[str, str], tuple[int, str]] = {}
     for step in _archived(case):
         for (table, _), row in step.writes.items():
-            for column, cell in (row or {}).items():
-                if (table, column) in columns and isinstance(cell, str):
-                    known = highest.get((table, column), (int(cell), step.tx.name))
-                    highest[table, column] = max(known, (int(cell), step.tx.name))
+            for column in columns.get(table, ()):
+                cell = row.get(column) if row else None
+                if isinstance(cell, str):
+                    given = (int(cell), step.tx.name)
+                    highest[table, column] = max(highest.get((table, column), given), given)
     return highest
 
 
