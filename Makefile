@@ -23,12 +23,15 @@ setup: $(STAMP) ## make .venv from the lock and fetch the programs of the stack 
 	@$(BIN)/python -m harness.stack.programs
 
 $(STAMP): requirements.lock pyproject.toml
+	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "make: this is $$(uname -sm); cure: use an x86-64 Linux machine" >&2; exit 64; }
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 to 3.14 on the path; cure: install python3 and python3-venv" >&2; exit 64; }
 	@echo "setup: .venv from requirements.lock ($$($(PYTHON) --version))"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "make: cure: install python3-venv" >&2; exit 64; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@began=$$SECONDS; install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+		$$install --require-hashes --only-binary :all: --requirement requirements.lock; \
+		$$install --no-deps --no-build-isolation --editable .; \
+		echo "setup: .venv ready, $$(du -sh $(VENV) | cut -f1), $$((SECONDS - began)) s"
 	@touch $@
 
 .PHONY: drill

@@ -168,7 +168,7 @@ def check_disk(_deep: bool) -> list[Finding]:
     return [
         _disk("disk", root, folders.FREE_BYTES_MIN, "set TMPDIR to a folder on a larger one"),
         _disk(
-            "cache",
+            "cache disk",
             cache.root(),
             BUILD_BYTES_MIN if faults else 0,
             "set XDG_CACHE_HOME to a folder on a larger one",
@@ -204,6 +204,15 @@ def check_leftovers(_deep: bool) -> list[Finding]:
     ]
 
 
+def check_cache(_deep: bool) -> list[Finding]:
+    """Programs of other versions stay in the cache, since another checkout may use them."""
+    unused = located.unused()
+    size_bytes = sum(cache.size_bytes(folder) for folder in unused)
+    text = f"folders of other versions: {len(unused)}, {_gib(size_bytes)}" if unused else "nothing unused"
+    cure = "if no other checkout uses them: rm -r " + " ".join(map(str, unused))
+    return [_worth("cache", not unused, text, cure)]
+
+
 def check_loopback(_deep: bool) -> list[Finding]:
     """Everything talks over 127.0.0.1."""
     try:
@@ -231,6 +240,7 @@ CHECKS: tuple[Callable[[bool], list[Finding]], ...] = (
     check_memory,
     check_disk,
     check_leftovers,
+    check_cache,
 )
 
 _VERSION_ARGUMENTS: dict[str, tuple[str, ...]] = {

