@@ -470,3 +470,24 @@ def test_a_connection_cut_at_any_byte_is_lost_and_nothing_else(place: TestDataba
     assert {ack.outcome for ack in acks.values()} == {"acked", "unknown"}
     assert {op for op, ack in acks.items() if ack.outcome == "acked"} <= kept <= set(acks)
     assert len(acks) < len(ends)
+
+
+def test_a_deadlock_ends_the_writer_and_not_the_script(place: TestDatabase) -> None:
+    """When a script and a writer wait for each other, the writer is refused and the script goes on."""
+
+    async def test(database: PostgresDatabase, writer: PostgresSession) -> None:
+        operator = await database.operator()
+        tenants = HELPDESK.table("helpdesk.tenants")
+        await operator.begin()
+        await operator.run(script("DELETE FROM helpdesk.labels WHERE tenant_id = 7"))
+        await writer.begin()
+        await writer.update(tenants, {"id": "7"}, {"name": "new"})
+        deleting = asyncio.create_task(operator.run(script("DELETE FROM helpdesk.tenants WHERE id = 7")))
+        with pytest.raises(Refused, match="40P01"):
+            await writer.delete(HELPDESK.table("helpdesk.labels"), {"id": "1"})
+        await writer.reset()
+        await deleting
+        assert (await operator.commit()).outcome == "acked"
+        await operator.close()
+
+    run(place, test, filled=True)

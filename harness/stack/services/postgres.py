@@ -68,6 +68,7 @@ primary_conninfo = '{conninfo} application_name={standby}'
 
 _ROLES = f"""
 CREATE ROLE {APP} LOGIN;
+GRANT SET ON PARAMETER deadlock_timeout TO {APP};
 CREATE ROLE {DEBEZIUM} LOGIN REPLICATION BYPASSRLS;
 GRANT pg_read_all_data TO {DEBEZIUM};
 CREATE ROLE {ARCHIVER} LOGIN;

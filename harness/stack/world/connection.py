@@ -35,11 +35,17 @@ Parameters = Sequence[str | None] | None
 
 
 class Connection:
-    """A connection that can be lost and opened again; ``name`` is shown in pg_stat_activity."""
+    """A connection that can be lost and opened again; ``name`` is shown in pg_stat_activity.
 
-    def __init__(self, dsn: str, name: str) -> None:
+    ``deadlock_timeout``: how long it waits for a lock before it looks for a deadlock, whose victim it then
+    is; the server's own when None. Setting it needs a superuser or a grant.
+    """
+
+    def __init__(self, dsn: str, name: str, *, deadlock_timeout: str | None = None) -> None:
         self._dsn = dsn
         self._name = name
+        deadlocks = f" -c deadlock_timeout={deadlock_timeout}" if deadlock_timeout else ""
+        self._options = OPTIONS + deadlocks
         self._open: AsyncConnection[RawRow] | None = None
         self._doubts: list[str] = []
 
@@ -54,7 +60,7 @@ class Connection:
                 row_factory=dict_row,
                 connect_timeout=CONNECT_S_MAX,
                 application_name=self._name,
-                options=OPTIONS,
+                options=self._options,
             )
         except psycopg.Error as error:
             raise ConnectionLost(str(error)) from error

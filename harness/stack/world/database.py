@@ -22,6 +22,9 @@ from harness.stack.world.session import PostgresOperator, PostgresSession
 from harness.stack.world.text import array
 
 SCRATCH = "scratch"
+WRITERS_DEADLOCK, OPERATORS_DEADLOCK = "200ms", "60s"
+"""Who looks for a deadlock first is its victim: a writer, so that a script gets through in the end."""
+
 TENANTS_PER_DELETE = 16
 """How many tenants one transaction of ``clear`` removes; all of it goes through the feed, with images."""
 
@@ -66,13 +69,13 @@ class PostgresDatabase:
 
     async def session(self, name: str) -> PostgresSession:
         """Open a writer's session; raises ConnectionLost."""
-        connection = Connection(self._app, name)
+        connection = Connection(self._app, name, deadlock_timeout=WRITERS_DEADLOCK)
         await connection.open()
         return PostgresSession(connection, self._schema)
 
     async def operator(self) -> PostgresOperator:
         """Open an operator's session; raises ConnectionLost."""
-        connection = Connection(self._app, "operator")
+        connection = Connection(self._app, "operator", deadlock_timeout=OPERATORS_DEADLOCK)
         await connection.open()
         return PostgresOperator(connection, self._schema)
 

@@ -103,9 +103,10 @@ class StackMachinery:
 
     async def destroy(self) -> tuple[str, ...]:
         self._captures = self._has_cluster = False
-        return await asyncio.to_thread(self._stack.destroy_all_but_archive)
+        return await asyncio.to_thread(self._stack.strike_all_but_archive)
 
     async def rebuild(self) -> None:
+        await asyncio.to_thread(self._stack.destroy_all_but_archive)
         await asyncio.to_thread(self._stack.fresh_cluster)
         self._has_cluster = True
 
