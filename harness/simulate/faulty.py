@@ -167,13 +167,15 @@ class FlushesWhenAsked(Archiver):
     bell: Bell = Bell()
 
     def flush_due(self) -> bool:
-        """Flush for the bell, when full, and to begin an epoch."""
-        last = self.last
-        begins = last is None or self.batch.end is None or self.batch.end.epoch > last.entry.end.epoch
-        if not (begins or self.bell.rung or self.batch.rows >= FULL_ROWS):
-            return False
-        self.bell.rung = False
-        return super().flush_due() or not begins
+        """Flush for the bell, when full, and to begin an epoch; else wait for the next interval."""
+        last, end = self.last, self.batch.end
+        begins = last is None or end is None or end.epoch > last.entry.end.epoch
+        if begins or self.batch.rows >= FULL_ROWS:
+            return super().flush_due()
+        if super().flush_due() and not self.bell.rung:
+            self.flushed_s = self.clock.now_s()
+        rung, self.bell.rung = self.bell.rung, False
+        return rung
 
 
 class FlushesLater(Archiver):

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 VIRTUAL_S_MAX: Final = 24 * 3600.0
-STEPS_MAX: Final = 20_000_000
+STEPS_MAX: Final = 2_000_000
 _CLEAN_UP_STEPS_MAX: Final = 100_000
 
 
