@@ -1,8 +1,9 @@
 """However the harness ends, its stacks end with it.
 
 Leaving a ``with``, an exception and Ctrl-C need nothing more than ``with``; a normal end of the
-interpreter is met by ``atexit``. SIGTERM and SIGHUP would skip both, so they are turned into an
-exception. A SIGKILL can't be met: the next start sweeps what it left (``folder.sweep``).
+interpreter is met by ``atexit``. SIGTERM and SIGHUP would skip both, so they are turned into what Ctrl-C
+is, which asyncio, pytest and the command line all know to let through. A SIGKILL can't be met: the next
+start sweeps what it left (``folder.sweep``).
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from types import FrameType
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: everything ends as it does after Ctrl-C."""
+
+
 def exit_on_signals() -> None:
-    """Make SIGTERM and SIGHUP raise SystemExit in the main thread, unless somebody handles them.
+    """Make SIGTERM and SIGHUP raise Terminated in the main thread, unless somebody handles them.
 
     Does nothing outside the main thread, where Python can't set handlers.
     """
@@ -26,7 +31,7 @@ def exit_on_signals() -> None:
         return
     for signum in _SIGNALS:
         if signal.getsignal(signum) == signal.SIG_DFL:
-            signal.signal(signum, _exit)
+            signal.signal(signum, _raise)
 
 
 def at_end(close: Callable[[], None]) -> Callable[[], None]:
@@ -44,5 +49,5 @@ def at_end(close: Callable[[], None]) -> Callable[[], None]:
     return lambda: atexit.unregister(close_if_owner)
 
 
-def _exit(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
+def _raise(signum: int, _frame: FrameType | None) -> None:
+    raise Terminated(signal.Signals(signum).name)

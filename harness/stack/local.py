@@ -29,6 +29,7 @@ from harness.stack.service import Address, Command, Program, ServiceSpec, Templa
 from harness.stack.wait import wait_for, wait_until
 
 PREPARE_S_MAX = 60.0
+REAP_S_MAX = 10.0
 _TAIL_BYTES = 2000
 
 JavaOptions = Mapping[str, tuple[str, ...]]
@@ -62,6 +63,7 @@ class LocalHost:
         self._java_options = java_options or {}
         self._block: PortBlock = reserve(len(port_names), first=first_port)
         self._ports = {name: self._block.first + i for i, name in enumerate(port_names)}
+        self._children: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -94,7 +96,7 @@ class LocalHost:
         with self._lock, log.open("ab") as output:
             if self._closed:
                 raise HarnessFailed(f"{spec.name} can't be started: the stack is closed")
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 argv,
                 cwd=self.data(spec.name),
                 env=self._environment(spec),
@@ -106,6 +108,8 @@ class LocalHost:
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,
             )
+            self._children.append(child)
+            return child
 
     def make_folders(self, spec: ServiceSpec) -> None:
         """Make data folder and configuration files, readable for the service's user only."""
@@ -128,6 +132,8 @@ class LocalHost:
         with self._lock:
             self._closed = True
         processes.end_stack(self.stack_id, self.folder)
+        for child in self._children:
+            child.wait(timeout=REAP_S_MAX)  # it is dead: this only takes note of it
         folders.remove(self.folder)
         self._block.release()
 
@@ -205,9 +211,10 @@ class LocalService:
         wait_until(f"no process of {self.spec.name} is left", gone, limit_s=15.0, poll_s=0.01)
 
     def strike(self) -> None:
-        """Send SIGKILL to the main process and return at once; ``kill`` must follow."""
+        """Send SIGKILL to the main process, then to each child; ``kill`` must follow and see them gone."""
         if self._process is not None:
             self._process.kill()
+            self._send(signal.SIGKILL)
 
     def pause(self) -> None:
         """Stop every process of the service with SIGSTOP."""

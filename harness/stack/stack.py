@@ -65,11 +65,14 @@ class Stack:
     """A running stack; made by ``Stack.start``, ended by ``close``."""
 
     endpoints: Endpoints
+    identity: Identity
+    folder: Path
     logs_dir: Path
 
     def __init__(self, host: LocalHost, identity: Identity, progress: Progress) -> None:
         self._host = host
-        self._identity = identity
+        self.identity = identity
+        self.folder = host.folder
         self._progress = progress
         self._keys = host.folder / "keys"
         self._services: dict[str, LocalService] = {}
@@ -179,18 +182,24 @@ class Stack:
         self._describe(archiver_service.archiver(self._host, config, ready))
         self._shown("archiver", self._services["archiver"].start)
 
-    def destroy_all_but_archive(self) -> tuple[str, ...]:
-        """Kill archiver, Connect, broker, standby and primary at once and delete their disks.
+    def strike_all_but_archive(self) -> tuple[str, ...]:
+        """Kill archiver, Connect, broker, standby and primary, in that order, and return at once.
 
-        Object server, keys and proxies stay. Returns the names of what was destroyed, in order.
+        Object server, keys and proxies stay. Returns the names of what was killed, in order.
         """
-        doomed = [self._services[name] for name in DESTRUCTION_ORDER if name in self._services]
+        doomed = self._doomed()
         for service in doomed:
             service.strike()
-        for service in doomed:
+        return tuple(service.spec.name for service in doomed)
+
+    def destroy_all_but_archive(self) -> None:
+        """See that what was struck is gone, and delete its disks."""
+        for service in self._doomed():
             service.kill()
             service.destroy()
-        return tuple(service.spec.name for service in doomed)
+
+    def _doomed(self) -> list[LocalService]:
+        return [self._services[name] for name in DESTRUCTION_ORDER if name in self._services]
 
     def fresh_cluster(self) -> None:
         """Start a new, empty cluster with a new broker behind the same addresses, after a destruction."""
@@ -250,6 +259,12 @@ class Stack:
         """Return the memory of each service: its processes' proportional shares, in bytes."""
         return {name: service.pss_bytes() for name, service in self._services.items()}
 
+    def port(self, name: str) -> int:
+        """Return the port of a service, listener or link; raises UnknownName."""
+        if name not in PORT_NAMES:
+            raise UnknownName("port", name, list(PORT_NAMES))
+        return self._host.outside(name).port
+
     def is_running(self, name: str) -> bool:
         """Whether the main process of a service lives."""
         return self.service(name).is_running()
@@ -275,15 +290,15 @@ class Stack:
 
     def _start_kafka(self) -> None:
         self._services["kafka"].start()
-        kafka.create_topic(self._host.outside("kafka-internal"), self._identity.topic)
+        kafka.create_topic(self._host.outside("kafka-internal"), self.identity.topic)
 
     def _start_minio(self) -> None:
         self._services["minio"].start()
         address = self._host.outside("minio")
-        minio.create_bucket(address, self._identity)
+        minio.create_bucket(address, self.identity)
         wait_for(
             "the bucket is locked by default",
-            lambda: minio.expect_locked(address, self._identity),
+            lambda: minio.expect_locked(address, self.identity),
             limit_s=BUCKET_S_MAX,
         )
 
@@ -292,7 +307,7 @@ class Stack:
 
     def _describe_all(self) -> None:
         self._describe(toxiproxy.toxiproxy(self._host))
-        self._describe(minio.minio(self._host, self._identity))
+        self._describe(minio.minio(self._host, self.identity))
         self._describe_cluster()
 
     def _describe_cluster(self) -> None:

@@ -51,7 +51,7 @@ def minio(site: Site, identity: Identity) -> ServiceSpec:
     )
 
 
-def client(address: Address, identity: Identity) -> Minio:
+def client(address: Address | str, identity: Identity) -> Minio:
     """Return a client with a connection pool of its own.
 
     A starting MinIO answers ``Retry-After: 60``, which urllib3 would obey: it is told not to.
