@@ -131,6 +131,8 @@ class Assembler:
         beat, epoch = self._epoch_of(pieces, end)
         position = Position(epoch=epoch, lsn=end.lsn)
         if self.last is not None and position <= self.last:
+            if end.xid == self._awaited:
+                self._awaited = None  # what had come in part was a repetition itself
             return None
         if len(pieces) != end.count:
             self._awaited = end.xid
