@@ -277,7 +277,7 @@ def test_two_hundred_thousand_changes_are_solved_in_seconds() -> None:
     began_s = time.process_time()
     assert lacking(solve(both, whole)) == []
     assert len(lacking(solve(both, half))) == 20_000
-    assert time.process_time() - began_s < 10.0
+    assert time.process_time() - began_s < 30.0  # about 5 s; a coverage run takes thrice as long
 
 
 # The reference: every set of steps is tried.

@@ -1,0 +1,101 @@
+"""A run folder is judged by its files alone; what is missing or torn is never taken for a pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chaos_tests.offline.judge_world import World, a_drill, a_schema, checks, finish
+from harness.judge import check_run
+from harness.model import folder as names
+from harness.model import plan as plans
+from harness.model.errors import BadInput
+from harness.model.history import encode_line
+
+
+@pytest.fixture
+def world() -> World:
+    """A good drill."""
+    return finish(a_drill())
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path) -> Path:
+    """Its run folder."""
+    (tmp_path / names.RESTORED).mkdir()
+    (tmp_path / names.PLAN).write_bytes(plans.encode(world.plan()))
+    (tmp_path / names.SCHEMA).write_bytes(msgspec.json.encode(a_schema()))
+    (tmp_path / names.HISTORY).write_bytes(b"".join(map(encode_line, world.entries)))
+    for file, rows in world.files.items():
+        (tmp_path / file).write_bytes(b"".join(map(encode_line, rows)))
+    return tmp_path
+
+
+def test_a_run_folder_gives_the_verdict_of_its_values(run: Path, world: World) -> None:
+    """What was written and read again is judged like what never left memory."""
+    assert check_run(run) == world.verdict()
+    assert check_run(run).verdict == "proven"
+
+
+def test_a_history_with_a_torn_last_line_is_unknown(run: Path) -> None:
+    """The harness died while it wrote."""
+    history = run / names.HISTORY
+    history.write_bytes(history.read_bytes()[:-9])
+    verdict = check_run(run)
+    assert (verdict.verdict, checks(verdict)) == ("unknown", {"ended"})
+
+
+def test_a_history_without_its_end_is_unknown(run: Path) -> None:
+    """All lines are whole, but the last ones are missing."""
+    history = run / names.HISTORY
+    history.write_bytes(b"".join(history.read_bytes().splitlines(keepends=True)[:-1]))
+    assert check_run(run).verdict == "unknown"
+
+
+def test_an_empty_history_is_unknown(run: Path) -> None:
+    """Nothing happened, so nothing is proven."""
+    (run / names.HISTORY).write_bytes(b"")
+    assert check_run(run).verdict == "unknown"
+
+
+def test_a_damaged_line_in_the_middle_is_bad_input(run: Path) -> None:
+    """The error names the file and the line."""
+    history = run / names.HISTORY
+    lines = history.read_bytes().splitlines(keepends=True)
+    lines[3] = b"{\n"
+    history.write_bytes(b"".join(lines))
+    with pytest.raises(BadInput, match="line 4"):
+        check_run(run)
+
+
+@pytest.mark.parametrize("name", [names.PLAN, names.SCHEMA, names.HISTORY])
+def test_a_missing_file_is_bad_input(run: Path, name: str) -> None:
+    """Without plan, schema or history there is nothing to judge."""
+    (run / name).unlink()
+    with pytest.raises(BadInput, match=name):
+        check_run(run)
+
+
+@pytest.mark.parametrize("name", [names.PLAN, names.SCHEMA])
+def test_a_file_that_is_no_json_is_bad_input(run: Path, name: str) -> None:
+    """The error names the file."""
+    (run / name).write_bytes(b"{")
+    with pytest.raises(BadInput, match=name):
+        check_run(run)
+
+
+@pytest.mark.parametrize("body", [None, b'{"restore":1,'])
+def test_rows_that_are_missing_or_torn_were_not_read_back(run: Path, body: bytes | None) -> None:
+    """A tenant without its rows has no verdict."""
+    file = run / names.restored_file("a")
+    file.unlink() if body is None else file.write_bytes(body)
+    verdict = check_run(run)
+    assert (verdict.verdict, checks(verdict)) == ("unknown", {"census"})
+
+
+def test_missing_shared_rows_are_unknown(run: Path) -> None:
+    """Their file is gone."""
+    (run / names.SHARED_FILE).unlink()
+    assert checks(check_run(run)) == {"shared rows"}
