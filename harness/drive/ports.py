@@ -221,9 +221,10 @@ class Machinery(Protocol):
     async def start(self, component: Component) -> Proof: ...
 
     async def destroy(self) -> tuple[str, ...]:
-        """Kill archiver, Connect, broker, standby and primary, in that order, their disks included.
+        """Kill archiver, Connect, broker, standby and primary, in that order, and return at once.
 
-        Returns the names of what was destroyed. Only the bucket, the keys and the proxies stay.
+        Returns the names of what was destroyed. Only the bucket, the keys and the proxies stay: the disks
+        of the others are of no use to anybody, and gone before ``rebuild`` starts anything.
         """
         ...
 

@@ -101,7 +101,8 @@ class LiveView:
         style = STYLE_OF[verdict.verdict]
         self._console.print(
             f"  {self._spent()} drill {number}: [{style}]{verdict.verdict}[/], "
-            f"worst loss {seconds(verdict.worst_loss_s)}, worst exposure {seconds(verdict.worst_exposure_s)}"
+            f"worst loss {seconds(verdict.worst_loss_s)}, "
+            f"worst exposure {seconds(verdict.worst_exposure_s)}"
         )
 
     def _spent(self) -> str:

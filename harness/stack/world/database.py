@@ -22,7 +22,7 @@ from harness.stack.world.session import PostgresOperator, PostgresSession
 from harness.stack.world.text import array
 
 SCRATCH = "scratch"
-WRITERS_DEADLOCK, OPERATORS_DEADLOCK = "200ms", "60s"
+WRITERS_DEADLOCK, OPERATORS_DEADLOCK = "200ms", "1s"
 """Who looks for a deadlock first is its victim: a writer, so that a script gets through in the end."""
 
 TENANTS_PER_DELETE = 16
