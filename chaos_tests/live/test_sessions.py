@@ -473,21 +473,56 @@ def test_a_connection_cut_at_any_byte_is_lost_and_nothing_else(place: TestDataba
 
 
 def test_a_deadlock_ends_the_writer_and_not_the_script(place: TestDatabase) -> None:
-    """When a script and a writer wait for each other, the writer is refused and the script goes on."""
+    """When a script and a writer wait for each other, whoever was first, the script goes on."""
+    tenants, labels = HELPDESK.table("helpdesk.tenants"), HELPDESK.table("helpdesk.labels")
 
     async def test(database: PostgresDatabase, writer: PostgresSession) -> None:
         operator = await database.operator()
-        tenants = HELPDESK.table("helpdesk.tenants")
+        await writer_last(operator, writer)
+        await writer_first(operator, writer)
+        await operator.close()
+
+    async def writer_last(operator: PostgresOperator, writer: PostgresSession) -> None:
         await operator.begin()
         await operator.run(script("DELETE FROM helpdesk.labels WHERE tenant_id = 7"))
         await writer.begin()
         await writer.update(tenants, {"id": "7"}, {"name": "new"})
         deleting = asyncio.create_task(operator.run(script("DELETE FROM helpdesk.tenants WHERE id = 7")))
+        await asyncio.to_thread(wait_for_waiters, place.admin, 1)
         with pytest.raises(Refused, match="40P01"):
-            await writer.delete(HELPDESK.table("helpdesk.labels"), {"id": "1"})
+            await writer.delete(labels, {"id": "1"})
         await writer.reset()
         await deleting
         assert (await operator.commit()).outcome == "acked"
-        await operator.close()
+
+    async def writer_first(operator: PostgresOperator, writer: PostgresSession) -> None:
+        await operator.begin()
+        await operator.run(script("DELETE FROM helpdesk.labels WHERE tenant_id = 8"))
+        await writer.begin()
+        await writer.update(tenants, {"id": "8"}, {"name": "new"})
+        writing = asyncio.create_task(writer.delete(labels, {"id": "2"}))
+        await asyncio.to_thread(wait_for_waiters, place.admin, 1)
+        await asyncio.to_thread(wait_for_waiters, place.admin, 1, longer_than="500ms")
+        deleting = asyncio.create_task(operator.run(script("DELETE FROM helpdesk.tenants WHERE id = 8")))
+        with pytest.raises(Refused, match="55P03"):
+            await writing
+        await writer.reset()
+        await deleting
+        assert (await operator.commit()).outcome == "acked"
 
     run(place, test, filled=True)
+
+
+def wait_for_waiters(admin: str, count: int, *, longer_than: str = "0s") -> None:
+    """Wait until so many sessions wait for a lock, for so long already."""
+
+    def probe() -> None:
+        found = session.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > %s",
+            [longer_than],
+        ).fetchone()
+        if found != (count,):
+            raise NotYet(f"{found} sessions wait")
+
+    with psycopg.connect(admin, autocommit=True) as session:
+        wait_for(f"{count} sessions wait for a lock", probe, limit_s=10.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -37,15 +37,14 @@ Parameters = Sequence[str | None] | None
 class Connection:
     """A connection that can be lost and opened again; ``name`` is shown in pg_stat_activity.
 
-    ``deadlock_timeout``: how long it waits for a lock before it looks for a deadlock, whose victim it then
-    is; the server's own when None. Setting it needs a superuser or a grant.
+    ``settings``: server settings for this connection, beside those that make values text.
     """
 
-    def __init__(self, dsn: str, name: str, *, deadlock_timeout: str | None = None) -> None:
+    def __init__(self, dsn: str, name: str, *, settings: Mapping[str, str] | None = None) -> None:
         self._dsn = dsn
         self._name = name
-        deadlocks = f" -c deadlock_timeout={deadlock_timeout}" if deadlock_timeout else ""
-        self._options = OPTIONS + deadlocks
+        more = [f" -c {setting}={value}" for setting, value in (settings or {}).items()]
+        self._options = OPTIONS + "".join(more)
         self._open: AsyncConnection[RawRow] | None = None
         self._doubts: list[str] = []
 

@@ -22,8 +22,13 @@ from harness.stack.world.session import PostgresOperator, PostgresSession
 from harness.stack.world.text import array
 
 SCRATCH = "scratch"
-WRITERS_DEADLOCK, OPERATORS_DEADLOCK = "200ms", "1s"
-"""Who looks for a deadlock first is its victim: a writer, so that a script gets through in the end."""
+WRITERS_PATIENCE = {"deadlock_timeout": "200ms", "lock_timeout": "3s"}
+OPERATORS_PATIENCE = {"deadlock_timeout": "10s"}
+"""Of a script and a writer that wait for each other the writer gives up, so that scripts get through.
+
+Who looks for a deadlock is its victim, but each waiter looks only once: a writer that waited before the
+circle was closed ends by its lock timeout. (Setting deadlock_timeout needs a grant.)
+"""
 
 TENANTS_PER_DELETE = 16
 """How many tenants one transaction of ``clear`` removes; all of it goes through the feed, with images."""
@@ -69,13 +74,13 @@ class PostgresDatabase:
 
     async def session(self, name: str) -> PostgresSession:
         """Open a writer's session; raises ConnectionLost."""
-        connection = Connection(self._app, name, deadlock_timeout=WRITERS_DEADLOCK)
+        connection = Connection(self._app, name, settings=WRITERS_PATIENCE)
         await connection.open()
         return PostgresSession(connection, self._schema)
 
     async def operator(self) -> PostgresOperator:
         """Open an operator's session; raises ConnectionLost."""
-        connection = Connection(self._app, "operator", deadlock_timeout=OPERATORS_DEADLOCK)
+        connection = Connection(self._app, "operator", settings=OPERATORS_PATIENCE)
         await connection.open()
         return PostgresOperator(connection, self._schema)
 
