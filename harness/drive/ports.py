@@ -116,7 +116,11 @@ class OperatorSession(Protocol):
         ...
 
     async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
-        """Read, inside the transaction, what it did: keys left of these tenants, counts, marked rows."""
+        """Read, inside the transaction, what it did: keys left of these tenants, counts, marked rows.
+
+        Deferred constraints are checked first, so that what is seen is what COMMIT can do; raises Refused
+        or ConnectionLost.
+        """
         ...
 
     async def ready(self) -> Ready: ...

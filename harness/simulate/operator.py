@@ -50,6 +50,11 @@ class SimulatedOperator(Connection):
         """Read what is left of these tenants, how much was changed, and the rows marked."""
         await self._address.latency.statement()
         server, work = self._current()
+        try:
+            await Statements(server).settle(work)
+        except Refused:
+            self._forget()
+            raise
         schema = server.built.schema
         rows = rows_by_tenant(schema, server.snapshot(own=work), tenants)
         left = {

@@ -123,7 +123,8 @@ class PostgresOperator(_Transactions):
             await self._connection.run_script(statement.sql)
 
     async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
-        """Read what the transaction did so far: two round trips, whatever the number of tables."""
+        """Read what the transaction did so far: three round trips, whatever the number of tables."""
+        await self._connection.run_script("SET CONSTRAINTS ALL IMMEDIATE")
         counts = _less(await self._counts(), self._before)
         wanted = (array(tenants),)
         owned = self._schema.owned
