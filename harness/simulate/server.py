@@ -16,9 +16,11 @@ import msgspec
 from harness.drive.ports import ConnectionLost
 from harness.model.history import Change
 from harness.model.schema import Schema, Table
-from harness.model.values import Key, RawRow, key_of
+from harness.model.values import Key, RawRow
 from harness.simulate.locks import Locks
-from harness.simulate.storage import Storage
+from harness.simulate.storage import Storage, cells_of
+
+Op = Literal["insert", "update", "delete"]
 
 View = dict[str, dict[Key, RawRow]]
 """Rows by table and key, as one snapshot sees them."""
@@ -27,23 +29,25 @@ FIRST_LSN = 0x150_0000
 FIRST_XID = 740
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """One row's change with full images."""
+class Written:
+    """One row's change with full images, and the row's key before and after it (None: it was not there)."""
 
-    table: Table
-    op: Literal["insert", "update", "delete"]
-    before: RawRow | None = None
-    after: RawRow | None = None
+    __slots__ = ("after", "before", "key_after", "key_before", "op", "table")
 
-    @property
-    def key_before(self) -> Key | None:
-        """The row's key before, None for an insert."""
-        return None if self.before is None else key_of(self.before, self.table.key)
-
-    @property
-    def key_after(self) -> Key | None:
-        """The row's key after, None for a delete."""
-        return None if self.after is None else key_of(self.after, self.table.key)
+    def __init__(
+        self,
+        *,
+        table: Table,
+        op: Op,
+        before: RawRow | None = None,
+        after: RawRow | None = None,
+    ) -> None:
+        self.table = table
+        self.op = op
+        self.before = before
+        self.after = after
+        self.key_before = None if before is None else cells_of(before, table.key)
+        self.key_after = None if after is None else cells_of(after, table.key)
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +78,7 @@ class Work:
             if after is not None and after != before:
                 yield one.table.name, after, None
 
-    def count(self, op: Literal["update", "delete"]) -> dict[str, int]:
+    def count(self, op: Op) -> dict[str, int]:
         """Return how many rows of each table this transaction updated or deleted."""
         counts: dict[str, int] = {}
         for one in self.written:

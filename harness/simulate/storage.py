@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from harness.model.schema import ForeignKey, Infrastructure, Schema, Table
-from harness.model.values import Key, RawRow, key_of
+from harness.model.values import Key, RawRow
 
 Cells = tuple[str, ...]
 
@@ -37,7 +37,9 @@ class TableStore:
 
     def put(self, row: RawRow) -> None:
         """Add a row whose key is not there."""
-        key = key_of(row, self.table.key)
+        key = cells_of(row, self.table.key)
+        if key is None:
+            raise ValueError(f"a key of {self.table.name} is null: {row}")
         self.rows[key] = row
         for columns, index in self._by_unique.items():
             if (cells := cells_of(row, columns)) is not None:
