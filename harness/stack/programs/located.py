@@ -9,7 +9,7 @@ import msgspec
 from harness.model.errors import MissingProgram
 from harness.stack.programs import cache, golang, parts, pins
 
-CURE = "run `make setup` (with Restoreproof as a package: `python -m harness.stack.programs`)"
+CURE = "run `make setup`, or `python -m harness.stack.programs` without a checkout"
 
 
 class Programs(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,8 @@ def locate() -> Programs:
     """Return the programs; raises MissingProgram with all that are missing or changed."""
     folders, faults = survey()
     if faults:
-        raise MissingProgram("programs of the stack are missing: " + "; ".join(faults.values()), cure=CURE)
+        each = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+        raise MissingProgram(f"programs of the stack are missing: {each}", cure=CURE)
     broker = tuple(sorted(folders["kafka"].glob("*.jar")))
     debezium = tuple(sorted(folders["debezium"].rglob("*.jar")))
     return Programs(
@@ -65,7 +66,7 @@ def survey(*, deep: bool = False) -> tuple[dict[str, Path], dict[str, str]]:
         if whole:
             folders[name] = whole[0]
         else:
-            faults[name] = f"{name} ({next(iter(found.values()), 'never built')})"
+            faults[name] = next(iter(found.values()), "it was never built")
     return folders, faults
 
 
