@@ -7,11 +7,9 @@ moves) and can fail on demand: ``down`` makes a port unreachable. Nothing here w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
-from harness.model.schema import ByColumn, Schema
-from harness.model.values import RawRow
 from harness.subject.reference.ports import (
     Clock,
     FeedEvent,
@@ -205,56 +203,24 @@ class MemorySource:
 
 
 class MemoryTarget:
-    """A database of rows, ``tables``: table to list of rows. Tables must carry their tenant by column.
+    """A target that only notes what it was asked: the DDL it was built with, and each swap."""
 
-    A richer one (paths, foreign keys, capture of what is restored) belongs to whoever simulates a database.
-    """
-
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self, *, refuses: str | None = None) -> None:
         self.ddl: str | None = None
-        self.tables: dict[str, list[RawRow]] = {}
-        self.high: dict[str, int] = {}
+        self.swaps: list[Swap] = []
+        self._refuses = refuses
 
     async def has_schema(self) -> bool:
         """Whether a schema was built."""
         return self.ddl is not None
 
     async def build_schema(self, ddl: str) -> None:
-        """Build empty tables."""
+        """Note the DDL."""
         self.ddl = ddl
-        self.tables = {table.name: [] for table in self.schema.tables}
 
     async def swap(self, swap: Swap) -> Swapped:
-        """Put the tenant's rows in the place of those that are there."""
-        aside: list[tuple[str, RawRow]] = []
-        for name, wanted in swap.rows.items():
-            table = self.schema.table(name)
-            if not isinstance(table.tenancy, ByColumn):
-                raise RestoreRefused(f"{name} has no tenant column")
-            column = table.tenancy.column
-            present = [row for row in self.tables[name] if row[column] == swap.tenant]
-            aside += [(name, row) for row in present if row not in wanted]
-            kept = [row for row in self.tables[name] if row[column] != swap.tenant]
-            self.tables[name] = kept + [dict(row) for row in wanted]
-        self.high = {**self.high, **_higher(swap.high, self.high)}
-        return Swapped(
-            rows=sum(map(len, swap.rows.values())),
-            set_aside=tuple(aside) if swap.set_aside else (),
-            shared_added=self._add_shared(swap.shared),
-        )
-
-    def _add_shared(self, shared: Mapping[str, Sequence[RawRow]]) -> dict[str, int]:
-        added: dict[str, int] = {}
-        for name, rows in shared.items():
-            key = self.schema.table(name).key
-            present = {tuple(row[c] for c in key) for row in self.tables[name]}
-            absent = [row for row in rows if tuple(row[c] for c in key) not in present]
-            self.tables[name] += [dict(row) for row in absent]
-            if absent:
-                added[name] = len(absent)
-        return added
-
-
-def _higher(high: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    return {name: max(value, now.get(name, value)) for name, value in high.items()}
+        """Note the swap, or refuse it."""
+        if self._refuses is not None:
+            raise RestoreRefused(self._refuses)
+        self.swaps.append(swap)
+        return Swapped(rows=sum(map(len, swap.rows.values())), set_aside=(), shared_added={})

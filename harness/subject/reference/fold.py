@@ -46,7 +46,7 @@ def keeps_until(cut: Cut, parts: Iterable[Part], globals_: Iterable[Global]) -> 
 
 def _in_bounds(position: Position, cut: Cut) -> bool:
     upper = cut.lsn_upper or position.lsn
-    return position.epoch == cut.epoch and cut.lsn_lower <= position.lsn <= upper
+    return position.epoch == cut.epoch and cut.lsn_lower < position.lsn <= upper
 
 
 def fold(
