@@ -115,7 +115,7 @@ HELPDESK_PROBLEMS = {
     ),
     "ALTER TABLE helpdesk.apps ADD COLUMN at timetz": (
         "helpdesk.apps",
-        "arrives changed",
+        "arrive changed",
         'ALTER COLUMN "at" TYPE time without time zone;',
     ),
     "ALTER TABLE helpdesk.apps ALTER COLUMN name TYPE varchar(80)": (

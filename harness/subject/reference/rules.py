@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from harness.model.schema import ByColumn, ByPath, Column, Schema, Table
+from harness.model.schema import ByColumn, ByPath, Column, Infrastructure, Schema, Table
+from harness.subject.reference.values import converter
 
 FOREIGN_KEY_ACTIONS = {"a": "no action", "r": "no action", "c": "cascade", "n": "set null"}
 """confdeltype to the words of the model; RESTRICT refuses like NO ACTION, only sooner."""
 
-LOSSY = {"time with time zone": "time without time zone", "money": "numeric"}
-"""Types that arrive as something else (FM-65, FM-66), and what carries the same safely."""
+INSTEAD = {"time with time zone": "time without time zone", "money": "numeric"}
+"""What carries the values of a type that arrives changed; text, where nothing is closer."""
 
 STORED_COLUMNS_SINCE = 180000
 
@@ -34,11 +35,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeenColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column as the catalogue has it; ``kind`` is typtype of its type, codes are the catalogue's."""
+    """A column as the catalogue has it; codes are the catalogue's own."""
 
     name: str
     type: str
-    kind: str
     not_null: bool
     identity: str
     generated: str
@@ -101,6 +101,7 @@ def problems(seen: Seen, schema: Schema, publication: str) -> list[Problem]:
             continue
         for rule in (*RULES, _images):
             found += rule(there, table)
+        found += _types(there, table, schema)
         found += _published(there, table, seen, publication)
     return found
 
@@ -115,6 +116,7 @@ def problems_unprepared(seen: Seen, schema: Schema) -> list[Problem]:
         if there := seen.tables.get(table.name):
             for rule in RULES:
                 found += rule(there, table)
+            found += _types(there, table, schema)
             chosen = {name: code for name, code in there.identities.items() if code in "ni"}
             found += _images(msgspec.structs.replace(there, identities=chosen), table)
         else:
@@ -263,12 +265,17 @@ def _kinds(there: SeenTable, table: Table) -> Iterator[Problem]:
                 what=f"column {column.name} is generated and virtual: with full images, UPDATE fails",
                 cure_sql=_alter(table.name, f"DROP COLUMN {name}, ADD COLUMN {again}"),
             )
-        if column.type in LOSSY or column.kind == "c":
-            other = LOSSY.get(column.type, "jsonb")
+
+
+def _types(there: SeenTable, table: Table, schema: Schema) -> Iterator[Problem]:
+    """Every type arrives as it was; what is never restored may arrive as it likes (FM-58, FM-65, FM-66)."""
+    for column in there.columns if not isinstance(table.tenancy, Infrastructure) else ():
+        if converter(column.type, schema) is None:
+            other = INSTEAD.get(column.type, "text")
             yield Problem(
                 table=table.name,
-                what=f"column {column.name} has type {column.type}, which arrives changed",
-                cure_sql=_alter(table.name, f"ALTER COLUMN {name} TYPE {other}"),
+                what=f"column {column.name} is of type {column.type}, whose values arrive changed",
+                cure_sql=_alter(table.name, f"ALTER COLUMN {_ident(column.name)} TYPE {other}"),
             )
 
 

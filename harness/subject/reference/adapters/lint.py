@@ -44,9 +44,9 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {_OURS}
 """
 _COLUMNS = """
 SELECT a.attrelid::bigint AS oid, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-    t.typtype::text AS kind, a.attnotnull AS not_null, a.attidentity::text AS identity,
+    a.attnotnull AS not_null, a.attidentity::text AS identity,
     a.attgenerated::text AS generated, pg_get_expr(d.adbin, d.adrelid) AS default
-FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+FROM pg_attribute AS a
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
@@ -102,10 +102,9 @@ def lint(
 ) -> list[Problem]:
     """Return what stands in the way of carrying ``schema`` from the database at ``dsn``.
 
-    ``prepared``: False before ``capture_sql`` was run; then only what it would not cure is a problem.
-
     ``dsn``: the tables' owner or a superuser. ``capture_role``: who takes the snapshot; it must see rows
-    behind row security. Changes nothing. Raises BadInput when the database can't be reached.
+    behind row security. ``prepared``: False before ``capture_sql`` was run; then only what it would not
+    cure is a problem. Changes nothing. Raises BadInput when the database can't be reached.
     """
     try:
         session = psycopg.connect(
