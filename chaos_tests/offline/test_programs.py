@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import tarfile
 import threading
 import tomllib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -366,3 +368,31 @@ def test_a_stopped_setup_ends_its_children_and_starts_no_more(tmp_path: Path) ->
         children.run(["true"], limit_s=10)
     setup.bring([part_in(tmp_path / "c", one_file)], tmp_path, progress.Silent())
     assert cache.fault(hanging.folder) != ""
+
+
+def test_a_wheel_is_unpacked_with_its_modes(tmp_path: Path) -> None:
+    """What its maker could run can be run; everything else can only be read."""
+    tree = tmp_path / "tree"
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
+        for name, mode in (("bin/run", 0o100755), ("data", 0o100644)):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = mode << 16
+            archive.writestr(member, WHOLE)
+    parts.unzip(tmp_path / "a.whl", tree)
+    assert (tree / "bin/run").stat().st_mode & 0o777 == 0o755
+    assert (tree / "data").stat().st_mode & 0o777 == 0o644
+    assert not (tmp_path / "a.whl").exists()
+
+
+@pytest.mark.parametrize("filters", [True, False], ids=["with filters", "Python 3.11.2"])
+def test_a_plugin_is_unpacked_by_every_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: bool
+) -> None:
+    """Python before 3.11.4 knows no filters, 3.12 warns without one, 3.14 has another default."""
+    (tmp_path / "a.jar").write_bytes(WHOLE)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "a.jar", "plugin/a.jar")
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    parts.untar(tmp_path / "a.tar.gz", tmp_path / "tree")
+    assert (tmp_path / "tree/plugin/a.jar").read_bytes() == WHOLE

