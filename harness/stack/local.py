@@ -194,7 +194,7 @@ class LocalService:
             self.spec.ready.probe()
 
         fact = self.spec.ready
-        wait_for(fact.words, probe, limit_s=fact.limit_s, transient=fact.transient)
+        wait_for(fact.words, probe, limit_s=fact.limit_s, poll_s=fact.poll_s, transient=fact.transient)
 
     def is_running(self) -> bool:
         """Whether the main process lives."""

@@ -15,6 +15,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from harness.stack.wait import POLL_S
+
 Program = Literal[
     "postgres", "initdb", "pg_basebackup", "broker", "connect", "minio", "toxiproxy", "python"
 ]
@@ -112,6 +114,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     probe: Callable[[], object]
     limit_s: float = 60.0
+    poll_s: float = POLL_S
     transient: tuple[type[Exception], ...] = ()
 
 

@@ -10,7 +10,6 @@ import asyncio
 import time
 
 from rich.console import Console
-from rich.table import Table
 
 from harness.schemas import LoadedSchema, load
 from harness.stack.endpoints import Endpoints
@@ -34,7 +33,7 @@ def hold(schema: str) -> None:
     try:
         with Stack.start(progress=lambda seen: _show(console, seen)) as stack:
             asyncio.run(_start_pipeline(stack, loaded))
-            console.print(_table(stack, time.monotonic() - began_s))
+            _print_addresses(console, stack, time.monotonic() - began_s)
             hold_until_interrupted()
     except KeyboardInterrupt:
         console.print("stopped; nothing was left behind")
@@ -71,11 +70,9 @@ def _show(console: Console, seen: StepSeen) -> None:
         console.print(f"  {seen.name:<12} {seen.state} after {seen.spent_s:.1f} s")
 
 
-def _table(stack: Stack, spent_s: float) -> Table:
+def _print_addresses(console: Console, stack: Stack, spent_s: float) -> None:
+    """One plain line for each, never wrapped, so that it can be copied."""
     memory_mib = sum(stack.memory_pss_bytes().values()) >> 20
-    table = Table(title=f"up after {spent_s:.1f} s, {memory_mib} MiB; Ctrl-C ends it", title_justify="left")
-    table.add_column("what")
-    table.add_column("where", overflow="fold")
+    console.print(f"up after {spent_s:.1f} s, {memory_mib} MiB; Ctrl-C ends it")
     for what, where in addresses(stack).items():
-        table.add_row(what, where)
-    return table
+        console.print(f"  {what:<30} {where}", soft_wrap=True, markup=False)

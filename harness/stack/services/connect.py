@@ -79,6 +79,7 @@ def connect(site: Site) -> ServiceSpec:
         ready=Fact(
             words="the Connect worker says it is healthy",
             probe=lambda: _expect_healthy(site.outside("connect").url),
+            poll_s=0.1,
             transient=NOT_THERE,
         ),
         ports=("connect",),

@@ -26,6 +26,8 @@ logger.config.name = org.apache.kafka.common.config
 logger.config.level = error
 logger.clients.name = org.apache.kafka.clients
 logger.clients.level = warn
+logger.connect.name = org.apache.kafka.connect.runtime
+logger.connect.level = warn
 """
 
 
