@@ -147,8 +147,8 @@ def test_each_write_has_the_time_at_which_the_bucket_held_it() -> None:
 
 
 def test_exposure_is_the_age_of_the_oldest_write_not_yet_archived() -> None:
-    """One write acked at 1.0 and archived at 1.5 makes a step of half a second."""
-    assert a_story().exposure == ((1.5, 0.5),)
+    """One write is archived half a second after its ack; the lost one counts until the destruction."""
+    assert a_story().exposure == ((1.5, 0.5), (4.7, pytest.approx(2.7)))
 
 
 def test_the_page_shows_every_tenant_and_every_finding() -> None:

@@ -102,6 +102,7 @@ def tell(
     writes = _writes(entries, _lost(the_verdict))
     hits, restores = _hits(the_plan, entries), _restores(entries)
     end_s = entries[-1].at_s if entries else 0.0
+    destroyed_s = next((e.at_s for e in entries if isinstance(e, history.Destroyed)), None)
     lanes = tuple(
         Lane(
             tenant=tenant.tenant,
@@ -119,9 +120,9 @@ def tell(
         end_s=end_s,
         phases=_phases(entries, end_s),
         lanes=lanes,
-        exposure=_exposure(w for lane in lanes for w in lane.writes),
+        exposure=_exposure((w for lane in lanes for w in lane.writes), destroyed_s),
         faults=_faults(entries, end_s),
-        destroyed_s=next((e.at_s for e in entries if isinstance(e, history.Destroyed)), None),
+        destroyed_s=destroyed_s,
         environment=environment,
         replay=f"restoreproof replay {run}",
     )
@@ -133,26 +134,20 @@ def _lost(the_verdict: verdict.DrillVerdict) -> set[str]:
 
 
 def _writes(entries: Sequence[history.AnyEntry], lost: set[str]) -> dict[str, list[Write]]:
-    archived = _archived_by(entries)
-    epoch = _epochs(entries)
+    """Return each tenant's acked writes. What died with a destroyed cluster is lost, budget or not."""
+    archived, epoch = _archived_by(entries), _epochs(entries)
     cluster = {e.name: e.cluster for e in entries if isinstance(e, history.Sent)}
+    last = max(cluster.values(), default=0)
     lanes: dict[str, list[Write]] = {}
-    for entry in entries:
-        if (
-            isinstance(entry, history.Done)
-            and entry.actor in ("load", "writer", "probe")
-            and entry.outcome == "acked"
-            and entry.tenant is not None
-        ):
-            position = (epoch.get(cluster.get(entry.name, 1), 0), entry.lsn_upper or 0)
-            lanes.setdefault(entry.tenant, []).append(
-                Write(
-                    name=entry.name,
-                    acked_s=entry.at_s,
-                    archived_s=archived(position),
-                    lost=entry.name in lost,
-                )
+    for done in entries:
+        if isinstance(done, history.Done) and done.outcome == "acked" and done.tenant is not None:
+            where = cluster.get(done.name, 0)
+            archived_s = archived((epoch.get(where, 0), done.lsn_upper or 0))
+            died = archived_s is None and where < last
+            write = Write(
+                name=done.name, acked_s=done.at_s, archived_s=archived_s, lost=died or done.name in lost
             )
+            lanes.setdefault(done.tenant, []).append(write)
     return lanes
 
 
@@ -167,10 +162,11 @@ class _Archived:
         self._positions, self._seen_s = positions, seen_s
 
     def __call__(self, position: tuple[int, int]) -> float | None:
+        """Return that time for ``position`` (epoch, LSN); None when its epoch's archive ends before it."""
         index = bisect.bisect_left(self._positions, position)
-        if index == len(self._positions) or self._seen_s[index] == float("inf"):
+        if index == len(self._positions) or self._positions[index][0] != position[0]:
             return None
-        return self._seen_s[index]
+        return None if self._seen_s[index] == float("inf") else self._seen_s[index]
 
 
 def _archived_by(entries: Sequence[history.AnyEntry]) -> _Archived:
@@ -237,12 +233,16 @@ def _faults(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ..
     )
 
 
-def _exposure(writes: Iterable[Write]) -> tuple[tuple[float, float], ...]:
-    """Age of the oldest acked write that the bucket did not hold, at each moment it changed."""
-    waiting = sorted((w.acked_s, w.archived_s) for w in writes if w.archived_s is not None)
+def _exposure(writes: Iterable[Write], destroyed_s: float | None) -> tuple[tuple[float, float], ...]:
+    """Age of the oldest acked write that the bucket did not hold, at each moment it changed.
+
+    A write that died with its cluster counts until then.
+    """
+    ends = ((w.acked_s, destroyed_s if w.lost and w.archived_s is None else w.archived_s) for w in writes)
+    waiting = sorted((acked_s, end_s) for acked_s, end_s in ends if end_s is not None)
     steps: list[tuple[float, float]] = []
     first = 0
-    for end_s in sorted({archived_s for _, archived_s in waiting}):
+    for end_s in sorted({end_s for _, end_s in waiting}):
         while waiting[first][1] < end_s:
             first += 1
         if waiting[first][0] < end_s:
