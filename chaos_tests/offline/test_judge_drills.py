@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from chaos_tests.offline.judge_world import (
     COUNTRY,
@@ -25,6 +26,7 @@ from chaos_tests.offline.judge_world import (
 )
 from harness.model import history as h
 from harness.model.plan import Effect, Floors
+from harness.model.values import Digest
 from harness.model.verdict import Finding
 
 
@@ -381,6 +383,66 @@ def test_a_write_that_was_refused_is_in_no_state() -> None:
     world.flush()
     world.saved["a"][ITEM, ("1900",)] = {"id": "1900", "tenant": "a", "body": "refused"}
     assert "refused" in the_finding(finish(world), "nothing else").message
+
+
+def test_a_strange_row_is_strange_beside_a_refused_write_too() -> None:
+    """A refused transaction does not explain a row that it did not write."""
+    world = begin()
+    world.write("a", item("a", 1900, "refused"), outcome="refused")
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    world.saved["a"][ITEM, ("77",)] = {"id": "77", "tenant": "a", "body": "from nowhere"}
+    assert "never written" in the_finding(finish(world), "nothing else").message
+
+
+def test_a_long_text_that_differs_is_named_by_its_digest() -> None:
+    """Texts of megabytes are in journals as digests, and in findings too."""
+    world = begin()
+    long, other = Digest(sha256="a" * 64, chars=4000), Digest(sha256="b" * 64, chars=4000)
+    world.write("a", h.Change(table=ITEM, op="insert", row={"id": "1900", "tenant": "a", "body": long}))
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    assert finish(world).verdict().tenants[0].row_bytes == 4000 + 572
+    for index, stored in enumerate(world.files["restored/a.jsonl"]):
+        if stored.restore == 1 and stored.row["body" if "body" in stored.row else "id"] == long:
+            bent = h.StoredRow(restore=1, table=ITEM, row={**stored.row, "body": other})
+            world.files["restored/a.jsonl"][index] = bent
+    finding = next(f for f in findings(world.verdict()) if f.check == "exact")
+    assert (finding.expected, finding.found) == (long, other)
+    assert "4000 characters" in finding.message
+
+
+def test_a_transaction_that_wrote_no_row_of_its_tenant_binds_nothing() -> None:
+    """Its update hit nothing, or only the outbox was written."""
+    world = begin()
+    world.write("a")
+    world.write("b", insert(OUTBOX, id="o9", xid=str(world.xid + 1)))
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    assert finish(world).verdict().verdict == "proven"
+
+
+def test_a_script_whose_trigger_rows_are_journalled_is_judged_by_its_marks_alone() -> None:
+    """Rows of nobody in its entry change no tenant."""
+    world = begin()
+    world.script(("s0", (), (mark("a"), mark("q"))))
+    world.hit("s0")
+    sent = next(e for e in world.entries if isinstance(e, h.Sent) and e.actor == "script")
+    fired = insert(OUTBOX, id="o1", xid=str(sent.xid))
+    world.entries[world.entries.index(sent)] = structs.replace(sent, changes=(*sent.changes, fired))
+    world.unowned[OUTBOX, ("o1",)] = {"id": "o1", "xid": str(sent.xid)}
+    world.flush()
+    assert finish(world).verdict().verdict == "proven"
+
+
+def test_an_archive_that_never_knew_the_cluster_exposes_everything() -> None:
+    """Without an epoch no position of it can be durable."""
+    world = finish(a_drill())
+    world.entries = [e for e in world.entries if not isinstance(e, h.ClusterSeen)]
+    assert {"exposure", "archived again"} <= checks(world.verdict())
 
 
 def test_an_unknown_commit_is_legal_both_ways() -> None:

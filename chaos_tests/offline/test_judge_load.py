@@ -47,6 +47,13 @@ def test_a_history_with_a_torn_last_line_is_unknown(run: Path) -> None:
     assert (verdict.verdict, checks(verdict)) == ("unknown", {"ended"})
 
 
+def test_a_torn_line_after_the_end_is_unknown_too(run: Path) -> None:
+    """Something was still writing: the end was not the end."""
+    history = run / names.HISTORY
+    history.write_bytes(history.read_bytes() + b'{"entry":"no')
+    assert checks(check_run(run)) == {"ended"}
+
+
 def test_a_history_without_its_end_is_unknown(run: Path) -> None:
     """All lines are whole, but the last ones are missing."""
     history = run / names.HISTORY

@@ -239,6 +239,13 @@ def test_a_deletion_that_may_have_missed_a_row_is_legal_both_ways() -> None:
     assert solve(steps, {ONE: image("z")}, forced=True).strange == (ONE,)
 
 
+def test_a_deletion_that_may_have_missed_a_row_that_never_was_leaves_nothing() -> None:
+    """Without a writer before it the row is absent either way."""
+    steps = [step("D", 1, 2, {ONE: None, TWO: "d"}, maybe=[ONE])]
+    assert solve(steps, {TWO: image("d")}).exact
+    assert solve(steps, {ONE: image("?"), TWO: image("d")}).strange == (ONE,)
+
+
 def test_forced_steps_are_in_and_their_missing_rows_are_holes() -> None:
     """With everything demanded a missing tail is a hole, and nobody else is its witness."""
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]

@@ -301,6 +301,16 @@ def test_a_kind_of_operation_that_never_succeeded_is_unknown() -> None:
     assert world.verdict().verdict == "proven"
 
 
+def test_a_kind_that_only_the_tail_was_to_perform_is_not_asked_for() -> None:
+    """What a writer was to do after the write phase is no floor."""
+    world = finish(a_drill())
+    plan = world.plan()
+    tail = Transaction(name="b.tail", operations=(), commit=False)
+    b = structs.replace(plan.tenants[1], writers=((*plan.tenants[1].writers[0], tail),))
+    plan = structs.replace(plan, tenants=(plan.tenants[0], b, plan.tenants[2]))
+    assert judge(plan, a_schema(), world.entries, world.files).verdict == "proven"
+
+
 # Whether the budget was put to the test.
 
 
@@ -461,6 +471,21 @@ def update_of_1900() -> h.Change:
 def insert_of_1900() -> h.Change:
     """An insert that found no item 1900."""
     return insert(ITEM, id="1900", tenant="a", body="later")
+
+
+def test_an_open_deletion_of_a_row_that_an_open_insert_made_leaves_both_open() -> None:
+    """Nobody saw either outcome; the row may be there or not."""
+    for there in (False, True):
+        world = begin()
+        world.write("a", item("a", 1900, "open"), outcome="unknown", applied=there)
+        world.write("a", delete(ITEM, "1900"), outcome="unknown", applied=False)
+        world.write("a", delete(ITEM, "1901"), outcome="unknown", applied=False)
+        world.write("b", item("b", 2900, "refused"), outcome="refused")
+        world.script(("s0", (), (whole("a"), whole("q"))))
+        world.hit("s0")
+        world.flush()
+        # The deletion found the row, so its insert was committed; the deletion itself is open.
+        assert finish(world).verdict().verdict == "proven"
 
 
 def test_an_open_update_or_one_settled_both_ways_stays_open() -> None:

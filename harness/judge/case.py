@@ -114,7 +114,7 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
             if restore.asked.tenant in lines
         ),
         living=tuple(_living(line, timeline, readings) for line in lines.values()),
-        unowned=_unowned(restored),
+        unowned=_unowned(timeline, restored),
         owners=_owners(lines),
         refused=_refused(timeline),
     )
@@ -152,8 +152,10 @@ def _found(rows: Iterable[StoredRow], tables: Mapping[str, Table]) -> Found:
     return Found(rows=found, repeated=tuple(repeated), foreign=tuple(foreign))
 
 
-def _unowned(restored: Restored) -> tuple[StoredRow, ...] | None:
-    rows = restored.get(SHARED_FILE)
+def _unowned(timeline: Timeline, restored: Restored) -> tuple[StoredRow, ...] | None:
+    """Return the rows of nobody, None when the history breaks off before the final reading."""
+    read = any(entry.restore == 0 for entry in timeline.of(ReadBack))
+    rows = restored.get(SHARED_FILE) if read else None
     return None if rows is None else tuple(row for row in rows if row.restore == 0)
 
 
