@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +159,6 @@ class LiveSession:
         self.schema = loaded.schema
         self.set_up_s: float | None = None
         self._loop = loop
-        self._drills = 0
         subject = subject_of(archive_config(stack, loaded), clock=WallClock())
         environment = {"versions": dict(locate().versions), "host": "local"}
         self._series = Series(open_world(stack, loaded, subject), loaded.schema, environment)
@@ -186,9 +186,14 @@ class LiveSession:
     ) -> tuple[DrillVerdict, ...]:
         """Run and judge all plans, each in a run folder below ``out``; return their verdicts."""
         timed = msgspec.structs.replace(campaign, set_up_s=self.set_up_s)
-        return self._loop.run(self._series.campaign(timed, out, judge_run, progress))
+        return self._loop.run(self._series.campaign(timed, out, self._judge, progress))
 
     def drill(self, the_plan: Plan, run: Path) -> DrillVerdict:
         """Run one plan into the folder ``run`` and judge it."""
         self._loop.run(self._series.drill(the_plan, run))
+        return self._judge(run)
+
+    def _judge(self, run: Path) -> DrillVerdict:
+        """Judge a run, after the logs of all services have been put beside it."""
+        shutil.copytree(self.stack.logs_dir, run / folder.LOGS, dirs_exist_ok=True)
         return judge_run(run)
