@@ -126,11 +126,10 @@ def _exposure_y(seconds: float, top_s: float) -> float:
 
 def _exposure(steps: Iterable[tuple[float, float]], top_s: float, scale: Scale) -> str:
     base = HEAD_PX - 8
-    points = "".join(
+    return "".join(
         f"M{scale.x(max(at_s - s, 0))} {base}L{scale.x(at_s)} {_exposure_y(s, top_s):.2f}V{base}Z"
         for at_s, s in steps
     )
-    return points
 
 
 def _ticks(end_s: float, scale: Scale) -> tuple[Bar, ...]:
