@@ -48,6 +48,11 @@ class Connection:
         self._open: AsyncConnection[RawRow] | None = None
         self._doubts: list[str] = []
 
+    @property
+    def backend_pid(self) -> int:
+        """The server's process for this connection, 0 while there is none."""
+        return 0 if self._open is None or self._open.closed else self._open.info.backend_pid
+
     async def open(self) -> None:
         """Connect; raises ConnectionLost."""
         await self.close()

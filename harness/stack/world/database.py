@@ -18,17 +18,13 @@ from harness.model.schema import ByColumn, Schema, Table
 from harness.model.values import RawRow
 from harness.stack.world import catalogue, statements
 from harness.stack.world.connection import Connection
+from harness.stack.world.right_of_way import RightOfWay
 from harness.stack.world.session import PostgresOperator, PostgresSession
 from harness.stack.world.text import array
 
 SCRATCH = "scratch"
-WRITERS_PATIENCE = {"deadlock_timeout": "200ms", "lock_timeout": "3s"}
-OPERATORS_PATIENCE = {"deadlock_timeout": "10s"}
-"""Of a script and a writer that wait for each other the writer gives up, so that scripts get through.
-
-Who looks for a deadlock is its victim, but each waiter looks only once: a writer that waited before the
-circle was closed ends by its lock timeout. (Setting deadlock_timeout needs a grant.)
-"""
+OPERATORS = {"deadlock_timeout": "10s"}
+"""Who looks for a deadlock is its victim, and that shall be a writer. Setting this needs a grant."""
 
 TENANTS_PER_DELETE = 16
 """How many tenants one transaction of ``clear`` removes; all of it goes through the feed, with images."""
@@ -74,15 +70,16 @@ class PostgresDatabase:
 
     async def session(self, name: str) -> PostgresSession:
         """Open a writer's session; raises ConnectionLost."""
-        connection = Connection(self._app, name, settings=WRITERS_PATIENCE)
+        connection = Connection(self._app, name)
         await connection.open()
         return PostgresSession(connection, self._schema)
 
     async def operator(self) -> PostgresOperator:
         """Open an operator's session; raises ConnectionLost."""
-        connection = Connection(self._app, "operator", settings=OPERATORS_PATIENCE)
+        connection = Connection(self._app, "operator", settings=OPERATORS)
         await connection.open()
-        return PostgresOperator(connection, self._schema)
+        watcher = Connection(self._admin["live"], "restoreproof right of way")
+        return PostgresOperator(connection, self._schema, RightOfWay(watcher))
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
         owned = self._schema.owned

@@ -8,10 +8,11 @@ from harness.drive.ports import Ack, Ready, Refused
 from harness.model.history import Change, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.position import parse_lsn
-from harness.model.schema import Infrastructure, Schema, Table
+from harness.model.schema import ForeignKey, Infrastructure, Schema, Table
 from harness.model.values import Key, RawRow, key_of, to_row
 from harness.stack.world import statements
 from harness.stack.world.connection import Connection
+from harness.stack.world.right_of_way import RightOfWay
 from harness.stack.world.text import array
 
 _STATE = "SELECT pg_current_xact_id()::xid AS xid, pg_current_wal_insert_lsn() AS lsn"
@@ -70,7 +71,25 @@ class _Transactions:
 
 
 class PostgresSession(_Transactions):
-    """A writer's connection (``drive.ports.Session``)."""
+    """A writer's connection (``drive.ports.Session``).
+
+    What a deletion takes with it by cascade is read before, and told with what triggers wrote: a row that
+    came back with a restore may lie below one that a writer believes to be without children.
+    """
+
+    def __init__(self, connection: Connection, schema: Schema) -> None:
+        super().__init__(connection, schema)
+        self._cascaded: dict[tuple[str, Key], Change] = {}
+
+    async def begin(self) -> None:
+        await super().begin()
+        self._cascaded = {}
+
+    async def ready(self) -> Ready:
+        ready = await super().ready()
+        return Ready(
+            xid=ready.xid, lsn_lower=ready.lsn_lower, changes=(*self._cascaded.values(), *ready.changes)
+        )
 
     async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
         cursor = await self._connection.run(statements.insert(table, tuple(values)), tuple(values.values()))
@@ -95,8 +114,25 @@ class PostgresSession(_Transactions):
         return await cursor.fetchone()
 
     async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
+        await self._look_below(table, key)
         cursor = await self._connection.run(statements.delete(table, tuple(key)), tuple(key.values()))
         return cursor.rowcount > 0
+
+    async def _look_below(self, table: Table, key: Mapping[str, str]) -> None:
+        """Note the rows that will go with the one with this key; one round trip, none where nothing cascades."""
+        paths = cascades(self._schema, table)
+        if not paths:
+            return
+        wanted = tuple(key.values())
+        below = [(statements.keys_below(table, tuple(key), path), wanted) for path in paths]
+        _, *found = await self._connection.run_together(
+            [(statements.lock(table, tuple(key)), wanted), *below]
+        )
+        for path, rows in zip(paths, found, strict=True):
+            child = path[-1][0]
+            for row in rows:
+                gone = key_of(row, child.key)
+                self._cascaded[child.name, gone] = Change(table=child.name, op="delete", key=gone)
 
     async def rollback(self) -> None:
         await self._connection.run_script("ROLLBACK")
@@ -109,8 +145,9 @@ class PostgresOperator(_Transactions):
     flushed, so what a transaction did is the difference to what they were when it began.
     """
 
-    def __init__(self, connection: Connection, schema: Schema) -> None:
+    def __init__(self, connection: Connection, schema: Schema, right_of_way: RightOfWay) -> None:
         super().__init__(connection, schema)
+        self._right_of_way = right_of_way
         self._before: Counts = {}
         self._marks = sorted({(e.table, e.mark_column) for e in schema.script.entities if e.mark_column})
 
@@ -119,8 +156,9 @@ class PostgresOperator(_Transactions):
         self._before = await self._counts()
 
     async def run(self, transaction: ScriptTransaction) -> None:
-        for statement in transaction.statements:
-            await self._connection.run_script(statement.sql)
+        async with self._right_of_way.given_to(self._connection.backend_pid):
+            for statement in transaction.statements:
+                await self._connection.run_script(statement.sql)
 
     async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
         """Read what the transaction did so far: three round trips, whatever the number of tables."""
@@ -145,12 +183,32 @@ class PostgresOperator(_Transactions):
     async def break_off(self) -> None:
         await self._connection.break_off()
 
+    async def close(self) -> None:
+        await self._right_of_way.close()
+        await super().close()
+
     async def _counts(self) -> Counts:
         cursor = await self._connection.run(_COUNTS)
         return {
             str(row["table"]): (int(row["deleted"] or 0), int(row["updated"] or 0))
             for row in await cursor.fetchall()
         }
+
+
+def cascades(schema: Schema, table: Table) -> list[tuple[tuple[Table, ForeignKey], ...]]:
+    """Return all ways in which deleting from ``table`` deletes elsewhere, each as steps away from it."""
+    paths: list[tuple[tuple[Table, ForeignKey], ...]] = []
+    open_paths: list[tuple[tuple[Table, ForeignKey], ...]] = [()]
+    while open_paths:
+        path = open_paths.pop()
+        last = path[-1][0] if path else table
+        for child in schema.tables:
+            for step in child.foreign_keys:
+                new = step.parent == last.name and step.on_delete == "cascade"
+                if new and child not in [known for known, _ in path]:
+                    paths.append((*path, (child, step)))
+                    open_paths.append((*path, (child, step)))
+    return paths
 
 
 def _only(row: RawRow | None) -> RawRow:

@@ -66,6 +66,29 @@ def delete(table: Table, key: Sequence[str]) -> str:
     return f"DELETE FROM {qualified(table.name)} WHERE {_matches(key)}"
 
 
+def lock(table: Table, key: Sequence[str]) -> str:
+    """Lock the row with this key, so that no other row can come to refer to it."""
+    return f"SELECT 1 FROM {qualified(table.name)} WHERE {_matches(key)} FOR UPDATE"
+
+
+def keys_below(table: Table, key: Sequence[str], path: Sequence[tuple[Table, ForeignKey]]) -> str:
+    """Read the keys of the rows at the end of ``path`` that refer, step by step, to the row with this key.
+
+    ``path`` leads away from ``table``: each step is a table and its foreign key to the one before.
+    """
+    joins = "".join(
+        f" JOIN {qualified(child.name)} AS t{n} ON "
+        + _and(
+            f"t{n}.{ident(own)} = t{n - 1}.{ident(parent)}"
+            for own, parent in zip(step.columns, step.parent_columns, strict=True)
+        )
+        for n, (child, step) in enumerate(path, 1)
+    )
+    keys = _list(path[-1][0].key, f"t{len(path)}")
+    where = _and(f"t0.{ident(name)} = %s" for name in key)
+    return f"SELECT {keys} FROM {qualified(table.name)} AS t0{joins} WHERE {where}"
+
+
 def delete_of_tenants(schema: Schema, table: Table) -> str:
     """Delete the rows of some tenants; the parameter is an array of their ids."""
     keys = _list(table.key, "t0")
