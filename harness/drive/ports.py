@@ -38,7 +38,10 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session holds before it sends COMMIT. ``changes`` are those written by triggers only."""
+    """What a session holds before it sends COMMIT.
+
+    ``changes``: what its statements did not say, rows written by triggers and rows deleted by cascade.
+    """
 
     xid: int
     lsn_lower: int

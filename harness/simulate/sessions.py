@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.drive.ports import Ack, ConnectionLost, Ready, Refused
+from harness.model.history import Change
 from harness.model.schema import Table
-from harness.model.values import RawRow
+from harness.model.values import RawRow, key_of
 from harness.simulate.latency import Latency
 from harness.simulate.server import Server, Work
 from harness.simulate.statements import Statements
@@ -141,13 +142,17 @@ class SimulatedSession(Connection):
             raise
 
     async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
-        """Delete one row; False when it is not there."""
+        """Delete one row; False when it is not there. What goes by cascade is told by ``ready``."""
         statements, work = await self._statement()
         try:
-            return bool(await statements.delete(work, [(table, tuple(key[c] for c in table.key))]))
+            gone = await statements.delete(work, [(table, tuple(key[c] for c in table.key))])
         except Refused:
             self._forget()
             raise
+        work.triggered += [
+            Change(table=child.name, op="delete", key=key_of(row, child.key)) for child, row in gone[1:]
+        ]
+        return bool(gone)
 
     async def _statement(self) -> tuple[Statements, Work]:
         await self._address.latency.statement()

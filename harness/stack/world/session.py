@@ -119,7 +119,7 @@ class PostgresSession(_Transactions):
         return cursor.rowcount > 0
 
     async def _look_below(self, table: Table, key: Mapping[str, str]) -> None:
-        """Note the rows that will go with the one with this key; one round trip, none where nothing cascades."""
+        """Note the rows that will go with this one: one round trip, none where nothing cascades."""
         paths = cascades(self._schema, table)
         if not paths:
             return
