@@ -209,20 +209,21 @@ class PostgresTarget:
         self, session: Session, taken: psycopg.errors.UniqueViolation, changes: Sequence[Change]
     ) -> RestoreRefused:
         """Name both rows: the archived one, and the one that has its natural key now (FM-12)."""
-        name = f"{taken.diag.schema_name}.{taken.diag.table_name}"
         detail = taken.diag.message_detail or str(taken)
-        wanted, present = await self._rivals(session, taken, changes)
+        table_name, columns = await self._taken_key(session, taken)
+        of_table = next((c for c in changes if c.table.name == table_name), None)
+        wanted, present = await self._rivals(session, of_table, columns)
         return RestoreRefused(
-            f"{name}: archived row {wanted} can't come back, row {present} has its key"
+            f"{table_name}: archived row {wanted} can't come back, row {present} has its key"
             f" ({taken.diag.constraint_name}: {detail})",
             cure="restore beside, into a scratch database; or move the present row away first",
         )
 
     async def _rivals(
-        self, session: Session, taken: psycopg.errors.UniqueViolation, changes: Sequence[Change]
+        self, session: Session, change: Change | None, columns: tuple[str, ...]
     ) -> tuple[object, object]:
-        table_name, columns = await self._taken_key(session, taken)
-        for change in (change for change in changes if change.table.name == table_name):
+        """Find a row to add, and a present one that would stay, with the same cells in ``columns``."""
+        if change is not None:
             leaving = {_key(change.table, row) for row in change.remove}
             for row in change.add:
                 rivals = await run(session, statements.same_cells(change.table, columns, row))
