@@ -112,6 +112,22 @@ def test_ready_tells_xid_position_and_what_triggers_wrote(place: TestDatabase) -
     run(place, test)
 
 
+def test_ready_tells_what_a_deletion_took_with_it(place: TestDatabase) -> None:
+    """Rows that go by cascade are told like those that triggers wrote: a writer may not know of them."""
+
+    async def test(_database: PostgresDatabase, session: PostgresSession) -> None:
+        await session.begin()
+        assert await session.delete(HELPDESK.table("helpdesk.tickets"), {"tenant_id": "7", "number": "3"})
+        ready = await session.ready()
+        gone = {change.table for change in ready.changes if change.op == "delete"}
+        assert gone == {"helpdesk.comments", "helpdesk.attachments", "helpdesk.ticket_labels"}
+        await session.rollback()
+        await session.begin()
+        assert (await session.ready()).changes == ()
+
+    run(place, test, filled=True)
+
+
 def test_bulk_loads_return_images_in_their_order(place: TestDatabase) -> None:
     """COPY gives identity and generated values back for each row, in the order of the rows."""
 
