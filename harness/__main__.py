@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-import click
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from harness.model.errors import EXIT_BAD_INPUT, EXIT_HARNESS_FAILED, EXIT_PROVEN, RestoreproofError
 
@@ -34,9 +34,15 @@ app.add_typer(archive_app, name="archive")
 Profile = Literal["quick", "audit"]
 Out = Annotated[Path, typer.Option("--out", help="Folder for run folders; made when absent.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON and nothing else.")]
-SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, tiny, or a folder of your own.")]
+SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, shop, or a folder of your own.")]
 Config = Annotated[Path, typer.Option("--config", help="The archive's configuration file.")]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise typer.BadParameter(f"{text!r} is not a number; give a whole number from 0")
+    return int(text)
 
 
 @app.command()
@@ -44,7 +50,9 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     profile: Annotated[Profile, typer.Option(help="How long and how strict.")] = "quick",
     plans: Annotated[int, typer.Option(min=1, help="How many drills.")] = 6,
     plan: Annotated[Path | None, typer.Option(help="Run this plan instead of drawing some.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw the same plans again.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
+    ] = None,
     tenants: Annotated[int, typer.Option(min=3, max=1000, help="Tenants in each drill.")] = 12,
     survivors: Annotated[
         Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
@@ -195,14 +203,14 @@ def _finish(judged: Judged, json: bool) -> NoReturn:
 def main() -> int:
     """Run the command line; return its exit code. Errors are told in one paragraph, without a traceback."""
     try:
-        ended = app(standalone_mode=False)
-    except click.exceptions.ClickException as error:
-        error.show()
+        ended = app(prog_name="restoreproof", standalone_mode=False)
+    except TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # whatever typer's parser raises can show itself
         return EXIT_BAD_INPUT
     except RestoreproofError as error:
         sys.stderr.write(f"restoreproof: {error}\n")
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("restoreproof: stopped; everything it had started is gone\n")
         return EXIT_HARNESS_FAILED
     return ended if isinstance(ended, int) else EXIT_PROVEN

@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--restoreproof-schema",
         default="helpdesk",
-        help="schema of the drills: helpdesk, tiny, or a folder of your own",
+        help="schema of the drills: helpdesk, shop, or a folder of your own",
     )
     group.addoption(
         "--restoreproof-out",
