@@ -1,0 +1,83 @@
+"""Whole drills in the simulator: they repeat themselves, cover both survivors, and fill a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.handmade import QUIET, TENANTS, shop_plan
+from harness import schemas
+from harness.judge import check_run
+from harness.model.history import Destroyed, Done, RestoreDone, Settled, WatermarkSeen
+from harness.model.plan import KillArchiver
+from harness.simulate import drill, simulate, simulate_into
+
+SHOP = schemas.load("shop").schema
+
+
+def test_the_same_plan_takes_the_same_course() -> None:
+    """Two runs of one plan leave the very same history, object versions and rows."""
+    plan = shop_plan(survivors="archive", destroy_after_s=0.5)
+    first, second = simulate(plan, SHOP), simulate(plan, SHOP)
+    assert first.history == second.history
+    assert first.restored == second.restored
+
+
+def test_another_seed_takes_another_course() -> None:
+    """How long things take is drawn from the plan's seed."""
+    acks = {
+        seed: [e.at_s for e in simulate(shop_plan(seed=seed), SHOP).history if isinstance(e, Done)]
+        for seed in (1, 2)
+    }
+    assert acks[1] != acks[2]
+
+
+def test_a_run_folder_is_judged_like_the_drill_in_memory(tmp_path: Path) -> None:
+    """What is written to a folder says the same as what was kept in memory."""
+    plan = shop_plan(again=(TENANTS[1],))
+    simulate_into(tmp_path, plan, SHOP)
+    judged, kept = check_run(tmp_path), drill(plan, SHOP)
+    assert (judged.verdict, judged.tenants) == (kept.verdict, kept.tenants)
+    assert judged.verdict == "proven"
+
+
+@pytest.mark.parametrize("survivors", ["all", "archive"])
+def test_every_tenant_is_restored(survivors: str) -> None:
+    """Damaged or not, quiet or not, each tenant of the plan has its restore."""
+    plan = shop_plan(survivors="archive" if survivors == "archive" else "all", destroy_after_s=0.3)
+    history = simulate(plan, SHOP).history
+    done = {e.tenant: e.result for e in history if isinstance(e, RestoreDone)}
+    assert done == dict.fromkeys((*TENANTS, QUIET), "restored")
+    assert sum(isinstance(e, Destroyed) for e in history) == (survivors == "archive")
+
+
+@pytest.mark.parametrize("after_s", [0.1 * n for n in range(20, 32)])
+def test_a_killed_archiver_changes_no_verdict(after_s: float) -> None:
+    """Whenever in a flush interval the archiver is killed, every tenant is proven."""
+    fault = KillArchiver(phase="write", after_s=after_s, down_s=0.4)
+    assert drill(shop_plan(faults=(fault,)), SHOP).verdict == "proven"
+
+
+def test_an_archiver_killed_during_restores_changes_no_verdict() -> None:
+    """Restores go on while the archiver is down, and what they put back is archived afterwards."""
+    fault = KillArchiver(phase="restore", after_s=0.01, down_s=1.0)
+    assert drill(shop_plan(faults=(fault,)), SHOP).verdict == "proven"
+
+
+def test_destruction_at_the_very_commit_leaves_its_outcome_open() -> None:
+    """With everything destroyed as COMMIT is sent nobody knows what became of it, and all is proven."""
+    plan = shop_plan(survivors="archive", destroy_after_s=0.0)
+    history = simulate(plan, SHOP).history
+    outcomes = {e.name: e.outcome for e in history if isinstance(e, Done) and e.actor == "script"}
+    assert outcomes["first.0"] == "unknown"
+    assert not [e for e in history if isinstance(e, Settled) and e.name == "first.0"]
+    assert drill(plan, SHOP).verdict == "proven"
+
+
+def test_the_watermark_never_goes_back() -> None:
+    """Positions in commit order only grow, over the destruction of a cluster too."""
+    plan = shop_plan(survivors="archive", destroy_after_s=0.5, initial="snapshot")
+    seen = [(e.epoch, e.lsn) for e in simulate(plan, SHOP).history if isinstance(e, WatermarkSeen)]
+    assert seen == sorted(seen)
+    assert {epoch for epoch, _ in seen} == {1, 2}
