@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from harness.drive.bindings import RowName
 from harness.model.history import Change, Done, Sent
 from harness.model.plan import Effect, ScriptTransaction
-from harness.model.values import Key
 
-RowName = tuple[str, Key]
 Present = Callable[[Effect], Iterable[RowName]]
 """Rows (table and key) of the effect's tenant that are there, as far as the harness knows."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.drive.bindings import Bindings, Draft, Unbound
+from harness.drive.bindings import Bindings, Dependents, Draft, Unbound, dependents_of
 from harness.drive.journal import Journal
 from harness.drive.ports import ConnectionLost, Ready, Refused, Session
 from harness.drive.tally import ROLLED_BACK, Tally
@@ -26,6 +26,7 @@ class Where:
 
     def __init__(self, schema: Schema, journal: Journal, tally: Tally) -> None:
         self.tables: dict[str, Table] = {table.name: table for table in schema.tables}
+        self.dependents = dependents_of(schema)
         self.journal = journal
         self.tally = tally
         self.cluster = 0
@@ -43,7 +44,7 @@ class Performer:
     async def perform(self, session: Session, transaction: Transaction) -> Performed:
         """Run ``transaction`` to its end and journal it; what became of it is no exception."""
         begun_s = self._where.journal.now_s()
-        run = _Run(session, self._bindings.draft(), self._where.tables)
+        run = _Run(session, Draft(self._bindings), self._where.tables, self._where.dependents)
         try:
             await session.begin()
             for operation in transaction.operations:
@@ -83,7 +84,7 @@ class Performer:
         ack = await session.commit()
         self._done(transaction, ack.outcome, begun_s, lsn_upper=ack.lsn_upper, detail=ack.detail)
         if ack.outcome == "acked":
-            self._bindings.adopt(run.draft.changes)
+            self._bindings.adopt(run.draft)
         return ack.outcome
 
     def _done(
@@ -129,9 +130,12 @@ async def _give_up(session: Session) -> None:
 class _Run:
     """One transaction while it runs: what it changed so far."""
 
-    def __init__(self, session: Session, draft: Draft, tables: dict[str, Table]) -> None:
+    def __init__(
+        self, session: Session, draft: Draft, tables: dict[str, Table], dependents: Dependents
+    ) -> None:
         self._session = session
         self._tables = tables
+        self._dependents = dependents
         self.draft = draft
         self.changes: list[Change] = []
 
@@ -169,14 +173,15 @@ class _Run:
         row = await self._session.update(table, dict(zip(table.key, bound.key, strict=True)), values)
         if row is not None:
             self.changes.append(Change(table=table.name, op="update", key=bound.key, row=to_row(row)))
-            self.draft.bind(operation.handle, table, row)
+            self.draft.became(operation.handle, table, row)
 
     async def _delete(self, table: Table, operation: Delete) -> None:
         bound = self.draft.row(operation.handle)
+        self.draft.demand_childless(operation.handle, self._dependents)
         if await self._session.delete(table, dict(zip(table.key, bound.key, strict=True))):
             self.changes.append(Change(table=table.name, op="delete", key=bound.key))
-        self.draft.unbind(operation.handle)
+        self.draft.gone(operation.handle)
 
     def _made(self, table: Table, handle: str, row: RawRow) -> None:
         self.changes.append(Change(table=table.name, op="insert", row=to_row(row)))
-        self.draft.bind(handle, table, row)
+        self.draft.made(handle, table, row)

@@ -185,7 +185,7 @@ class Restores:
         if place == "live":
             await self.sequences(place, f"after restore {number}")
             tables = self._drill.where.tables
-            self._drill.bindings[tenant].keep_only(
+            self._drill.bindings[tenant].now_are(
                 {
                     name: {key_of(row, tables[name].key): row for row in found}
                     for name, found in rows.items()

@@ -133,7 +133,7 @@ class _Runner:
 
     async def rebuild(self) -> None:
         """Bring up an empty cluster in the place of the one that was destroyed."""
-        await self.workload.stop(self._tenants())
+        await self.workload.stop_all()
         self.drill.phase("rebuild")
         limit_s = self.plan.limits.rebuild_s
         await self.drill.within(limit_s, "a fresh cluster runs", self.world.machinery.rebuild())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from harness.drive.bindings import RowName
 from harness.drive.damage import Damage
 from harness.drive.drill import Drill
 from harness.drive.ports import ConnectionLost, OperatorSession, Refused
@@ -114,5 +115,5 @@ class Saboteur:
         self.damage.done(transaction, done)
         return outcome
 
-    def _present(self, effect: Effect) -> set[tuple[str, tuple[str, ...]]]:
-        return set(self._drill.bindings[effect.tenant].rows(effect.tables))
+    def _present(self, effect: Effect) -> set[RowName]:
+        return set(self._drill.bindings[effect.tenant].names(effect.tables))

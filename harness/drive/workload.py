@@ -115,6 +115,12 @@ class Workload:
         for tenant in tenants:
             self._gates[tenant].open()
 
+    async def stop_all(self) -> None:
+        """Stop all writers, of a database that is gone: they have to connect to what comes in its place."""
+        await self.stop(self._gates)
+        for writer in self._writers:
+            writer.lose()
+
     async def end(self) -> None:
         """Stop all writers for good, after their running transactions."""
         await self.stop(self._gates)

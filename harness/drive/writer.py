@@ -111,6 +111,10 @@ class Writer:
         self._usable = True
         return True
 
+    def lose(self) -> None:
+        """Take the connection for lost: what it led to is gone."""
+        self._usable = False
+
     async def close(self) -> None:
         """Close the session, if there is one."""
         session, self._session, self._usable = self._session, None, False
