@@ -34,7 +34,15 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system_id,
        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline
 """
 _EXISTS = "SELECT to_regclass(%s) IS NOT NULL AS found"
-_SEQUENCE = "SELECT pg_get_serial_sequence(%s, %s) AS name"
+_SEQUENCE = """
+SELECT coalesce(pg_get_serial_sequence(t.name, t.of), (
+    SELECT d.refobjid::regclass::text FROM pg_attrdef AS f
+    JOIN pg_attribute AS a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+    JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+    JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind = 'S'
+    WHERE f.adrelid = t.name::regclass AND a.attname = t.of LIMIT 1)) AS name
+FROM (SELECT %s::text, %s::text) AS t (name, of)
+"""
 _NEXT = """
 SELECT CASE WHEN s.is_called THEN s.last_value + q.seqincrement ELSE s.last_value END AS next
 FROM {name} AS s, pg_sequence AS q WHERE q.seqrelid = %s::regclass
@@ -102,26 +110,30 @@ class PostgresDatabase:
         return found
 
     async def catalogue_digest(self, place: Place) -> str:
-        lines = []
         async with self._snapshot(place) as connection:
             await connection.run("SET LOCAL search_path = pg_catalog")
-            for what, query in catalogue.QUERIES.items():
-                cursor = await connection.run(query)
-                lines += [f"{what} {next(iter(row.values()))}" async for row in cursor]
-        return catalogue.digest(lines)
+            found = await connection.run_together([(q, None) for q in catalogue.QUERIES.values()])
+        return catalogue.digest(
+            f"{what} {next(iter(row.values()))}"
+            for what, rows in zip(catalogue.QUERIES, found, strict=True)
+            for row in rows
+        )
 
     async def next_values(self, place: Place) -> dict[str, int]:
-        found = {}
         async with self._snapshot(place) as connection:
-            for table in await _present(connection, self._schema.owned):
-                for column in _counted(table):
-                    names = (statements.qualified(table.name), column)
-                    name = _one(await (await connection.run(_SEQUENCE, names)).fetchone())["name"]
-                    if name is not None:
-                        cursor = await connection.run(_NEXT.format(name=name), (name,))
-                        next_value = _one(await cursor.fetchone())["next"]
-                        found[f"{table.name}.{column}"] = int(next_value or 0)
-        return found
+            counted = [
+                (table, column)
+                for table in await _present(connection, self._schema.owned)
+                for column in _counted(table)
+            ]
+            asked = [(_SEQUENCE, (statements.qualified(table.name), column)) for table, column in counted]
+            names = [row["name"] for (row,) in await connection.run_together(asked)]
+            named = [(where, name) for where, name in zip(counted, names, strict=True) if name]
+            told = await connection.run_together([(_NEXT.format(name=n), (n,)) for _, n in named])
+        return {
+            f"{table.name}.{column}": int(row["next"] or 0)
+            for ((table, column), _), (row,) in zip(named, told, strict=True)
+        }
 
     async def clear(self) -> None:
         """Remove all rows by ordinary captured deletes: tenants some at a time, then what is left."""
