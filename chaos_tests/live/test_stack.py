@@ -245,8 +245,13 @@ def test_capture_can_start_anew(stack: Stack) -> None:
     """Removed with offsets and slot, the connector takes a new snapshot at its next start."""
     before = len([r for r in read_topic(stack) if r.get("op") == "r"])
     stack.stop_capture()
+    lsn = postgres.one(stack.endpoints.admin_dsn, "SELECT pg_current_wal_lsn()::text")
     stack.start_capture()
     assert len([r for r in read_topic(stack) if r.get("op") == "r"]) > before
+    assert lsn is not None
+    postgres.expect_slot_synced(
+        stack.endpoints.admin_dsn, stack.endpoints.standby_dsn, stack.endpoints.slot, str(lsn[0])
+    )
 
 
 def test_a_fresh_cluster_stands_behind_the_same_addresses(stack: Stack) -> None:

@@ -83,10 +83,12 @@ class Capture:
 
     def wait_failover_slot(self) -> None:
         """Have the slot copied to the standby, and wait until it would survive a promotion."""
+        slot = self._identity.slot
+        lsn = postgres.confirmed_lsn(self._admin, slot)
         postgres.set_slot_sync(self._standby, True)
         wait_for(
             "the failover slot is synced and not temporary",
-            lambda: postgres.expect_slot_synced(self._admin, self._standby, self._identity.slot),
+            lambda: postgres.expect_slot_synced(self._admin, self._standby, slot, lsn),
             limit_s=SYNCED_S_MAX,
             poll_s=NUDGE_S,
             transient=_NOT_THERE,

@@ -26,7 +26,8 @@ WRITTEN_S_MAX = 120.0
 CONFIRMED_S_MAX = 30.0
 LOCK_S_MAX = 300.0
 
-_FAILED = "training-failed.txt"
+_FAILED = "failed.txt"
+_SCRATCH = "training-"
 _SCHEMA = """
 CREATE TABLE training (
     id bigint PRIMARY KEY, small smallint, exact numeric, whole text, doc jsonb, raw bytea,
@@ -56,6 +57,8 @@ def ensure(programs: Programs, root: Path | None, progress: Progress) -> None:
     with _locked(folder / "lock"):
         if java_cache.are_complete(programs) or (folder / _FAILED).exists():
             return
+        for left in folder.glob(f"{_SCRATCH}*"):  # of a training that was killed
+            shutil.rmtree(left, ignore_errors=True)
         try:
             run_step(Step(name="java caches", run=lambda: _train(programs, root)), (), progress)
         except (HarnessFailed, OSError) as failed:
@@ -63,7 +66,7 @@ def ensure(programs: Programs, root: Path | None, progress: Progress) -> None:
 
 
 def _train(programs: Programs, root: Path | None) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix="training-", dir=programs.aot_dir))
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=programs.aot_dir))
     made = {program: scratch / f"{program}.aot" for program in java_cache.JAVA_SERVICES}
     recording = {program: (f"-XX:AOTCacheOutput={path}",) for program, path in made.items()}
     options = StackOptions(programs=programs, root=root, java_options=recording)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import psycopg
 
+from harness.model.errors import HarnessFailed
 from harness.stack.identity import (
     APP,
     ARCHIVER,
@@ -161,20 +162,35 @@ def set_slot_sync(standby_dsn: str, on: bool) -> None:
         session.execute("SELECT pg_reload_conf()")
 
 
-def expect_slot_synced(admin: str, standby_dsn: str, slot: str) -> None:
-    """Probe: the failover slot would survive a promotion (FM-21, FM-22); nudges it forward."""
+def confirmed_lsn(admin: str, slot: str) -> str:
+    """Return up to where the slot's consumer has confirmed; raises HarnessFailed without the slot."""
+    query = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s"
+    found = one(admin, query, slot)
+    if found is None:
+        raise HarnessFailed(f"the primary has no slot {slot!r}")
+    return str(found[0])
+
+
+def expect_slot_synced(admin: str, standby_dsn: str, slot: str, lsn: str) -> None:
+    """Probe: the failover slot would survive a promotion (FM-21, FM-22); nudges it forward.
+
+    ``lsn``: what the primary's slot had confirmed, so that the copy of an earlier slot of the same name
+    does not count.
+    """
     found = one(
         standby_dsn,
-        "SELECT synced, temporary, invalidation_reason FROM pg_replication_slots WHERE slot_name = %s",
+        "SELECT synced, temporary, invalidation_reason, confirmed_flush_lsn >= %s::pg_lsn"
+        " FROM pg_replication_slots WHERE slot_name = %s",
+        lsn,
         slot,
     )
-    if found != (True, False, None):
+    if found != (True, False, None, True):
         one(
             admin,
             "SELECT pg_log_standby_snapshot(), pg_logical_emit_message(false, %s, '')",
             NUDGE_PREFIX,
         )
-        raise NotYet(f"(synced, temporary, invalidation_reason) is {found}")
+        raise NotYet(f"(synced, temporary, invalidation_reason, at {lsn}) is {found}")
 
 
 def expect_slot_active(admin: str, slot: str, active: bool) -> None:
