@@ -44,7 +44,7 @@ test: setup lint ## lint, types and every suite, the live one included
 
 .PHONY: bench
 bench: setup ## measure start-up, drills and memory against their limits
-	@$(BIN)/python -m pytest -m bench $(ARGS)
+	@$(BIN)/python -m chaos_tests.bench $(ARGS)
 
 .PHONY: soak
 soak: setup ## twenty quick drills without a defect: all must be proven

@@ -1,0 +1,1 @@
+"""Measurements of the real stack, printed beside their limits; never part of the tests."""

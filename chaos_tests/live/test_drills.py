@@ -1,0 +1,71 @@
+"""Whole drills on real services: drawn plans, both schemas, both kinds of survivors, and a killed archiver.
+
+Real services take seconds, so few plans are drawn and none is shrunk: the simulator does both. A plan that
+is not proven stays in its run folder, and the command that replays it is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from harness.generate.campaigns import campaign
+from harness.generate.strategies import plans
+from harness.judge import check_run
+from harness.model import folder
+from harness.model.plan import KillArchiver, Plan
+from harness.model.verdict import DrillVerdict
+from harness.schemas import load
+from harness.session import LiveSession
+
+TENANTS = 8
+Drill = Callable[[Plan], DrillVerdict]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[LiveSession]:
+    """A stack that holds the second schema."""
+    with LiveSession.open("shop") as session:
+        yield session
+
+
+@settings(max_examples=2, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@given(plan=plans(load("helpdesk").schema, tenants=TENANTS))
+def test_every_tenant_comes_back(drill: Drill, plan: Plan) -> None:
+    """Whatever script is drawn, each tenant comes back alone, within the budget."""
+    assert drill(plan).verdict == "proven"
+
+
+def test_a_campaign_is_proven_with_both_kinds_of_survivors(
+    restoreproof_stack: LiveSession, tmp_path: Path
+) -> None:
+    """A snapshot, an archiver killed while tenants write, and a second incident: all come back."""
+    drawn = campaign(load("helpdesk").schema, seed=5, plans=3, tenants=TENANTS)
+    assert {plan.survivors for plan in drawn} == {"all", "archive"}
+    assert any(plan.initial == "snapshot" for plan in drawn)
+    assert any(isinstance(fault, KillArchiver) for plan in drawn for fault in plan.faults)
+    assert any(plan.again for plan in drawn)
+    verdicts = [restoreproof_stack.drill(p, tmp_path / f"{n}") for n, p in enumerate(drawn)]
+    assert [verdict.verdict for verdict in verdicts] == ["proven"] * 3
+
+
+def test_a_schema_of_another_shape_is_proven(shop: LiveSession, tmp_path: Path) -> None:
+    """Nothing but its folder knows a schema: another one passes the same drills."""
+    drawn = campaign(load("shop").schema, seed=3, plans=2, tenants=TENANTS)
+    verdicts = [shop.drill(plan, tmp_path / f"{n}") for n, plan in enumerate(drawn)]
+    assert [verdict.verdict for verdict in verdicts] == ["proven", "proven"]
+
+
+def test_a_run_folder_is_judged_again_from_its_files(
+    restoreproof_stack: LiveSession, tmp_path: Path
+) -> None:
+    """The verdict of a run is a function of its folder; page, logs and environment lie in it as well."""
+    [plan] = campaign(load("helpdesk").schema, seed=8, plans=1, tenants=TENANTS, survivors="all")
+    verdict = restoreproof_stack.drill(plan, tmp_path / "run")
+    assert check_run(tmp_path / "run") == verdict
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {folder.PLAN, folder.HISTORY, folder.RESTORED, folder.LOGS, folder.REPORT}
+    assert (tmp_path / "run" / folder.LOGS / "primary.log").stat().st_size > 0
