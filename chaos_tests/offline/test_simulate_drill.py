@@ -8,10 +8,10 @@ import pytest
 
 from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
-from harness.judge import check_run
+from harness.judge import check_run, judge
 from harness.model.history import Destroyed, Done, RestoreDone, Settled, WatermarkSeen
 from harness.model.plan import KillArchiver
-from harness.simulate import drill, simulate, simulate_into
+from harness.simulate import drill, simulate, simulate_into, simulate_series
 
 SHOP = schemas.load("shop").schema
 
@@ -73,6 +73,18 @@ def test_destruction_at_the_very_commit_leaves_its_outcome_open() -> None:
     assert outcomes["first.0"] == "unknown"
     assert not [e for e in history if isinstance(e, Settled) and e.name == "first.0"]
     assert drill(plan, SHOP).verdict == "proven"
+
+
+def test_drills_follow_each_other_in_one_world() -> None:
+    """As on a warm stack: rows of the drill before are removed, a snapshot begins a new cluster."""
+    plans = [
+        shop_plan(),
+        shop_plan(survivors="archive", destroy_after_s=0.2),
+        shop_plan(initial="snapshot"),
+        shop_plan(again=(TENANTS[0],)),
+    ]
+    for plan, left in zip(plans, simulate_series(plans, SHOP), strict=True):
+        assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"
 
 
 def test_the_watermark_never_goes_back() -> None:

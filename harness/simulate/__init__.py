@@ -14,6 +14,6 @@ Never what a user's drill runs on.
 
 from __future__ import annotations
 
-from harness.simulate.run import Simulated, drill, simulate, simulate_into
+from harness.simulate.run import Simulated, drill, simulate, simulate_into, simulate_series
 
-__all__ = ["Simulated", "drill", "simulate", "simulate_into"]
+__all__ = ["Simulated", "drill", "simulate", "simulate_into", "simulate_series"]

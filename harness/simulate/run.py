@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from harness.drive.journal import FolderJournal, MemoryJournal
+from harness.drive.observer import Listed
 from harness.drive.runner import run_drill
 from harness.judge import judge
 from harness.model.history import AnyEntry, StoredRow
@@ -31,6 +33,21 @@ def simulate(plan: Plan, schema: Schema, parts: Parts | None = None) -> Simulate
         journal = MemoryJournal(VirtualClock())
         await run_drill(plan, schema, build(plan, schema, parts), journal)
         return Simulated(history=tuple(journal.entries), restored=journal.restored)
+
+    return run(main())
+
+
+def simulate_series(plans: Sequence[Plan], schema: Schema) -> list[Simulated]:
+    """Run plans one after the other in one world, as a campaign does on a warm stack."""
+
+    async def main() -> list[Simulated]:
+        world, listed = build(plans[0], schema), Listed()
+        left = []
+        for plan in plans:
+            journal = MemoryJournal(VirtualClock())
+            await run_drill(plan, schema, world, journal, listed=listed)
+            left.append(Simulated(history=tuple(journal.entries), restored=journal.restored))
+        return left
 
     return run(main())
 
