@@ -88,10 +88,7 @@ def run(place: TestDatabase, test: Test) -> None:
     async def main() -> None:
         bench = Bench(place)
         await bench.fill()
-        try:
-            await test(bench)
-        finally:
-            await bench.target.close()
+        await test(bench)
 
     asyncio.run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from harness.model.errors import ArchiveBroken
@@ -16,26 +17,23 @@ class SqliteKeys:
     """Tenants' keys; one is on disk before it is handed out the first time."""
 
     def __init__(self, path: str | Path) -> None:
-        self._db = _open(path)
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, tenant TEXT NOT NULL,"
-            " secret BLOB NOT NULL, made INTEGER NOT NULL DEFAULT (unixepoch()))"
-        )
+        self._path = path
         self._by_tenant: dict[str, TenantKey] = {}
         self._by_id: dict[str, TenantKey] = {}
 
     async def current(self, tenant: str) -> TenantKey:
         """Return the tenant's newest key, made and durable if there was none."""
         if tenant not in self._by_tenant:
-            self._by_tenant[tenant] = self._find("tenant = ? ORDER BY rowid DESC", tenant) or self._make(
-                tenant
-            )
+            with closing(self._open()) as db:
+                found = _find(db, "tenant = ? ORDER BY rowid DESC", tenant)
+                self._by_tenant[tenant] = found or _make(db, tenant)
         return self._by_tenant[tenant]
 
     async def get(self, key_id: str) -> TenantKey:
         """Return a key by its id; raises ArchiveBroken."""
         if key_id not in self._by_id:
-            found = self._find("id = ?", key_id)
+            with closing(self._open()) as db:
+                found = _find(db, "id = ?", key_id)
             if found is None:
                 raise ArchiveBroken(
                     f"key {key_id} is not in the key store: what was sealed with it can't be read",
@@ -44,19 +42,29 @@ class SqliteKeys:
             self._by_id[key_id] = found
         return self._by_id[key_id]
 
-    def _find(self, condition: str, value: str) -> TenantKey | None:
-        query = f"SELECT id, tenant, secret FROM keys WHERE {condition} LIMIT 1"
-        row = self._db.execute(query, (value,)).fetchone()
-        return None if row is None else TenantKey(id=row[0], tenant=row[1], secret=row[2])
+    def _open(self) -> sqlite3.Connection:
+        db = _open(self._path)
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, tenant TEXT NOT NULL,"
+            " secret BLOB NOT NULL, made INTEGER NOT NULL DEFAULT (unixepoch()))"
+        )
+        return db
 
-    def _make(self, tenant: str) -> TenantKey:
-        key = TenantKey(id=secrets.token_hex(16), tenant=tenant, secret=secrets.token_bytes(32))
-        with self._db:
-            self._db.execute(
-                "INSERT INTO keys (id, tenant, secret) VALUES (?, ?, ?)",
-                (key.id, key.tenant, key.secret),
-            )
-        return key
+
+def _find(db: sqlite3.Connection, condition: str, value: str) -> TenantKey | None:
+    query = f"SELECT id, tenant, secret FROM keys WHERE {condition} LIMIT 1"
+    row = db.execute(query, (value,)).fetchone()
+    return None if row is None else TenantKey(id=row[0], tenant=row[1], secret=row[2])
+
+
+def _make(db: sqlite3.Connection, tenant: str) -> TenantKey:
+    key = TenantKey(id=secrets.token_hex(16), tenant=tenant, secret=secrets.token_bytes(32))
+    with db:
+        db.execute(
+            "INSERT INTO keys (id, tenant, secret) VALUES (?, ?, ?)",
+            (key.id, key.tenant, key.secret),
+        )
+    return key
 
 
 class SqliteIndex:
@@ -99,6 +107,10 @@ class SqliteIndex:
             self._db.execute("UPDATE through SET seq = ?", (through,))
         self._new.clear()
         self._through = through
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
 
 
 def _open(path: str | Path) -> sqlite3.Connection:

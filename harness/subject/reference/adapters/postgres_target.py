@@ -19,7 +19,7 @@ from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.schema import ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
-from harness.subject.reference.adapters.sessions import Session, Sessions, run, run_together
+from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
 from harness.subject.reference.capture import SET_ASIDE
 from harness.subject.reference.ports import Swap, Swapped
@@ -50,39 +50,30 @@ class PostgresTarget:
     """The database at ``dsn``, reached as superuser."""
 
     def __init__(self, *, dsn: str, schema: Schema) -> None:
+        self._dsn = dsn
         self._schema = schema
-        self._sessions = Sessions(dsn)
 
     async def has_schema(self) -> bool:
         """Whether the first declared table is there."""
-        async with self._answered() as sessions, sessions.one() as session:
+        async with self._session() as session:
             return await self._has_schema(session)
 
     async def build_schema(self, ddl: str) -> None:
         """Run the archived DDL in one transaction, unless somebody else has built it meanwhile."""
-        async with self._answered():
-            builder = Sessions(self._sessions.dsn)  # of its own: a dump leaves settings behind
-            try:
-                async with builder.one() as session, session.transaction():
-                    await session.execute(f"SELECT pg_advisory_xact_lock({BUILD_LOCK})".encode())
-                    if not await self._has_schema(session):
-                        await session.execute(ddl.encode(), prepare=False)
-            finally:
-                await builder.close()
+        async with self._session() as session, session.transaction():
+            await session.execute(f"SELECT pg_advisory_xact_lock({BUILD_LOCK})".encode())
+            if not await self._has_schema(session):
+                await session.execute(ddl.encode(), prepare=False)
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in place; raises RestoreRefused naming what is in the way."""
-        async with self._answered() as sessions, sessions.one() as session:
+        async with self._session() as session:
             changes: list[Change] = []
             try:
                 async with session.transaction():
                     return await self._swap(session, swap, changes)
             except psycopg.errors.UniqueViolation as taken:
                 raise await self._refusal(session, taken, changes) from None
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._sessions.close()
 
     async def _has_schema(self, session: Session) -> bool:
         name = statements.quoted(self._schema.tables[0].name)
@@ -242,10 +233,11 @@ class PostgresTarget:
         return str(rows[0]["root"]) if rows else "", tuple(str(row["name"]) for row in rows)
 
     @asynccontextmanager
-    async def _answered(self) -> AsyncIterator[Sessions]:
-        """Hand out the sessions, turning what goes wrong with the database into SubjectFailed."""
+    async def _session(self) -> AsyncIterator[Session]:
+        """Hand out a connection, turning what goes wrong with the database into SubjectFailed."""
         try:
-            yield self._sessions
+            async with open_session(self._dsn) as session:
+                yield session
         except psycopg.Error as error:
             words = f"{error.sqlstate or type(error).__name__}: {error}".strip()
             raise SubjectFailed(f"the target database: {words}") from error

@@ -1,0 +1,266 @@
+"""The reference system on the real pipeline: what was written comes back exactly, whatever was killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+
+from fixtures.helpdesk_rows import add_country, add_tenant
+from harness.drive.ports import Rows, World
+from harness.model.history import Cut
+from harness.model.position import parse_lsn
+from harness.schemas import load
+from harness.stack.stack import Stack, StackOptions
+from harness.stack.wait import wait_until
+from harness.stack.world.open import archive_config, open_world
+from harness.subject.reference import process
+from harness.subject.reference.adapters import wiring
+from harness.subject.reference.config import encode_config
+
+pytestmark = pytest.mark.live
+
+T = TypeVar("T")
+LOADED = load("helpdesk")
+SCHEMA = LOADED.schema
+BEFORE, STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR = "101", "102", "103", "104", "105", "106"
+REACHES_S_MAX = 30.0
+
+
+class Pipeline:
+    """A running stack that captures helpdesk, its world, and one event loop for all of the module."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack = stack
+        self.runner = asyncio.Runner()
+        self.settings = archive_config(stack, LOADED)
+        self.subject = wiring.subject_of(self.settings)
+        self.world: World = open_world(stack, LOADED, self.subject)
+        self.config = folder / "archiver.json"
+        self.config.write_text(encode_config(self.settings))
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the module's loop."""
+        return self.runner.run(coroutine)
+
+    def sql(self, text: str) -> list[tuple[Any, ...]]:
+        """Run statements in one transaction as the application does."""
+        with psycopg.connect(self.stack.endpoints.app_dsn) as session:
+            cursor = session.execute(text.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def add(self, *tenants: str) -> None:
+        """Add whole tenants, one transaction each."""
+
+        async def fill() -> None:
+            session = await self.world.database.session("test")
+            for tenant in tenants:
+                await session.begin()
+                await add_tenant(session, SCHEMA, tenant)
+                assert (await session.commit()).outcome == "acked"
+            await session.close()
+
+        self.do(fill())
+
+    def damage(self, text: str) -> Cut:
+        """Run a script's transaction; return the cut before it."""
+        with psycopg.connect(self.stack.endpoints.app_dsn) as session:
+            lower = session.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+            xid = session.execute("SELECT pg_current_xact_id()::text").fetchone()
+            session.execute(text.encode())
+        assert lower is not None
+        assert xid is not None
+        return Cut(epoch=self.epoch(), xid=int(xid[0]), lsn_lower=parse_lsn(lower[0]))
+
+    def epoch(self) -> int:
+        """Return the epoch of the running cluster."""
+        cluster = self.do(self.world.database.cluster())
+        return self.do(self.subject.epoch(cluster.system_id, cluster.timeline))
+
+    def reach(self) -> None:
+        """Wait until everything committed so far is in the archive."""
+        (found,) = self.sql("SELECT pg_current_wal_lsn()::text")
+        goal = parse_lsn(found[0])
+
+        def reached() -> bool:
+            mark = self.do(self.subject.watermark())
+            return mark is not None and (mark.position.epoch, mark.position.lsn) >= (self.epoch(), goal)
+
+        wait_until("the watermark is past what was committed", reached, limit_s=REACHES_S_MAX)
+
+    def rows(self, tenant: str, place: Any = "live") -> dict[str, list[str]]:
+        """Return a tenant's rows in a form that does not depend on their order."""
+        found: Rows = self.do(self.world.database.read([tenant], place))[tenant]
+        return {t: sorted(json.dumps(r, sort_keys=True) for r in rows) for t, rows in found.items()}
+
+    def beside(self, tenant: str, cut: Cut = Cut()) -> dict[str, list[str]]:  # noqa: B008 - a value
+        """Restore into a new scratch database and return what is there then."""
+        self.do(self.world.database.reset_scratch())
+        result = self.do(self.subject.restore(tenant, cut, "scratch"))
+        assert result.result == "restored", result.detail
+        return self.rows(tenant, "scratch")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A pipeline with one tenant from before the capture's start and five streamed ones."""
+    folder = tmp_path_factory.mktemp("subject")
+    with Stack.start(StackOptions(logs=folder)) as stack:
+        made = Pipeline(stack, folder)
+        made.do(made.world.machinery.prepare(fresh=True))
+        made.do(_country(made.world))
+        made.add(BEFORE)
+        made.do(made.world.machinery.start_capture())
+        made.add(STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR)
+        yield made
+        made.runner.close()
+
+
+async def _country(world: World) -> None:
+    session = await world.database.session("test")
+    await session.begin()
+    await add_country(session, SCHEMA)
+    assert (await session.commit()).outcome == "acked"
+    await session.close()
+
+
+@pytest.mark.parametrize("tenant", [BEFORE, STREAMED])
+def test_every_value_comes_back_as_it_was(pipeline: Pipeline, tenant: str) -> None:
+    """By the snapshot as by the stream: dates BC, infinities, NaN, 2 MB texts, arrays with NULLs."""
+    pipeline.reach()
+    assert pipeline.beside(tenant) == pipeline.rows(tenant)
+
+
+def test_updates_of_keys_and_of_toasted_rows_other_columns_are_followed(pipeline: Pipeline) -> None:
+    """A changed key moves the row, a change beside a 2 MB value keeps it whole (FM-37, FM-45)."""
+    pipeline.sql(
+        f"UPDATE helpdesk.tickets SET number = 1003 WHERE tenant_id = {STREAMED} AND number = 3;"
+        "UPDATE helpdesk.tickets SET priority = 'low', effort = '-1 day 00:00:01'"
+        f" WHERE tenant_id = {STREAMED};"
+        f"UPDATE helpdesk.audit SET entry = gen_random_uuid() WHERE tenant_id = {STREAMED};"
+        f"UPDATE helpdesk.accounts SET born = '-infinity', nickname = NULL WHERE tenant_id = {STREAMED};"
+        "UPDATE helpdesk.attachments SET note = '' FROM helpdesk.comments AS c, helpdesk.tickets AS t"
+        f" WHERE c.id = comment_id AND t.id = c.ticket_id AND t.tenant_id = {STREAMED}"
+    )
+    pipeline.reach()
+    assert pipeline.beside(STREAMED) == pipeline.rows(STREAMED)
+
+
+def test_a_deleted_tenant_comes_back_in_place_alone(pipeline: Pipeline) -> None:
+    """Just before the script's transaction, later rows set aside, the neighbour as it was; twice."""
+    before, neighbour = pipeline.rows(LOST), pipeline.rows(NEIGHBOUR)
+    for again in ("first", "second"):
+        cut = pipeline.damage(f"SELECT helpdesk.delete_entity('{{{LOST}0}}', 'permanent')")
+        pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({LOST}, 'zombie {again}')")
+        result = pipeline.do(pipeline.subject.restore(LOST, cut, "live"))
+        assert result.result == "restored", result.detail
+        assert [(row.table, row.row["name"]) for row in result.set_aside] == [
+            ("helpdesk.labels", f"zombie {again}")
+        ]
+        assert pipeline.rows(LOST) == before
+        assert pipeline.rows(NEIGHBOUR) == neighbour
+        pipeline.reach()
+        assert pipeline.beside(LOST) == before
+
+
+def test_a_taken_natural_key_is_refused_in_place_and_works_beside(pipeline: Pipeline) -> None:
+    """The refusal names both rows; nothing is changed by it."""
+    before = pipeline.rows(TAKEN)
+    cut = pipeline.damage(f"DELETE FROM helpdesk.tenants WHERE id = {TAKEN}")
+    pipeline.sql(f"INSERT INTO helpdesk.tenants VALUES (990, '{TAKEN}', 'thief', '{{}}', now())")
+    result = pipeline.do(pipeline.subject.restore(TAKEN, cut, "live"))
+    assert result.result == "refused"
+    assert f"'id': '{TAKEN}'" in result.detail
+    assert "'id': '990'" in result.detail
+    pipeline.reach()
+    assert pipeline.beside(TAKEN, cut) == before
+
+
+@pytest.mark.parametrize("service", ["archiver", "connect"])
+def test_a_kill_in_the_middle_of_writes_loses_nothing(pipeline: Pipeline, service: str) -> None:
+    """kill -9 and a restart: every row is archived once (FM-46, FM-83)."""
+    stop = threading.Event()
+    written: list[str] = []
+
+    def write() -> None:
+        with psycopg.connect(pipeline.stack.endpoints.app_dsn, autocommit=True) as session:
+            while not stop.is_set():
+                name = f"{service}-{len(written)}"
+                session.execute(
+                    "INSERT INTO helpdesk.ledger (tenant_id, op) SELECT %s, %s || '.' || n"
+                    " FROM generate_series(1, 20) AS n",
+                    [KILLED, name],
+                )
+                written.append(name)
+                stop.wait(0.01)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        wait_until("some were written", lambda: len(written) > 50, limit_s=30.0)
+        pipeline.stack.kill(service)
+        wait_until("some more were written", lambda: len(written) > 100, limit_s=30.0)
+        pipeline.stack.restart(service)
+        wait_until("yet some more were written", lambda: len(written) > 150, limit_s=30.0)
+    finally:
+        stop.set()
+        writer.join()
+    pipeline.reach()
+    assert pipeline.beside(KILLED) == pipeline.rows(KILLED)
+    assert process.verify(pipeline.config).ok
+
+
+def test_restoring_is_quick_once_the_manifest_is_known(pipeline: Pipeline) -> None:
+    """A small tenant follows its own size: well under a second, even on a busy machine."""
+    pipeline.reach()
+    pipeline.beside(BEFORE)
+    began_s = time.monotonic()
+    result = pipeline.do(pipeline.subject.restore(BEFORE, Cut(), "scratch"))
+    assert result.result == "restored"
+    assert time.monotonic() - began_s < 1.0
+
+
+def test_the_commands_answer(pipeline: Pipeline) -> None:
+    """Status, verify and a restore into another database, as their commands do them."""
+    status = process.status(pipeline.config)
+    assert status.epochs == 1
+    assert status.exposure_s is not None
+    assert 0 <= status.exposure_s < 30
+    assert status.stopped is None
+    verified = process.verify(pipeline.config)
+    assert verified.problems == ()
+    assert verified.segments == process.status(pipeline.config).segments or verified.segments > 0
+    pipeline.do(pipeline.world.database.reset_scratch())
+    result = process.restore(pipeline.config, NEIGHBOUR, Cut(), pipeline.settings.scratch_dsn)
+    assert result.result == "restored", result.detail
+    assert pipeline.rows(NEIGHBOUR, "scratch") == pipeline.rows(NEIGHBOUR)
+
+
+def test_when_only_the_archive_survives_everything_comes_back(pipeline: Pipeline) -> None:
+    """Onto a fresh cluster: schema, publication and identities first, then tenants, then a new epoch."""
+    pipeline.reach()
+    tenants = [BEFORE, STREAMED, LOST, KILLED, NEIGHBOUR]
+    before = {tenant: pipeline.rows(tenant) for tenant in tenants}
+    digest = pipeline.do(pipeline.world.database.catalogue_digest("live"))
+    next_values = pipeline.do(pipeline.world.database.next_values("live"))
+    pipeline.do(pipeline.world.machinery.destroy())
+    pipeline.do(pipeline.world.machinery.rebuild())
+    for tenant in tenants:
+        result = pipeline.do(pipeline.subject.restore(tenant, Cut(), "live"))
+        assert result.result == "restored", result.detail
+    assert {tenant: pipeline.rows(tenant) for tenant in tenants} == before
+    assert pipeline.do(pipeline.world.database.catalogue_digest("live")) == digest
+    after = pipeline.do(pipeline.world.database.next_values("live"))
+    assert all(after[name] >= next_values[name] for name in next_values)
+    pipeline.do(pipeline.world.machinery.start_capture())
+    assert pipeline.epoch() == 2
+    pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'after')")
+    pipeline.reach()
+    assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
