@@ -125,6 +125,7 @@ class World:
         self.again: tuple[str, ...] = ()
         self.faults: tuple[KillArchiver, ...] = ()
         self.floors = Floors(rows_per_s=1.0)
+        self.writes_on = True
         self.restores = 0
         self.rounds: dict[str, int] = {}
         self.hits: dict[str, h.Cut] = {}
@@ -352,7 +353,10 @@ class World:
         result: str = "restored",
         probe: bool = True,
     ) -> Rows:
-        """Restore a tenant, to its saved rows unless given, read it back, write its probe if in place."""
+        """Restore a tenant, to its saved rows unless given, read it back, write its probe if in place.
+
+        Meanwhile b writes on, if it is there.
+        """
         self.restores += 1
         self.rounds[tenant] = self.rounds.get(tenant, 0) + 1
         here = cut or self.hits.pop(tenant, h.Cut())
@@ -386,6 +390,8 @@ class World:
                 if probe:
                     number = 9000 + self.restores
                     self.write(tenant, item(tenant, number, f"probe {number}"), actor="probe")
+        if self.writes_on and (ROOT, ("b",)) in self.live.get("b", {}):
+            self.write("b", item("b", 2500 + self.restores, f"b on {self.restores}"))
         return back
 
     def read(self, tenant: str, restore: int, rows: Rows) -> None:
@@ -505,12 +511,11 @@ def _change_and_delete(world: World) -> None:
 
 
 def finish(world: World) -> World:
-    """Restore everybody, let b write on, and end."""
+    """Restore everybody, and end."""
     world.phase("restore")
     for tenant in world.tenants:
         place: h.Place | None = "live" if world.cluster == 2 else None
         world.restore(tenant, place=place)
-        world.write("b", item("b", 2500 + world.restores, f"b on {world.restores}"))
     world.end()
     return world
 

@@ -697,6 +697,26 @@ def test_a_transaction_that_ran_into_a_restore_overlaps_it() -> None:
     assert the_finding(world, "refusals").restore == 1
 
 
+def test_a_transaction_that_went_down_with_its_cluster_is_nobodys_doing() -> None:
+    """It was begun before the cluster was destroyed, and given up while somebody was restored."""
+    world = begin(survivors="archive")
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    began_s = world.at_s
+    world.destroy()
+    world.restore("a", place="live")
+    lost = next(e for e in world.entries if isinstance(e, h.RestoreDone)).at_s - 0.01
+    world.restore("b", place="live")
+    world.restore("q", place="live")
+    for begun_s, name in ((began_s, "b.w.x"), (lost, "b.w.y")):
+        world.add(
+            h.Done(at_s=lost, name=name, actor="writer", tenant="b", outcome="refused", begun_s=begun_s)
+        )
+    world.end()
+    assert the_finding(world, "refusals").operation == "b.w.y"
+
+
 # Bent drills: shared rows, outbox, catalogue, sequences.
 
 

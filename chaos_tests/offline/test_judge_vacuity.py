@@ -359,6 +359,20 @@ def test_a_neighbour_whose_writer_ran_dry_is_unknown() -> None:
         assert checks(world.verdict()) == ({"writers"} if unsure else set())
 
 
+def test_restores_beside_which_no_neighbour_wrote_are_unknown() -> None:
+    """Nobody could be disturbed; one write between the first restore and the last is enough."""
+    for wrote in (False, True):
+        world = a_drill()
+        world.writes_on = False
+        world.restore("a")
+        if wrote:
+            world.write("b", item("b", 2900, "beside"))
+        world.restore("b")
+        world.restore("q")
+        world.end()
+        assert checks(world.verdict()) == (set() if wrote else {"writers"})
+
+
 # The judge itself.
 
 
@@ -502,6 +516,24 @@ def test_an_open_update_or_one_settled_both_ways_stays_open() -> None:
     world.hit("s0")
     world.flush()
     assert finish(world).verdict().verdict == "proven"
+
+
+def test_a_settled_commit_is_exposed_until_what_came_after_it_is_durable() -> None:
+    """Its ack never came with a position, so the next transaction's bounds it."""
+    for durable in (False, True):
+        world = begin()
+        world.flush()
+        name = world.write("a", item("a", 1900, "settled"), outcome="unknown", applied=True)
+        world.add(h.Settled(at_s=world.tick(), name=name, outcome="acked", witness="a later commit"))
+        world.write("b", item("b", 2900, "later"))
+        if durable:
+            world.flush()
+        world.at_s += 4.0
+        world.script(("s0", (), (whole("a"), whole("q"))))
+        world.hit("s0")
+        world.flush()
+        exposed = {f.operation for f in findings(finish(world).verdict()) if f.check == "exposure"}
+        assert (name in exposed) is not durable
 
 
 def test_a_script_between_settles_nothing() -> None:

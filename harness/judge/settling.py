@@ -3,6 +3,9 @@
 A transaction whose outcome is open held the lock of each row it wrote until it ended. So a later one that
 updated or deleted such a row found it there, and one that inserted it found it absent: either fits only
 one outcome. Not so across a restore in place or a script, which change rows without a statement on them.
+
+A commit that was settled, here or by a witness, got no upper bound of its position with its ack. The
+least one of a transaction that sent its COMMIT after that serves as well.
 """
 
 from __future__ import annotations
@@ -25,14 +28,27 @@ class Touch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settle(timeline: Timeline, tables: Mapping[str, Table]) -> Timeline:
-    """Return the timeline with every open outcome settled that later statements settle."""
-    if all(tx.outcome != "unknown" for tx in timeline.transactions):
+    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in."""
+    if all(tx.outcome == "refused" or tx.lsn_upper is not None for tx in timeline.transactions):
         return timeline
     judge = _Settler(timeline)
     for tx in timeline.transactions:
         if tx.outcome != "refused":
             judge.read(tx, touches(tx, tables))
-    return msgspec.structs.replace(timeline, transactions=tuple(judge.settled(timeline.transactions)))
+    settled = tuple(judge.settled(timeline.transactions))
+    return msgspec.structs.replace(timeline, transactions=tuple(_bounded(tx, settled) for tx in settled))
+
+
+def _bounded(tx: Transaction, transactions: Iterable[Transaction]) -> Transaction:
+    """Return ``tx`` with an upper bound of its position, if it committed and any can be known."""
+    if not tx.acked or tx.lsn_upper is not None:
+        return tx
+    later = (
+        other.lsn_upper
+        for other in transactions
+        if other.lsn_upper is not None and other.cluster == tx.cluster and other.sent_s >= tx.ended_s
+    )
+    return msgspec.structs.replace(tx, lsn_upper=min(later, default=None))
 
 
 def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:

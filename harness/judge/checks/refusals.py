@@ -2,7 +2,7 @@
 
 Neighbours never conflict among themselves, so whatever refused theirs was the restore. Not counted are
 tenants that the script hit and those that came back with less than they had: rows that their writers name
-may be gone.
+may be gone. Nor is a transaction that began on a cluster destroyed since.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def _run(case: Case) -> Iterator[Finding]:
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
     for done in case.timeline.of(Done):
         if done.outcome == "acked" or done.name in planned or done.tenant not in untouched:
+            continue
+        if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
             continue
         restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
         if restore is not None:
@@ -43,9 +45,12 @@ def _untouched(case: Case, tenant: str) -> bool:
 
 def _overlap(done: Done, restore: Restore) -> bool:
     """Whether the transaction ran while somebody else was restored."""
-    begun_s = done.at_s if done.begun_s is None else done.begun_s
     other = restore.asked.tenant != done.tenant
-    return other and begun_s <= restore.done_s and restore.began_s <= done.at_s
+    return other and _begun_s(done) <= restore.done_s and restore.began_s <= done.at_s
+
+
+def _begun_s(done: Done) -> float:
+    return done.at_s if done.begun_s is None else done.begun_s
 
 
 def _finding(done: Done, restore: Restore) -> Finding:
