@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,10 +41,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str | None
 
 
-def run(config: str | Path) -> int:
-    """Archive until SIGTERM or SIGINT; return the exit code. The reason of a stop goes to stderr."""
+def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver) -> int:
+    """Archive until SIGTERM or SIGINT; return the exit code. The reason of a stop goes to stderr.
+
+    ``kind`` lets a test put a broken archiver in its place.
+    """
     settings = read_config(config)
-    archiver = wiring.archiver_of(settings)
+    archiver = wiring.archiver_of(settings, kind=kind)
     wiring.write_state(settings, reason=None)
     try:
         asyncio.run(_run(archiver))
