@@ -208,34 +208,22 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Crash a service: SIGKILL to every process of it; returns once they are gone."""
-        service = self.service(name)
-        if not isinstance(service, Killable):
-            raise _unable(name, "killed")
-        service.kill()
+        self._able(name, Killable).kill()
 
     def restart(self, name: str) -> None:
         """Start a killed service on the data it left; returns once its readiness fact holds."""
-        service = self.service(name)
-        if not isinstance(service, Restartable):
-            raise _unable(name, "started again")
-        service.start()
+        self._able(name, Restartable).start()
         if name == "toxiproxy":
             for link in self._cut:
                 self._proxies.cut(link)
 
     def pause(self, name: str) -> None:
         """Stop a service in its tracks."""
-        service = self.service(name)
-        if not isinstance(service, Pausable):
-            raise _unable(name, "paused")
-        service.pause()
+        self._able(name, Pausable).pause()
 
     def resume(self, name: str) -> None:
         """Let a paused service go on."""
-        service = self.service(name)
-        if not isinstance(service, Pausable):
-            raise _unable(name, "resumed")
-        service.resume()
+        self._able(name, Pausable).resume()
 
     def cut(self, link: LinkName) -> None:
         """Cut a link: its connections are closed and new ones refused."""
@@ -274,6 +262,14 @@ class Stack:
         if name not in self._services:
             raise UnknownName("service", name, list(self._services))
         return self._services[name]
+
+    def _able(self, name: str, ability: type) -> LocalService:
+        service = self.service(name)
+        if ability not in service.spec.abilities:
+            raise BadInput(
+                f"{name} is not {ability.__name__}", cure="name a service whose description says so"
+            )
+        return service
 
     def _cluster_steps(self, after_proxies: tuple[str, ...] = ()) -> list[Step]:
         start = {name: self._services[name].start for name in _CLUSTER}
@@ -321,7 +317,3 @@ class Stack:
 
     def _describe(self, spec: ServiceSpec) -> None:
         self._services[spec.name] = self._host.service(spec)
-
-
-def _unable(name: str, done: str) -> BadInput:
-    return BadInput(f"{name} can't be {done}", cure="name a service whose description allows it")
