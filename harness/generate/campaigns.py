@@ -54,14 +54,14 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
             cure="give at least one plan, and a seed from 0",
         )
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
-    strata = _strata(schema, Random(f"strata {seed}"), plans, survivors)
+    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors)
     return [
         expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
-        for number, pins in enumerate(strata)
+        for number, pins in enumerate(pinned)
     ]
 
 
-def _strata(schema: Schema, rng: Random, plans: int, survivors: Survivors | None) -> Iterator[Pins]:
+def strata(schema: Schema, rng: Random, plans: int, survivors: Survivors | None) -> Iterator[Pins]:
     """Yield what is pinned in each plan."""
     scripts = _scripts(schema)
     seen: set[tuple[object, ...]] = set()

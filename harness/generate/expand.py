@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
+from typing import NamedTuple
 
 from harness.generate.book import COMMON, Book, LiveRow
 from harness.generate.facts import SchemaFacts
@@ -22,9 +22,22 @@ GIANT_CHARS = (200_000, 2_000_000)
 """Sizes of the very long texts, of which a plan has at most two."""
 
 
+class _Stage(NamedTuple):
+    """What all tenants of a plan are made from. ``giants``: sizes of very long texts, by tenant's number."""
+
+    facts: SchemaFacts
+    layout: Layout
+    shape: PlanShape
+    timing: Pace
+    shared: dict[str, list[LiveRow]]
+    giants: dict[int, list[int]]
+    quiet: str | None
+
+
 def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
-    """Return the plan for ``shape``: the same for the same arguments. Raises BadInput for a schema that
-    no plan can be made for.
+    """Return the plan for ``shape``: the same for the same arguments.
+
+    Raises BadInput for a schema of which no plan can be made.
     """
     facts = SchemaFacts(schema)
     layout = lay_out(facts, shape)
@@ -34,13 +47,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     again = first[: shape.again]
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
-    giants = _giants(shape)
-    tenants = tuple(
-        _tenant(
-            facts, layout, shape, index, shared_rows, giants.get(index, []), timing, quiet=tenant == quiet
-        )
-        for index, tenant in enumerate(layout.tenants)
-    )
+    stage = _Stage(facts, layout, shape, timing, shared_rows, _giants(shape), quiet)
     return Plan(
         seed=shape.seed,
         profile=settings.profile,
@@ -51,13 +58,13 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         write_s=timing.write_s,
         destroy_after_s=shape.destroy_after_s if shape.survivors == "archive" else 0.0,
         initial=shape.initial,
-        tenants=tenants,
+        tenants=tuple(_tenant(stage, index) for index in range(len(layout.tenants))),
         shared=shared,
         scripts=(script, *([write_again(facts, layout, shape.script, again, script)] if again else [])),
         again=again,
         faults=(shape.fault,) if shape.fault else (),
         floors=timing.floors,
-        limits=Limits(load_s=120.0 + len(tenants)),
+        limits=Limits(load_s=120.0 + len(layout.tenants)),
     )
 
 
@@ -94,32 +101,17 @@ def _shared(facts: SchemaFacts, rng: Random) -> tuple[tuple[Transaction, ...], d
     return (Transaction(name="shared.0", operations=tuple(operations)),), rows
 
 
-def _tenant(  # noqa: PLR0913 - one call, all of it needed
-    facts: SchemaFacts,
-    layout: Layout,
-    shape: PlanShape,
-    index: int,
-    shared: dict[str, list[LiveRow]],
-    giants: Sequence[int],
-    timing: Pace,
-    *,
-    quiet: bool,
-) -> TenantPlan:
-    tenant = layout.tenants[index]
-    scribe = Scribe(facts, tenant, index, Random(f"{shape.seed} {index}"), shared)
-    scribe.giants = list(giants)
-    scribe.given_ids = {
-        (entity.table, entity.column): list(layout.entity_ids[entity.name][index])
-        for entity in facts.schema.script.entities
-        if entity.name in layout.entity_ids
-    }
-    writers = 1 if quiet else shape.tenants[index].writers
-    initial = load(scribe, shape.tenants[index].rows, writers)
-    common = scribe.book
-    written = [
-        write(scribe, owner, timing.of_writer(scribe.rng, writers, quiet=quiet)) for owner in range(writers)
-    ]
-    scribe.book = _only_common(common)
+def _tenant(stage: _Stage, index: int) -> TenantPlan:
+    tenant, shape = stage.layout.tenants[index], stage.shape.tenants[index]
+    quiet = tenant == stage.quiet
+    writers = 1 if quiet else shape.writers
+    scribe = Scribe(stage.facts, tenant, index, Random(f"{stage.shape.seed} {index}"), stage.shared)
+    scribe.cells.giants = stage.giants.get(index, [])
+    scribe.cells.given_ids = _given_ids(stage, index)
+    initial = load(scribe, shape.rows, writers)
+    paces = [stage.timing.of_writer(scribe.rng, writers, quiet=quiet) for _ in range(writers)]
+    written = [write(scribe, owner, pace) for owner, pace in enumerate(paces)]
+    scribe.book = _only_common(scribe.book)
     return TenantPlan(
         tenant=tenant,
         quiet=quiet,
@@ -128,6 +120,14 @@ def _tenant(  # noqa: PLR0913 - one call, all of it needed
         write_counts=tuple(count for _, count in written),
         probes=probes(scribe),
     )
+
+
+def _given_ids(stage: _Stage, index: int) -> dict[tuple[str, str], list[str]]:
+    return {
+        (entity.table, entity.column): list(stage.layout.entity_ids[entity.name][index])
+        for entity in stage.facts.schema.script.entities
+        if entity.name in stage.layout.entity_ids
+    }
 
 
 def _only_common(book: Book) -> Book:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Literal
 
 from harness.generate.makers import maker
 from harness.generate.values import Maker
@@ -24,7 +25,8 @@ from harness.model.schema import (
     TableHint,
 )
 
-FILLABLE = {"text": "text", "character varying": "text", "bytea": "bytea", "jsonb": "json"}
+Form = Literal["text", "bytea", "json"]
+FILLABLE: dict[str, Form] = {"text": "text", "character varying": "text", "bytea": "bytea", "jsonb": "json"}
 """Types that can hold a Filler, and the form it takes there."""
 
 
@@ -70,7 +72,7 @@ class TableFacts:
         uniques = (table.key, *table.unique)
         in_unique = {column for unique in uniques for column in unique}
         made = [c for c in table.columns if c.name not in linked and c.name != self.tenant_column]
-        self._schema = schema
+        self._facts = facts
         self.marks = {e.mark_column for e in schema.script.entities if e.table == table.name}
         self.unique_columns = tuple(c for c in made if c.name in in_unique and c.given_by == "client")
         self.plain_columns = tuple(
@@ -88,20 +90,19 @@ class TableFacts:
         self.link_uniques = tuple(
             u for u in uniques if set(u) <= linked | {self.tenant_column} and set(u) != {self.tenant_column}
         )
-        self.in_unique = in_unique
+        self.in_unique = frozenset(in_unique)
 
     def _is_scoped(self, column: str, uniques: tuple[tuple[str, ...], ...]) -> bool:
         """Whether each unique set with ``column`` holds the tenant too: two tenants may use one value."""
         return all(self.tenant_column in unique for unique in uniques if column in unique)
 
     @cached_property
-    def fillable(self) -> tuple[tuple[str, str], ...]:
+    def fillable(self) -> tuple[tuple[str, Form], ...]:
         """Columns that can hold a long text, with its form."""
-        schema = self._schema
         return tuple(
-            (c.name, FILLABLE[schema.domains.get(c.type, c.type)])
-            for c in self.plain_columns
-            if schema.domains.get(c.type, c.type) in FILLABLE
+            (column.name, FILLABLE[base])
+            for column in self.plain_columns
+            if (base := self._facts.base_type(column)) in FILLABLE
         )
 
     @cached_property
@@ -167,6 +168,10 @@ class SchemaFacts:
         self.written = [
             t for t in self.owned if t.hint.weight > 0 and not t.is_root and not self.is_ledger(t)
         ]
+
+    def base_type(self, column: Column) -> str:
+        """Return the column's type, or the one its domain is made of."""
+        return self.schema.domains.get(column.type, column.type)
 
     def names(self, fits: Callable[[TableFacts], bool]) -> tuple[str, ...]:
         """Return the owned tables that fit, the ledger aside."""

@@ -1,35 +1,22 @@
-"""Writes the operations on one tenant's rows: each method makes one kind and enters it in the book.
-
-Every generated number is used once for a tenant, so that no row ever returns to an image it had. Values
-that must be unique over all tenants hold the tenant's id, or a number from a range of its own.
-"""
+"""Writes the operations on one tenant's rows: each method makes one kind and enters it in the book."""
 
 from __future__ import annotations
 
 from random import Random
 
 from harness.generate.book import COMMON, Book, LiveRow, Symbol
+from harness.generate.cells import Cells
 from harness.generate.facts import Link, SchemaFacts, TableFacts
-from harness.model.errors import BadInput
 from harness.model.operations import Copy, CopyRow, Delete, Filler, Insert, Operation, Ref, Update, Values
 from harness.model.schema import Column
 
-STRIDE = 1_000_000
-"""Numbers a tenant may use in columns that are unique over all tenants."""
-
-ENTITY_FLOOR = 1_000_000_000
-"""Where ids begin that writers give to entities of their own: above all that the control plane gave."""
-
-NULL_SHARE = 0.2
-SPECIAL_SHARE = 0.08
-FILLED_SHARE = 0.02
+NULL_LINK_SHARE = 0.2
 
 
 class Scribe:
-    """Makes operations for the tenant number ``index``; ``book`` may be swapped for a copy.
+    """Makes operations for the tenant number ``index`` (-1: the shared rows).
 
-    ``giants``: sizes in characters of very long texts still to be placed. ``given_ids``: per entity table
-    the ids that the control plane gave this tenant, in order.
+    ``book`` may be swapped for a copy; ``shared`` holds the rows of lookup tables, by table.
     """
 
     def __init__(
@@ -42,14 +29,11 @@ class Scribe:
     ) -> None:
         self.facts = facts
         self.tenant = tenant
-        self.index = index
-        self.is_shared = index < 0
         self.rng = rng
         self.book = Book()
+        self.cells = Cells(facts, tenant, index, rng)
         self.shared = shared
-        self.giants: list[int] = []
-        self.given_ids: dict[tuple[str, str], list[str]] = {}
-        self._number = 0
+        self._prefix = "@" if index < 0 else ""
         self._handles = 0
         self._used: set[tuple[str, tuple[str, ...], tuple[Symbol, ...]]] = set()
         self._visited: set[tuple[str, int, str | None]] = set()
@@ -57,17 +41,15 @@ class Scribe:
     def insert(
         self, table: TableFacts, owner: int, *, given: Values | None = None, filled: bool | None = None
     ) -> list[Operation]:
-        """Insert a row of ``table``, after the parents that it lacks. ``given`` fixes values."""
+        """Insert a row of ``table``, after the parents that it lacks.
+
+        ``given`` fixes values; ``filled`` says whether the row has a long text, None: now and then.
+        """
         handle = self._handle(table)
         values, row, before = self._linked(table, owner, handle)
-        for column in table.unique_columns:
-            values[column.name] = self._unique(table, column)
-        for column in table.plain_columns:
-            if column.given_by == "client" or self.rng.random() < 0.5:
-                values[column.name] = self._any(table, column)
-        self._null_marks(table, values)
+        values.update(self.cells.of_insert(table, defaults=True))
         values.update(given or {})
-        row = self._fill(table, values, row, filled)
+        row = row._replace(filled=self.cells.fill(table, values, filled))
         self._enter(table, row, values)
         return [*before, Insert(table=table.name, handle=handle, values=values)]
 
@@ -79,12 +61,7 @@ class Scribe:
             handle = self._handle(table)
             values, row, parents = self._linked(table, owner, handle)
             before += parents
-            for column in table.unique_columns:
-                values[column.name] = self._unique(table, column)
-            for column in table.plain_columns:
-                if column.given_by == "client":
-                    values[column.name] = self._any(table, column)
-            self._null_marks(table, values)
+            values.update(self.cells.of_insert(table, defaults=False))
             self._enter(table, row, values)
             rows.append(CopyRow(handle=handle, values=values))
         return [*before, Copy(table=table.name, rows=tuple(rows))]
@@ -107,7 +84,7 @@ class Scribe:
         if moved is None:
             return None
         new, values = moved
-        fresh = self._changes(table, row, frozenset())
+        fresh = self._changes(table, row)
         if not fresh and (new.handle, number, new.parents.get(number)) in self._visited:
             return None
         self._visited.add((new.handle, number, new.parents.get(number)))
@@ -132,12 +109,36 @@ class Scribe:
         self.book.remove(row)
         return Delete(table=table.name, handle=row.handle)
 
-    # Links
+    def _handle(self, table: TableFacts) -> str:
+        self._handles += 1
+        return f"{self._prefix}{table.short}.{self._handles}"
+
+    def _enter(self, table: TableFacts, row: LiveRow, values: Values) -> None:
+        """Note what others may refer to, and add the row to the book."""
+        for column in table.unique_columns:
+            value = values.get(column.name)
+            if (table.name, column.name) in self.facts.referenced and isinstance(value, str):
+                row.symbols[column.name] = value
+        self.book.add(row)
+
+    def _changes(self, table: TableFacts, row: LiveRow, spare: frozenset[str] = frozenset()) -> Values:
+        """New values; a row that others may point at keeps what is unique, or they would wait for it."""
+        return self.cells.of_update(
+            table, spare | (table.in_unique if row.owner == COMMON else frozenset())
+        )
+
+    def _renumber(self, table: TableFacts, row: LiveRow, column: Column) -> Update | None:
+        if (table.name, column.name) in self.facts.referenced and not self.book.is_childless(row):
+            return None
+        value = self.cells.unique(table, column)
+        symbols = {**row.symbols, column.name: value} if column.name in row.symbols else row.symbols
+        self.book.replace(row, row._replace(symbols=symbols))
+        return Update(table=table.name, handle=row.handle, values={column.name: value})
 
     def _linked(
         self, table: TableFacts, owner: int, handle: str
     ) -> tuple[Values, LiveRow, list[Operation]]:
-        """Return values of the tenant's column and all links, the row so far, and parents made on the way."""
+        """Return values of the tenant's column and the links, the row so far, and parents made for it."""
         before: list[Operation] = []
         for attempt in range(4):
             row = LiveRow(table.name, handle, owner, {}, {})
@@ -178,7 +179,7 @@ class Scribe:
     ) -> LiveRow | None:
         if link.to_root and not table.is_root:
             return self.book.pick(self.rng, self.book.rows(link.parent, COMMON))
-        if link.nullable and (link.later or table.is_root or self.rng.random() < NULL_SHARE):
+        if link.nullable and (link.later or table.is_root or self.rng.random() < NULL_LINK_SHARE):
             return None
         if link.shared:
             return self.book.pick(self.rng, self.shared[link.parent])
@@ -245,99 +246,3 @@ class Scribe:
             return False
         self._used.update(sets)
         return True
-
-    # Values
-
-    def _handle(self, table: TableFacts) -> str:
-        self._handles += 1
-        return f"{'@' if self.is_shared else ''}{table.short}.{self._handles}"
-
-    def _next(self) -> int:
-        self._number += 1
-        return self._number
-
-    def _unique(self, table: TableFacts, column: Column) -> str:
-        ids = self.given_ids.get((table.name, column.name))
-        if ids:
-            return ids.pop(0)
-        made = table.makers[column.name]
-        if not made.wide:
-            raise BadInput(
-                f"{table.name}.{column.name} must be unique, and {column.type} has too few values",
-                cure="let the database give its value",
-            )
-        base = self.facts.schema.domains.get(column.type, column.type)
-        if base in ("text", "character varying"):
-            return f"{self.rng.choice('abcdefgh')}-{self.tenant}-{self._next()}"
-        number = self._next()
-        if column.name not in table.narrow:
-            number += (self.index + 1) * STRIDE + (ENTITY_FLOOR if ids is not None else 0)
-        return made.fresh(self.rng, number)
-
-    def _any(self, table: TableFacts, column: Column) -> str | None:
-        if column.nullable and self.rng.random() < NULL_SHARE:
-            return None
-        made = table.makers[column.name]
-        if made.special and self.rng.random() < SPECIAL_SHARE:
-            return made.special[int(self.rng.random() * len(made.special))]
-        return made.fresh(self.rng, self._next())
-
-    def _null_marks(self, table: TableFacts, values: Values) -> None:
-        """Nothing is marked by writers: that is for scripts."""
-        for name in table.marks:
-            if name is not None and table.table.column(name).nullable:
-                values[name] = None
-
-    def _fill(self, table: TableFacts, values: Values, row: LiveRow, filled: bool | None) -> LiveRow:
-        wanted = self.rng.random() < FILLED_SHARE if filled is None else filled
-        choices = [(c, form) for c, form in table.fillable if c in values]
-        if not wanted or not choices:
-            return row
-        column, form = self.rng.choice(choices)
-        values[column] = self._filler(form, self.giants.pop() if self.giants else self._size())
-        return row._replace(filled=frozenset({column}))
-
-    def _filler(self, form: str, chars: int) -> Filler:
-        return Filler(seed=self.rng.getrandbits(31), chars=chars, form=form)  # type: ignore[arg-type]
-
-    def _size(self) -> int:
-        """Mostly some KB, enough to be stored out of line; now and then much more."""
-        return int(3_000 * 4 ** self.rng.uniform(0, 1 if self.rng.random() < 0.9 else 3))
-
-    def _changes(self, table: TableFacts, row: LiveRow, spare: frozenset[str]) -> Values:
-        """Return new values of some columns, one of them wide; none when there is no wide one to change."""
-        free = [c for c in table.updatable if c.name not in spare and self._may_change(table, row, c)]
-        wide = [c for c in free if c in table.wide]
-        if not wide:
-            return {}
-        first = self.rng.choice(wide)
-        others = self.rng.sample(free, k=min(len(free), self.rng.randrange(3)))
-        values: Values = {c.name: self._changed(table, c) for c in others}
-        if first in table.unique_columns:
-            values[first.name] = self._unique(table, first)
-        else:
-            values[first.name] = table.makers[first.name].fresh(self.rng, self._next())
-        return values
-
-    def _may_change(self, table: TableFacts, row: LiveRow, column: Column) -> bool:
-        """A row that others may point at keeps what is unique about it, or they would wait for it."""
-        return not (row.owner == COMMON and column.name in table.in_unique)
-
-    def _changed(self, table: TableFacts, column: Column) -> str | None:
-        return self._unique(table, column) if column in table.unique_columns else self._any(table, column)
-
-    def _renumber(self, table: TableFacts, row: LiveRow, column: Column) -> Update | None:
-        if (table.name, column.name) in self.facts.referenced and not self.book.is_childless(row):
-            return None
-        value = self._unique(table, column)
-        symbols = {**row.symbols, column.name: value} if column.name in row.symbols else row.symbols
-        self.book.replace(row, row._replace(symbols=symbols))
-        return Update(table=table.name, handle=row.handle, values={column.name: value})
-
-    def _enter(self, table: TableFacts, row: LiveRow, values: Values) -> None:
-        """Note what others may refer to, and add the row to the book."""
-        for column in table.unique_columns:
-            value = values.get(column.name)
-            if (table.name, column.name) in self.facts.referenced and isinstance(value, str):
-                row.symbols[column.name] = value
-        self.book.add(row)

@@ -110,7 +110,7 @@ def _table(rng: Random, tables: list[TableFacts]) -> TableFacts:
 
 def _insert(scribe: Scribe, owner: int) -> list[Operation]:
     table = _table(scribe.rng, scribe.facts.written)
-    return scribe.insert(table, owner, filled=True if scribe.giants and table.fillable else None)
+    return scribe.insert(table, owner, filled=True if scribe.cells.giants and table.fillable else None)
 
 
 def _copy(scribe: Scribe, owner: int) -> list[Operation]:

@@ -170,6 +170,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     floors: Floors = Floors()
     limits: Limits = Limits()
 
+    def __repr__(self) -> str:
+        """Say which plan it is; its megabytes of operations are in its file."""
+        words = "; ".join(script.words for script in self.scripts)
+        return (
+            f"<Plan {self.profile} on {self.schema}, seed {self.seed}, {len(self.tenants)} tenants, "
+            f"survivors {self.survivors}, budget {self.budget_s:g} s: {words}>"
+        )
+
     def tenant(self, tenant: str) -> TenantPlan:
         """Return the plan of one tenant; raises KeyError."""
         for candidate in self.tenants:
