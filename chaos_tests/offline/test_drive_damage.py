@@ -1,0 +1,138 @@
+"""Who is damaged, and where to cut, follows from what script transactions can have done once sent."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fixtures.handmade import TABLES, shop_plan
+from harness.drive.bindings import RowName
+from harness.drive.damage import Damage, unintended
+from harness.drive.restores import assign
+from harness.model.history import Change, Cut, Done, Outcome, Sent
+from harness.model.plan import Effect, ScriptTransaction
+
+ACME, GLOBEX, INITECH, HOOLI = "acme-1", "globex-2", "initech-3", "hooli-5"
+
+
+def removal(tenant: str) -> Effect:
+    """Return the removal of a whole tenant."""
+    return Effect(tenant=tenant, mode="permanent", tables=TABLES)
+
+
+def script(name: str, actual: tuple[Effect, ...], intended: tuple[Effect, ...] = ()) -> ScriptTransaction:
+    """Return a script transaction with these effects."""
+    return ScriptTransaction(name=name, statements=(), intended=intended, actual=actual)
+
+
+def sent(name: str, xid: int, changes: tuple[Change, ...] = ()) -> Sent:
+    """Return the entry of a COMMIT about to be sent."""
+    return Sent(
+        at_s=1.0,
+        name=name,
+        actor="script",
+        tenant=None,
+        cluster=1,
+        xid=xid,
+        begun_s=0.5,
+        lsn_lower=xid * 10,
+        changes=changes,
+    )
+
+
+def done(name: str, outcome: Outcome, lsn: int | None = None) -> Done:
+    """Return the entry of an outcome."""
+    return Done(at_s=2.0, name=name, actor="script", tenant=None, outcome=outcome, lsn_upper=lsn)
+
+
+def rows_of(effect: Effect) -> set[RowName]:
+    """Say that each tenant has one row in each table, with its own id as the key."""
+    return {(table, (effect.tenant,)) for table in effect.tables}
+
+
+def after(*steps: tuple[ScriptTransaction, Outcome]) -> Damage:
+    """Return the damage after these transactions; their xids are 1, 2, ..."""
+    damage = Damage(rows_of)
+    for xid, (transaction, outcome) in enumerate(steps, 1):
+        damage.sent(transaction, sent(transaction.name, xid))
+        damage.done(
+            transaction, done(transaction.name, outcome, xid * 10 + 5 if outcome == "acked" else None)
+        )
+    return damage
+
+
+def test_what_was_intended_is_no_damage() -> None:
+    """A removal that was meant deletes rightly; one of somebody else damages."""
+    both = script("s", (removal(ACME), removal(GLOBEX)), intended=(removal(ACME),))
+    damage = after((both, "acked"))
+    assert set(damage.damaged) == {GLOBEX}
+    assert set(damage.deleted) == {ACME}
+
+
+def test_part_of_what_was_intended_is_no_damage() -> None:
+    """Removing some rows of a tenant that was to be removed goes beyond nothing; another mode does."""
+    some = Effect(tenant=ACME, mode="permanent", tables=TABLES[:1], keys=(("k",),))
+    assert unintended(script("s", (some,), intended=(removal(ACME),))) == ()
+    marked = msgspec.structs.replace(some, mode="mark", mark_column="since")
+    assert unintended(script("s", (some,), intended=(marked,))) == (some,)
+
+
+def test_the_first_damaging_transaction_counts() -> None:
+    """A tenant that two transactions hit is cut before the first of them."""
+    first = Effect(tenant=ACME, mode="permanent", tables=TABLES[:1], keys=((ACME,),))
+    damage = after((script("a", (first,)), "acked"), (script("b", (removal(ACME),)), "acked"))
+    assert damage.damaged[ACME].sent.xid == 1
+
+
+def test_a_refused_transaction_damages_nobody() -> None:
+    """What the database refused to commit did nothing; the next one is the first."""
+    damage = after((script("a", (removal(ACME),)), "refused"), (script("b", (removal(ACME),)), "acked"))
+    assert damage.damaged[ACME].sent.name == "b"
+
+
+def test_an_unknown_outcome_damages_and_has_no_upper_bound() -> None:
+    """Once COMMIT was sent the tenant has to be restored, whether it took effect or not."""
+    damage = after((script("a", (removal(ACME),)), "unknown"))
+    plan = shop_plan(survivors="archive")
+    cut = next(a.cut for a in assign(plan, damage, {1: 3}) if a.tenant == ACME)
+    assert cut == Cut(epoch=3, xid=1, lsn_lower=10, lsn_upper=0)
+
+
+def test_a_rerun_finds_nothing_left_to_damage() -> None:
+    """Who was rightly deleted can't be damaged by a second run."""
+    right = script("a", (removal(ACME),), intended=(removal(ACME),))
+    damage = after((right, "acked"), (script("b", (removal(ACME),)), "acked"))
+    assert damage.damaged == {}
+
+
+def test_a_mark_damages_whom_it_was_seen_to_mark() -> None:
+    """A mark is damage only where the new image of a row of that tenant was seen."""
+    marks = tuple(
+        Effect(tenant=t, mode="mark", tables=TABLES[:1], mark_column="since") for t in (ACME, GLOBEX)
+    )
+    damage = Damage(rows_of)
+    seen = Change(table=TABLES[0], op="update", key=(ACME,), row={"code": ACME})
+    assert damage.sent(script("s", marks), sent("s", 1, (seen,)))
+    assert set(damage.damaged) == {ACME}
+
+
+def test_every_tenant_is_restored_once_in_its_place() -> None:
+    """Damaged in place, untouched and rightly deleted ones beside; all in place but the deleted when
+    only the archive is left.
+    """
+    mistake = script("s", (removal(ACME), removal(GLOBEX)), intended=(removal(GLOBEX),))
+    damage = after((mistake, "acked"))
+    for survivors, untouched in (("all", "scratch"), ("archive", "live")):
+        plan = shop_plan(survivors="archive" if survivors == "archive" else "all")
+        places = {a.tenant: a.place for a in assign(plan, damage, {1: 1})}
+        assert len(places) == len(plan.tenants)
+        assert places[ACME] == "live"
+        assert places[GLOBEX] == "scratch"
+        assert {places[INITECH], places[HOOLI]} == {untouched}
+
+
+def test_untouched_tenants_are_cut_at_the_end_of_the_archive() -> None:
+    """Without a transaction that hit it, a tenant gets everything back that is there."""
+    damage = after((script("s", (removal(ACME),)), "acked"))
+    cuts = {a.tenant: a.cut for a in assign(shop_plan(), damage, {1: 2})}
+    assert cuts[HOOLI] == Cut()
+    assert cuts[ACME] == Cut(epoch=2, xid=1, lsn_lower=10, lsn_upper=15)
