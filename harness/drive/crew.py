@@ -11,8 +11,8 @@ from typing import Any, Self
 class Crew:
     """Runs tasks while its context lasts; leaving the context cancels those that still run.
 
-    A task that fails cancels the body, and its error is what leaves the context. Of several errors the
-    first one counts; the others are notes on it.
+    A task that fails cancels the body, and its error is what leaves the context. Of several errors that of
+    the body counts, else the first one; the others are notes on it.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,11 @@ class Crew:
         try:
             await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as failed:
-            cause, *late = _leaves(failed)
-            for other in late:
-                cause.add_note(f"and then: {other!r}")
+            leaves = _leaves(failed)
+            cause = error if error in leaves else leaves[0]
+            for other in leaves:
+                if other is not cause:
+                    cause.add_note(f"and then: {other!r}")
             raise cause from cause.__cause__
 
 
