@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import msgspec
 import pytest
@@ -130,6 +131,15 @@ def test_the_same_changes_never_give_the_same_block_twice() -> None:
     assert len(blocks) == 50
 
 
+def test_a_segment_of_format_1_is_laid_out_as_ever() -> None:
+    """Magic, indexes, blocks, and the directory beside them, byte by byte."""
+    built = layout.build({"acme": b"one", "globex": b"two and more"})
+    assert (
+        base64.b64encode(built.body).decode(),
+        hashlib.sha256(built.directory.encode()).hexdigest(),
+    ) == GOLDEN_SEGMENT
+
+
 @pytest.mark.parametrize("tenants", [1, 12, 240])
 def test_each_tenant_finds_its_block_and_no_other(tenants: int) -> None:
     """Directory, bucket index and block lead to exactly the bytes that were put in."""
@@ -251,3 +261,8 @@ GOLDEN_ENTRY = (
     b'_10.id":1099511627776,"helpdesk.a_long_table_name_11.id":1099511627776},"beat":{"beat":104'
     b'8576,"at":"2026-11-22T18:34:41.193159Z"}}'
 )
+GOLDEN_BODY = (
+    "UlBTRUcAAAHSvkUroXDgIvpoCQ1Hz48XAAAAUAAAAAz1v0PGn1g3hUxKXEzS55UpuixGsrhJZRFYW17VAAAAXAAAAA"
+    "N2ksOtNUC7gDwCCzp0d28gYW5kIG1vcmVvbmU="
+)
+GOLDEN_SEGMENT = (GOLDEN_BODY, "246e63e0f164553bce09c6749af5b1c1acc7821710c05ef5a3ba3c4265a87380")

@@ -49,6 +49,7 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _compressor = zstandard.ZstdCompressor(level=3)
+_decompressor = zstandard.ZstdDecompressor()
 _header_decoder = msgspec.msgpack.Decoder(BlockHeader)
 _parts_decoder = msgspec.msgpack.Decoder(tuple[Part, ...])
 
@@ -85,7 +86,7 @@ def unseal(block: bytes, *, tag: bytes, key: TenantKey, segment: str) -> tuple[P
     bound = _bound_to(segment, tag, block[_LENGTH_BYTES:start])
     try:
         plain = cipher.decrypt(nonce, block[start:], bound)
-        return _parts_decoder.decode(zstandard.ZstdDecompressor().decompress(plain))
+        return _parts_decoder.decode(_decompressor.decompress(plain))
     except (InvalidTag, zstandard.ZstdError, msgspec.DecodeError) as error:
         raise ArchiveBroken(
             f"a block of {segment} can't be opened with key {key.id}: {type(error).__name__}",

@@ -2,7 +2,7 @@
 
     segment   = magic (8) | bucket indexes, one after the other | blocks
     index     = entries of 36 bytes, sorted by tag: tag (16) | offset (u32) | size (u32) | digest (12)
-    directory = 64 times 19 bytes: index size (u24) | digest (12) | filter (32 bits)
+    directory = 64 times 19 bytes: where the index ends (u24) | digest (12) | filter (32 bits)
 
 Tenants fall into 64 hash buckets. The directory stands, fixed in size, in the manifest entry: from it a
 reader knows where its bucket's index is, what it must hash to, and by the filter mostly whether its tenant
@@ -27,7 +27,8 @@ BUCKETS = 64
 MAGIC = b"RPSEG\0\0\1"
 _DIGEST_BYTES = 12
 _ENTRY = struct.Struct(f">{TAG_BYTES}sII{_DIGEST_BYTES}s")
-_SLOT_BYTES = 3 + _DIGEST_BYTES + 4
+_SLOT = struct.Struct(f">3s{_DIGEST_BYTES}sI")
+_FIRST = len(MAGIC).to_bytes(3, "big")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ def build(blocks: Mapping[str, bytes]) -> Segment:
     for tenant, block in blocks.items():
         tag = tenant_tag(tenant)
         by_bucket[bucket_of(tag)].append((tag, block))
-    offset = len(MAGIC) + sum(len(bucket) for bucket in by_bucket) * _ENTRY.size
-    indexes, slots, bodies = [], [], []
+    offset = len(MAGIC) + len(blocks) * _ENTRY.size
+    indexes, slots, bodies = bytearray(MAGIC), bytearray(), []
     for bucket in by_bucket:
         index, filter_bits = bytearray(), 0
         for tag, block in sorted(bucket):
@@ -74,24 +75,17 @@ def build(blocks: Mapping[str, bytes]) -> Segment:
             filter_bits |= _filter_bit(tag)
             bodies.append(block)
             offset += len(block)
-        indexes.append(bytes(index))
-        slots.append(_slot(bytes(index), filter_bits))
-    body = b"".join((MAGIC, *indexes, *bodies))
-    return Segment(body=body, directory=base64.b64encode(b"".join(slots)).decode())
+        indexes += index
+        slots += _SLOT.pack(len(indexes).to_bytes(3, "big"), _cut_digest(index), filter_bits)
+    body = b"".join((indexes, *bodies))
+    return Segment(body=body, directory=base64.b64encode(slots).decode())
 
 
 def index_place(directory: str, tenant: str) -> Place | None:
     """Return where the index of the tenant's bucket is; None when the tenant is surely not in it."""
-    tag, offset = tenant_tag(tenant), len(MAGIC)
-    raw = base64.b64decode(directory)
-    for number in range(BUCKETS):
-        slot = raw[number * _SLOT_BYTES : (number + 1) * _SLOT_BYTES]
-        size = int.from_bytes(slot[:3], "big")
-        if number == bucket_of(tag):
-            maybe = int.from_bytes(slot[-4:], "big") & _filter_bit(tag)
-            return Place(offset=offset, size=size, digest=slot[3:-4]) if maybe else None
-        offset += size
-    raise AssertionError("a tag falls into one of the buckets")
+    tag = tenant_tag(tenant)
+    place, filter_bits = _slot(base64.b64decode(directory), bucket_of(tag))
+    return place if filter_bits & _filter_bit(tag) else None
 
 
 def block_place(index: bytes, tenant: str) -> Place | None:
@@ -109,13 +103,9 @@ def places(index: bytes) -> list[tuple[bytes, Place]]:
 
 def all_places(directory: str, body: bytes) -> list[tuple[bytes, Place]]:
     """List every block of a whole segment, each index checked; raises ArchiveBroken."""
-    raw, offset, found = base64.b64decode(directory), len(MAGIC), []
-    for start in range(0, BUCKETS * _SLOT_BYTES, _SLOT_BYTES):
-        slot = raw[start : start + _SLOT_BYTES]
-        index = Place(offset=offset, size=int.from_bytes(slot[:3], "big"), digest=slot[3:-4])
-        found += places(cut(body, index))
-        offset += index.size
-    return found
+    raw = base64.b64decode(directory)
+    indexes = (cut(body, _slot(raw, bucket)[0]) for bucket in range(BUCKETS))
+    return [found for index in indexes for found in places(index)]
 
 
 def cut(body: bytes, place: Place) -> bytes:
@@ -123,13 +113,18 @@ def cut(body: bytes, place: Place) -> bytes:
     return place.check(body[place.offset : place.offset + place.size], key="a segment")
 
 
-def _slot(index: bytes, filter_bits: int) -> bytes:
-    return len(index).to_bytes(3, "big") + _cut_digest(index) + filter_bits.to_bytes(4, "big")
+def _slot(directory: bytes, bucket: int) -> tuple[Place, int]:
+    """Read where the index of a bucket is, and its filter."""
+    at = bucket * _SLOT.size
+    end, digest, filter_bits = _SLOT.unpack_from(directory, at)
+    begin = directory[at - _SLOT.size : at - _SLOT.size + 3] if bucket else _FIRST
+    offset, beyond = int.from_bytes(begin, "big"), int.from_bytes(end, "big")
+    return Place(offset=offset, size=beyond - offset, digest=digest), filter_bits
 
 
 def _filter_bit(tag: bytes) -> int:
     return 1 << (tag[1] % 32)
 
 
-def _cut_digest(data: bytes) -> bytes:
+def _cut_digest(data: bytes | bytearray) -> bytes:
     return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
