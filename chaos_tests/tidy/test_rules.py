@@ -88,7 +88,7 @@ def test_there_is_no_module_of_odds_and_ends() -> None:
 def test_no_registry_host_is_named() -> None:
     """Registries are known to their clients; the repository names none."""
     hosts = re.compile(
-        r"(pypi|pythonhosted|golang|npmjs|docker|quay|ghcr)\.(org|io|com)|maven2|debian\.org", re.I
+        r"(pypi|pythonhosted|(proxy|sum)\.golang|npmjs|deb\.debian)\.(org|com)|maven2|(quay|ghcr)\.io", re.I
     )
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     found = [
@@ -104,6 +104,10 @@ def test_no_registry_host_is_named() -> None:
 def test_imports_point_down_only() -> None:
     """The contracts between the rooms hold."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+        [Path(sys.executable).with_name("lint-imports")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
