@@ -179,17 +179,17 @@ class Restores:
     async def _look(self, assignment: Assignment, number: int) -> None:
         """Read back rows, catalogue and, in place, sequences; bind handles to the rows that are there."""
         tenant, place = assignment.tenant, assignment.place
-        rows = (await self._drill.world.database.read([tenant], place))[tenant]
+        when = f"after restore {number}"
+        found, _ = await asyncio.gather(
+            self._drill.world.database.read([tenant], place), self.catalogue(place, when)
+        )
+        rows = found[tenant]
         read_back(self._drill, number, tenant, rows)
-        await self.catalogue(place, f"after restore {number}")
         if place == "live":
-            await self.sequences(place, f"after restore {number}")
-            tables = self._drill.where.tables
+            await self.sequences(place, when)
+            keys = {name: table.key for name, table in self._drill.where.tables.items()}
             self._drill.bindings[tenant].now_are(
-                {
-                    name: {key_of(row, tables[name].key): row for row in found}
-                    for name, found in rows.items()
-                }
+                {name: {key_of(row, keys[name]): row for row in of} for name, of in rows.items()}
             )
 
 

@@ -75,9 +75,10 @@ class Tally:
         return min(self._planned(tenant), self._plan.floors.transactions_per_tenant)
 
     def _planned(self, tenant: TenantPlan) -> int:
-        """How many of the tenant's transactions of the write phase are to be committed."""
+        """How many transactions the tenant is to commit; a quiet one only those before the incident."""
+        counts = tenant.write_counts if tenant.quiet else [None] * len(tenant.writers)
         return sum(
             transaction.commit
-            for writer, count in zip(tenant.writers, tenant.write_counts, strict=True)
+            for writer, count in zip(tenant.writers, counts, strict=True)
             for transaction in writer[:count]
         )
