@@ -39,29 +39,36 @@ class Book:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, int], list[LiveRow]] = {}
+        self._places: dict[str, int] = {}
         self._children: Counter[str] = Counter()
 
     def copy(self) -> Book:
         """Return a book that can be changed without changing this one."""
         other = Book()
-        other._rows = {place: list(rows) for place, rows in self._rows.items()}
+        other._rows = {part: list(rows) for part, rows in self._rows.items()}
+        other._places = dict(self._places)
         other._children = Counter(self._children)
         return other
 
     def add(self, row: LiveRow) -> None:
         """Enter a new row."""
-        self._rows.setdefault((row.table, row.owner), []).append(row)
+        rows = self._rows.setdefault((row.table, row.owner), [])
+        self._places[row.handle] = len(rows)
+        rows.append(row)
         self._children.update(row.parents.values())
 
     def remove(self, row: LiveRow) -> None:
-        """Strike a row out."""
-        self._rows[row.table, row.owner].remove(row)
+        """Strike a row out; the last of its list takes its place."""
+        rows = self._rows[row.table, row.owner]
+        place, last = self._places.pop(row.handle), rows.pop()
+        if last.handle != row.handle:
+            rows[place] = last
+            self._places[last.handle] = place
         self._children.subtract(row.parents.values())
 
     def replace(self, old: LiveRow, new: LiveRow) -> None:
         """Put the changed row in the place of the old one."""
-        rows = self._rows[old.table, old.owner]
-        rows[rows.index(old)] = new
+        self._rows[old.table, old.owner][self._places[old.handle]] = new
         self._children.subtract(old.parents.values())
         self._children.update(new.parents.values())
 

@@ -23,7 +23,7 @@ GIANT_CHARS = (200_000, 2_000_000)
 
 
 class _Stage(NamedTuple):
-    """What all tenants of a plan are made from. ``giants``: sizes of very long texts, by tenant's number."""
+    """What all tenants of a plan are made from. ``giants``: by tenant, sizes of very long texts."""
 
     facts: SchemaFacts
     layout: Layout
@@ -108,9 +108,9 @@ def _tenant(stage: _Stage, index: int) -> TenantPlan:
     scribe = Scribe(stage.facts, tenant, index, Random(f"{stage.shape.seed} {index}"), stage.shared)
     scribe.cells.giants = stage.giants.get(index, [])
     scribe.cells.given_ids = _given_ids(stage, index)
-    initial = load(scribe, shape.rows, writers)
+    initial = load(scribe, shape, writers)
     paces = [stage.timing.of_writer(scribe.rng, writers, quiet=quiet) for _ in range(writers)]
-    written = [write(scribe, owner, pace) for owner, pace in enumerate(paces)]
+    written = [write(scribe, owner, pace, stage.timing.load) for owner, pace in enumerate(paces)]
     scribe.book = _only_common(scribe.book)
     return TenantPlan(
         tenant=tenant,

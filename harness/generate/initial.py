@@ -5,19 +5,23 @@ from __future__ import annotations
 from harness.generate.book import COMMON
 from harness.generate.facts import TableFacts
 from harness.generate.scribe import Scribe
+from harness.generate.shapes import TenantShape
 from harness.generate.writer import with_ledger
 from harness.model.operations import Copy, Operation, Transaction
+
+BULK_CHARS = 8_000
+"""Characters of one long text among the bulk of a tenant."""
 
 CHUNK_ROWS = 60
 """Rows in one transaction of the load, about."""
 
 
-def load(scribe: Scribe, rows: int, writers: int) -> tuple[Transaction, ...]:
-    """Return the transactions that load about ``rows`` rows, shared out among ``writers`` owners."""
+def load(scribe: Scribe, shape: TenantShape, writers: int) -> tuple[Transaction, ...]:
+    """Return the transactions that load a tenant of that shape, shared out among ``writers`` owners."""
     control = _control_plane(scribe)
-    rest = max(0, rows - len(control))
-    bulk = _by_weight(scribe, rest, writers)
-    chunks = [control, *_chunked([*bulk, *_cycles(scribe)])]
+    rest = max(0, shape.rows - len(control))
+    rows = [*_by_weight(scribe, rest, writers), *_bulk(scribe, shape.bulk_chars)]
+    chunks = [control, *_chunked([*rows, *_cycles(scribe)])]
     return tuple(
         with_ledger(scribe, f"t{scribe.tenant}.init.{number}", chunk) for number, chunk in enumerate(chunks)
     )
@@ -46,6 +50,16 @@ def _by_weight(scribe: Scribe, rows: int, writers: int) -> list[Operation]:
                 unfilled.remove(owner)
                 share -= 1
             operations += _rows(scribe, table, owner, share)
+    return operations
+
+
+def _bulk(scribe: Scribe, chars: int) -> list[Operation]:
+    """Rows with long texts of ``chars`` characters in all, for writer 0."""
+    tables = [table for table in scribe.facts.written if table.fillable]
+    operations: list[Operation] = []
+    for _ in range(chars // BULK_CHARS if tables else 0):
+        scribe.cells.giants.append(BULK_CHARS)
+        operations += scribe.insert(scribe.rng.choice(tables), 0, filled=True)
     return operations
 
 

@@ -31,8 +31,7 @@ OLDER = 7
 """Aims with room: the floors are 20 and 5."""
 
 ROWS_PER_S = 290.0
-ROWS_PER_TRANSACTION = 3.6
-RATE_OF_TENANT_MAX = 12.0
+RATE_MIN = 4.0
 RATE_OF_MACHINE_MAX = 132.0
 """Transactions a second that harness and stack together manage on two cores."""
 
@@ -40,6 +39,24 @@ TAIL_SLOWER = 2.0
 TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
 """When a quiet tenant makes its one write; whoever performs the plan holds its tail until the incident."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transaction is like: ``rows`` it changes on average (ledger included), and its bulk loads.
+
+    ``copy_weight`` is beside the 96 of all other kinds; ``copy_rows`` least and most rows of one.
+    ``rate_max``: transactions a second that one tenant makes at most.
+    """
+
+    rows: float
+    copy_weight: int
+    copy_rows: tuple[int, int]
+    rate_max: float
+
+
+SMALL_STATEMENTS = Load(rows=3.6, copy_weight=4, copy_rows=(4, 12), rate_max=12.0)
+BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=2.0)
+"""Fewer and larger transactions, so that the plan of a long drill stays at some tens of megabytes."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +67,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: Callable[[int, float], float]
     write_s_min: float
     recovery_s: float
+    load: Load = SMALL_STATEMENTS
     promise_s: float = 300.0
 
 
@@ -63,7 +81,14 @@ PROFILES = {
             write_s_min=5.5,
             recovery_s=5.0,
         ),
-        Profile(name="audit", tenants=12, budget_s=lambda *_: 300.0, write_s_min=900.0, recovery_s=30.0),
+        Profile(
+            name="audit",
+            tenants=12,
+            budget_s=lambda *_: 300.0,
+            write_s_min=900.0,
+            recovery_s=30.0,
+            load=BULKY,
+        ),
     )
 }
 
@@ -92,6 +117,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     tail_s: float
     script_s: float
     rate_s: float
+    load: Load
     floors: Floors
 
     def of_writer(self, rng: Random, writers: int, *, quiet: bool) -> WriterPace:
@@ -127,10 +153,9 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
     tenants = len(shape.tenants)
     budget_s = _budget_s(profile, shape, settings)
     active = max(1, tenants - 1)
+    rows = profile.load.rows if facts.ledger else profile.load.rows - 1
     rate_s = min(
-        RATE_OF_MACHINE_MAX / active,
-        RATE_OF_TENANT_MAX,
-        max(4.0, ROWS_PER_S / (_rows_per_transaction(facts) * active)),
+        RATE_OF_MACHINE_MAX / active, profile.load.rate_max, max(RATE_MIN, ROWS_PER_S / (rows * active))
     )
     write_s = max(profile.write_s_min, budget_s + max(2.5, OLDER / rate_s), TRANSACTIONS / rate_s)
     script_s = sum(t.pause_s + 0.1 for t in script.transactions)
@@ -141,9 +166,8 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
         tail_s=_tail_s(shape, script_s),
         script_s=script_s,
         rate_s=rate_s,
-        floors=Floors(
-            rows_per_s=round(min(200.0, 0.7 * rate_s * active * _rows_per_transaction(facts)), 1)
-        ),
+        load=profile.load,
+        floors=Floors(rows_per_s=round(min(200.0, 0.7 * rate_s * active * rows), 1)),
     )
 
 
@@ -159,10 +183,6 @@ def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
             cure=f"give more than 0 and at most {profile.promise_s:.0f} s, which is what is promised",
         )
     return budget_s
-
-
-def _rows_per_transaction(facts: SchemaFacts) -> float:
-    return ROWS_PER_TRANSACTION if facts.ledger else ROWS_PER_TRANSACTION - 1
 
 
 def _tail_s(shape: PlanShape, script_s: float) -> float:

@@ -20,10 +20,14 @@ Batching = Literal["one_each", "batches", "one_huge", "slow"]
 
 
 class TenantShape(msgspec.Struct, frozen=True, kw_only=True):
-    """One tenant: rows to begin with (control plane included), and how many writers it has."""
+    """One tenant: rows to begin with (control plane included), and how many writers it has.
+
+    ``bulk_chars``: characters of long text that it begins with besides, in rows of their own.
+    """
 
     rows: int
     writers: int = 1
+    bulk_chars: int = 0
 
 
 class HowShape(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
     """Dimensions of a plan that are fixed; None leaves one to be drawn.
 
     ``fault``: the phase in which the archiver is killed, or ``none``. ``again``: whether some tenants are
-    damaged a second time. ``rows``: initial rows of every tenant.
+    damaged a second time. ``rows``: initial rows of every tenant; ``bulk_chars``: long text besides them.
     """
 
     survivors: Survivors | None = None
@@ -48,6 +48,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
     fault: FaultPhase | None = None
     again: bool | None = None
     rows: int | None = None
+    bulk_chars: int = 0
 
 
 ANY = Pins()
@@ -139,7 +140,7 @@ def _tenant(draw: st.DrawFn, pins: Pins) -> TenantShape:
     """Initial rows log-uniform: as many tenants between 5 and 50 as between 50 and 500."""
     low, high = ROWS
     rows = pins.rows or round(low * (high / low) ** (draw(st.integers(0, 100)) / 100))
-    return TenantShape(rows=rows, writers=draw(st.integers(1, 2)))
+    return TenantShape(rows=rows, writers=draw(st.integers(1, 2)), bulk_chars=pins.bulk_chars)
 
 
 @st.composite

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from harness.generate.book import LiveRow
 from harness.generate.facts import TableFacts
-from harness.generate.profiles import WriterPace
+from harness.generate.profiles import Load, WriterPace
 from harness.generate.scribe import Scribe
 from harness.model.operations import Operation, Transaction
 
@@ -15,22 +16,32 @@ PROBE_OWNER = -2
 """Owner of rows that probes make: no writer's, so that they meet only each other and the common ones."""
 
 PROBES = 3
+ROLLBACK = "rollback"
 ROLLBACK_SHARE = 0.03
-COPY_ROWS = (4, 12)
-
-Act = Callable[[Scribe, int], list[Operation]]
 
 
-def write(scribe: Scribe, owner: int, pace: WriterPace) -> tuple[tuple[Transaction, ...], int]:
+class Hand(NamedTuple):
+    """Who writes: the owner number ``owner`` of a scribe's rows, under a load."""
+
+    scribe: Scribe
+    owner: int
+    load: Load
+
+
+Act = Callable[[Hand], list[Operation]]
+
+
+def write(scribe: Scribe, owner: int, pace: WriterPace, load: Load) -> tuple[tuple[Transaction, ...], int]:
     """Return a writer's transactions, and how many of them belong to the write phase."""
-    due = [*_WEIGHTS, "rollback"]
+    hand = Hand(scribe, owner, load)
+    due = [*_ACTS, ROLLBACK]
     scribe.rng.shuffle(due)
     transactions = []
     for number, pause_s in enumerate(pace.pauses_s):
         name = f"t{scribe.tenant}.w{owner}.{number}"
         # The one write of a quiet tenant must commit, or its drill proves nothing.
         may_roll_back = number > 0 or pace.write_count > 1
-        transactions.append(_transaction(scribe, owner, name, pause_s, due, may_roll_back=may_roll_back))
+        transactions.append(_transaction(hand, name, pause_s, due, may_roll_back=may_roll_back))
     return tuple(transactions), pace.write_count
 
 
@@ -67,35 +78,38 @@ def _needs_entity(scribe: Scribe, table: TableFacts) -> bool:
 
 
 def _transaction(
-    scribe: Scribe, owner: int, name: str, pause_s: float, due: list[str], *, may_roll_back: bool
+    hand: Hand, name: str, pause_s: float, due: list[str], *, may_roll_back: bool
 ) -> Transaction:
-    rollback = scribe.rng.random() < ROLLBACK_SHARE or due[:1] == ["rollback"]
-    if due[:1] == ["rollback"]:
+    """One transaction: a kind of change that is still due, and up to two more."""
+    scribe = hand.scribe
+    rollback = may_roll_back and (scribe.rng.random() < ROLLBACK_SHARE or due[:1] == [ROLLBACK])
+    if due[:1] == [ROLLBACK]:
         due.pop(0)
-    rollback = rollback and may_roll_back
     kept = scribe.book
     if rollback:
         scribe.book = kept.copy()
-    operations = _featured(scribe, owner, due)
-    for _ in range(scribe.rng.choice((0, 1, 1, 2, 2, 3))):
-        operations += _by_weight(scribe, owner)
+    operations = _by_weight(hand) if rollback else _featured(hand, due)
+    for _ in range(scribe.rng.choice((0, 0, 1, 1, 1, 2, 2))):
+        operations += _by_weight(hand)
     transaction = with_ledger(scribe, name, operations, pause_s=pause_s, commit=not rollback)
-    scribe.book = kept
+    if rollback:
+        scribe.book = kept
     return transaction
 
 
-def _featured(scribe: Scribe, owner: int, due: list[str]) -> list[Operation]:
+def _featured(hand: Hand, due: list[str]) -> list[Operation]:
     """Do the first kind that is still due and possible now; when none is, any kind."""
     for kind in due:
-        if kind != "rollback" and (operations := _ACTS[kind](scribe, owner)):
+        if kind != ROLLBACK and (operations := _ACTS[kind](hand)):
             due.remove(kind)
             return operations
-    return _by_weight(scribe, owner)
+    return _by_weight(hand)
 
 
-def _by_weight(scribe: Scribe, owner: int) -> list[Operation]:
-    kind = scribe.rng.choices(tuple(_WEIGHTS), tuple(_WEIGHTS.values()))[0]
-    return _ACTS[kind](scribe, owner) or _insert(scribe, owner)
+def _by_weight(hand: Hand) -> list[Operation]:
+    weights = {**_WEIGHTS, "copy": hand.load.copy_weight}
+    kind = hand.scribe.rng.choices(tuple(weights), tuple(weights.values()))[0]
+    return _ACTS[kind](hand) or _insert(hand)
 
 
 def _table(rng: Random, tables: list[TableFacts]) -> TableFacts:
@@ -108,26 +122,26 @@ def _table(rng: Random, tables: list[TableFacts]) -> TableFacts:
     return tables[-1]
 
 
-def _insert(scribe: Scribe, owner: int) -> list[Operation]:
+def _insert(hand: Hand) -> list[Operation]:
+    scribe = hand.scribe
     table = _table(scribe.rng, scribe.facts.written)
-    return scribe.insert(table, owner, filled=True if scribe.cells.giants and table.fillable else None)
+    filled = True if scribe.cells.giants and table.fillable else None
+    return scribe.insert(table, hand.owner, filled=filled)
 
 
-def _copy(scribe: Scribe, owner: int) -> list[Operation]:
-    tables = [t for t in scribe.facts.written if t.copyable]
-    return (
-        scribe.copy(_table(scribe.rng, tables), owner, scribe.rng.randrange(*COPY_ROWS)) if tables else []
-    )
+def _copy(hand: Hand) -> list[Operation]:
+    scribe = hand.scribe
+    tables = [table for table in scribe.facts.written if table.copyable]
+    if not tables:
+        return []
+    return scribe.copy(_table(scribe.rng, tables), hand.owner, scribe.rng.randint(*hand.load.copy_rows))
 
 
-def _toasted(scribe: Scribe, owner: int) -> list[Operation]:
+def _toasted(hand: Hand) -> list[Operation]:
     """Update a row with a long text, and leave that text as it is."""
-    rows = [
-        row
-        for name in scribe.facts.changeable["toasted"]
-        for row in scribe.book.mine(name, owner)
-        if row.filled
-    ]
+    scribe = hand.scribe
+    tables = scribe.facts.changeable["toasted"]
+    rows = [row for name in tables for row in scribe.book.mine(name, hand.owner) if row.filled]
     row = scribe.book.pick(scribe.rng, rows)
     operation = scribe.update(scribe.facts.tables[row.table], row, spare=row.filled) if row else None
     return [operation] if operation else []
@@ -136,9 +150,10 @@ def _toasted(scribe: Scribe, owner: int) -> list[Operation]:
 def _change(kind: str, act: Callable[[Scribe, TableFacts, LiveRow], Operation | None]) -> Act:
     """An act on any of the owner's rows where that kind of change can happen, tried a few times."""
 
-    def perform(scribe: Scribe, owner: int) -> list[Operation]:
+    def perform(hand: Hand) -> list[Operation]:
+        scribe = hand.scribe
         for _ in range(4):
-            row = scribe.book.pick_mine(scribe.rng, scribe.facts.changeable[kind], owner)
+            row = scribe.book.pick_mine(scribe.rng, scribe.facts.changeable[kind], hand.owner)
             if row and (operation := act(scribe, scribe.facts.tables[row.table], row)):
                 return [operation]
         return []
@@ -161,4 +176,5 @@ _ACTS: dict[str, Act] = {
 }
 """Every kind of change, each returning no operation when it is not possible now."""
 
-_WEIGHTS = {"insert": 40, "update": 26, "toasted": 6, "move": 8, "rekey": 6, "delete": 10, "copy": 4}
+_WEIGHTS = {"insert": 40, "update": 26, "toasted": 6, "move": 8, "rekey": 6, "delete": 10}
+"""How often a writer does each kind; bulk loads have the weight that the load gives them."""
