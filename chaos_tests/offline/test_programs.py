@@ -119,7 +119,7 @@ def test_a_second_setup_fetches_nothing(tmp_path: Path) -> None:
 
     part = part_in(tmp_path, fill)
     for _ in range(2):
-        setup.bring([part], tmp_path, progress.Silent())
+        setup.bring([part], progress.Silent())
     assert len(brought) == 1
     assert (part.folder / "program").read_bytes() == WHOLE
 
@@ -141,10 +141,10 @@ def test_two_setups_at_once_fetch_once(tmp_path: Path) -> None:
         one_file(scratch, tree, note)
 
     part = part_in(tmp_path, fill)
-    first = threading.Thread(target=setup.bring, args=([part], tmp_path, progress.Silent()))
+    first = threading.Thread(target=setup.bring, args=([part], progress.Silent()))
     first.start()
     assert started.wait(10)
-    setup.bring([part], tmp_path, Told())
+    setup.bring([part], Told())
     first.join(10)
     assert len(brought) == 1
     assert cache.fault(part.folder) == ""
@@ -167,7 +167,7 @@ def test_a_failed_install_leaves_what_was_there(tmp_path: Path) -> None:
 def test_what_a_killed_setup_left_is_removed_by_the_next(tmp_path: Path) -> None:
     """Scratch folders never pile up."""
     (tmp_path / f"{cache.SCRATCH}thing-x" / "tree").mkdir(parents=True)
-    setup.bring([part_in(tmp_path, one_file)], tmp_path, progress.Silent())
+    setup.bring([part_in(tmp_path, one_file)], progress.Silent())
     assert list(tmp_path.glob(f"{cache.SCRATCH}*")) == []
 
 
@@ -178,7 +178,7 @@ def test_a_changed_file_is_found_and_brought_again(tmp_path: Path) -> None:
     program = part.folder / "program"
     program.write_bytes(WHOLE.upper())
     assert str(program) in cache.fault(part.folder)
-    setup.bring([part], tmp_path, progress.Silent())
+    setup.bring([part], progress.Silent())
     assert program.read_bytes() == WHOLE
     program.unlink()
     assert str(program) in cache.fault(part.folder)
@@ -363,10 +363,10 @@ def test_a_stopped_setup_ends_its_children_and_starts_no_more(tmp_path: Path) ->
 
     hanging = part_in(tmp_path / "a", hang)
     with pytest.raises(MissingProgram):
-        setup.bring([hanging, part_in(tmp_path / "b", fail)], tmp_path, progress.Silent())
+        setup.bring([hanging, part_in(tmp_path / "b", fail)], progress.Silent())
     with pytest.raises(children.Stopped):
         children.run(["true"], limit_s=10)
-    setup.bring([part_in(tmp_path / "c", one_file)], tmp_path, progress.Silent())
+    setup.bring([part_in(tmp_path / "c", one_file)], progress.Silent())
     assert cache.fault(hanging.folder) != ""
 
 

@@ -108,16 +108,19 @@ def install(folder: Path, record: Record, fill: Fill) -> None:
 def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold ``folder`` for this process alone; ``waiting`` is called once if another one holds it.
 
-    Raises TimedOut after half an hour. What a killed set-up left behind is removed first.
+    Raises TimedOut after half an hour. Scratch folders are removed before (a killed set-up left them) and
+    after.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
         if not _try_lock(file.fileno()):
             waiting()
             _wait_lock(file.fileno(), folder)
-        for left in folder.glob(f"{SCRATCH}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
+        _remove_scratch(folder)
+        try:
+            yield
+        finally:
+            _remove_scratch(folder)
 
 
 def size_bytes(folder: Path) -> int:
@@ -130,6 +133,11 @@ def size_bytes(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def _remove_scratch(folder: Path) -> None:
+    for left in folder.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_record(tree: Path, record: Record) -> None:

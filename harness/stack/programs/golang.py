@@ -82,6 +82,8 @@ class Compiler:
         self._provide = provide
         self._guard = threading.Lock()
         self._path: Path | None = None
+        # One build at a time: side by side, both would compile the standard library.
+        self.turn = threading.Lock()
 
     def path(self) -> Path:
         """Return the `go` program, fetched if need be."""
@@ -107,24 +109,25 @@ def parse_version(text: str) -> Version:
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
-def build(program: GoProgram, compiler: Compiler, scratch: Path, tree: Path) -> None:
+def build(program: GoProgram, compiler: Compiler, caches: Path, tree: Path) -> None:
     """Build ``program`` into the folder ``tree``; raises MissingProgram with Go's last words.
 
-    Our own compiler keeps its module and build caches in ``scratch``, so that nothing of it stays on a
-    machine that has no Go; the machine's own uses the caches that it always uses.
+    Our own compiler keeps its module and build caches in the folder ``caches``, so that nothing of it
+    stays on a machine that has no Go; the machine's own uses the caches that it always uses.
     """
     go = compiler.path()
     environment = ENVIRONMENT | THRIFT
     if compiler.ours:
-        environment |= {"GOPATH": str(scratch / "go"), "GOCACHE": str(scratch / "go-cache")}
-        environment |= {"GOMODCACHE": str(scratch / "go" / "mod"), "GOFLAGS": "-modcacherw"}
-        environment |= {"XDG_CONFIG_HOME": str(scratch / "config")}
-    done = children.run(
-        [str(go), "build", *FLAGS, "-o", str(tree / program.name), program.package],
-        limit_s=BUILD_LIMIT_S,
-        folder=program.folder,
-        environment=environment,
-    )
+        environment |= {"GOPATH": str(caches / "go"), "GOCACHE": str(caches / "build")}
+        environment |= {"GOMODCACHE": str(caches / "go" / "mod"), "GOFLAGS": "-modcacherw"}
+        environment |= {"XDG_CONFIG_HOME": str(caches / "config")}
+    with compiler.turn:
+        done = children.run(
+            [str(go), "build", *FLAGS, "-o", str(tree / program.name), program.package],
+            limit_s=BUILD_LIMIT_S,
+            folder=program.folder,
+            environment=environment,
+        )
     if done.code != 0:
         raise MissingProgram(
             f"go {compiler.version} could not build {program.name} {program.version}: {done.last_words}",

@@ -107,8 +107,10 @@ def _downloaded(name: str, root: Path, unpack: Unpack) -> Part:
 
 
 def _built(program: golang.GoProgram, compiler: golang.Compiler) -> Part:
-    def fill(scratch: Path, tree: Path, _note: Note) -> None:
-        golang.build(program, compiler, scratch, tree)
+    caches = cache.root() / f"{cache.SCRATCH}go-caches"
+
+    def fill(_scratch: Path, tree: Path, _note: Note) -> None:
+        golang.build(program, compiler, caches, tree)
 
     return Part(
         name=program.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from pathlib import Path
+from contextlib import ExitStack
 
 from harness.model.errors import TimedOut
 from harness.stack.programs import cache, children, parts
@@ -20,7 +20,7 @@ def fetch(watcher: Watcher) -> Programs:
 
     Raises MissingProgram for what can't be had, TimedOut.
     """
-    bring(wanted(watcher), cache.root(), watcher)
+    bring(wanted(watcher), watcher)
     return locate()
 
 
@@ -35,11 +35,15 @@ def missing(among: Sequence[Part]) -> list[Part]:
     return [part for part in among if cache.fault(part.folder)]
 
 
-def bring(among: Sequence[Part], lock: Path, watcher: Watcher) -> None:
-    """Install those parts that are missing; one set-up at a time holds the folder ``lock``."""
-    if not missing(among):
+def bring(among: Sequence[Part], watcher: Watcher) -> None:
+    """Install those parts that are missing; one set-up at a time works on a cache."""
+    absent = missing(among)
+    if not absent:
         return
-    with cache.locked(lock, lambda: watcher.note("setup", "waits for another one to end")):
+    with ExitStack() as locks:
+        # In one order for all, so that two set-ups never wait for each other.
+        for folder in sorted({part.folder.parent for part in absent}):
+            locks.enter_context(cache.locked(folder, lambda: _say_waiting(watcher)))
         # The other one may have brought it all by now.
         _install_all(missing(among), watcher)
 
@@ -69,6 +73,10 @@ def _install_all(wanted: Sequence[Part], watcher: Watcher) -> None:
             children.stop_all()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _say_waiting(watcher: Watcher) -> None:
+    watcher.note("setup", "waits for another one to end")
 
 
 def _raise_first(done: set[Future[None]], pending: set[Future[None]]) -> None:
