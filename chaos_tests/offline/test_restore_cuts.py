@@ -197,6 +197,20 @@ def test_an_unknown_epoch_and_an_empty_archive_are_refused() -> None:
     virtually(scene)
 
 
+def test_a_tenant_of_which_nothing_is_archived_is_refused() -> None:
+    """A mistyped id must not empty anybody's tables."""
+
+    async def scene(bench: Bench) -> MemoryTarget:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        target = MemoryTarget()
+        with pytest.raises(RestoreRefused, match="nothing of tenant amce"):
+            await bench.restorer().restore("amce", Cut(), target, in_place=True)
+        return target
+
+    assert virtually(scene).swaps == []
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_any_history_cut_anywhere_folds_to_what_was_there(seed: int) -> None:
     """Random transactions over three tenants, flushed at random: each restore equals a plain replay."""
@@ -371,7 +385,7 @@ def test_a_changed_schema_object_is_not_run() -> None:
     """Its hash stands in the chain."""
 
     async def scene(bench: Bench) -> None:
-        bench.tape.snapshot()
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
         await bench.archive()
         (key,) = (key for key in bench.store.versions if key.startswith("schema/"))
         version, _ = bench.store.versions[key][0]

@@ -131,7 +131,7 @@ def test_a_restore_does_not_wait_for_a_dead_archive() -> None:
     """Nothing more will come after a destruction."""
 
     async def scene(bench: Bench) -> tuple[str, float]:
-        bench.tape.snapshot()
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
         await bench.archive()
         subject, began_s = _subject(bench), bench.clock.now_s()
         cut = Cut(epoch=1, xid=9, lsn_lower=1 << 40)

@@ -78,7 +78,7 @@ class MemoryStore:
         self.made: list[tuple[str, str]] = []
         self.sent_bytes = 0
         self.down = False
-        self._retention_s = retention_s
+        self.locked_s: float | None = retention_s
 
     async def put_once(self, key: str, body: bytes) -> StoredObject:
         """Write a new key; the same bytes again give the same version."""
@@ -120,7 +120,7 @@ class MemoryStore:
     async def retention_s(self, key: str, version: str) -> float | None:
         """Return the retention of a version that exists."""
         known = any(version == found for found, _ in self.versions.get(key, ()))
-        return self._retention_s if known else None
+        return self.locked_s if known else None
 
     def _require_up(self) -> None:
         if self.down:

@@ -67,7 +67,7 @@ DEFECTS: tuple[Defect, ...] = (
         name="skips a tenant",
         failure_mode="FM-42",
         words="the archiver drops all that one tenant writes",
-        caught_by=("loss",),
+        caught_by=("restored",),
         parts=lambda: Parts(archiver=faulty.SkipsTenant),
     ),
     Defect(

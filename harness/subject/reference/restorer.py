@@ -45,6 +45,11 @@ class Restorer:
         """Work out what the target shall hold."""
         globals_ = [found for link in links for found in link.entry.globals]
         parts = await self.reader.parts(tenant, links)
+        if not parts:
+            raise RestoreRefused(
+                f"the archive holds nothing of tenant {tenant} up to that cut",
+                cure="look whether id and cut are right; what is in the database was not touched",
+            )
         keeps = self.keeps(cut, parts, globals_)
         shared = await self.reader.parts(SHARED, links)
         return Swap(

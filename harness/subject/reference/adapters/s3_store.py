@@ -157,9 +157,12 @@ class S3Store:
 
 
 def _pool() -> urllib3.PoolManager:
-    """A starting server answers Retry-After: 60, which is not obeyed; retries are the caller's."""
+    """A cut connection is tried anew at once: every call may be made twice.
+
+    A starting server answers Retry-After: 60, which is not obeyed; waiting for it is the caller's business.
+    """
     return urllib3.PoolManager(
         maxsize=THREADS,
         timeout=urllib3.Timeout(connect=2, read=ANSWER_S_MAX),
-        retries=urllib3.Retry(total=0, respect_retry_after_header=False),
+        retries=urllib3.Retry(total=2, backoff_factor=0.05, respect_retry_after_header=False),
     )
