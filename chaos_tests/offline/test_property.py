@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from harness import schemas
-from harness.generate import Pins, plans
+from harness.generate import plans
 from harness.model.plan import Plan
-from harness.model.schema import Schema
 from harness.model.verdict import DrillVerdict
 from harness.simulate import drill
 
 SCHEMAS = {name: schemas.load(name).schema for name in schemas.names()}
-TENANTS = 4
-EXAMPLES = 120
+EXAMPLES = 100
 
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def small_plans(schema: Schema, pins: Pins) -> st.SearchStrategy[Plan]:
-    """Return plans of few tenants with few rows: the course of a drill matters here, not its size."""
-    return plans(schema, tenants=TENANTS, pins=pins)
 
 
 def story(verdict: DrillVerdict) -> str:
@@ -40,7 +32,7 @@ def test_every_drill_on_the_reference_system_is_proven(name: str) -> None:
     """A drill of any plan, of either survivors, is proven: nothing broken, nothing left open."""
 
     @many
-    @given(small_plans(SCHEMAS[name], Pins(rows=8)))
+    @given(plans(SCHEMAS[name], profile="simulated"))
     def prove(plan: Plan) -> None:
         verdict = drill(plan, SCHEMAS[name])
         assert verdict.verdict == "proven", story(verdict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
 from harness.judge import check_run, judge
 from harness.model.history import Destroyed, Done, RestoreDone, Settled, WatermarkSeen
-from harness.model.plan import KillArchiver
+from harness.model.plan import KillArchiver, Survivors
 from harness.simulate import drill, simulate, simulate_into, simulate_series
+from harness.simulate.feed import Connector, events_of
+from harness.simulate.server import Committed
+from harness.simulate.world import Parts
 
 SHOP = schemas.load("shop").schema
 
@@ -43,9 +48,9 @@ def test_a_run_folder_is_judged_like_the_drill_in_memory(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("survivors", ["all", "archive"])
-def test_every_tenant_is_restored(survivors: str) -> None:
+def test_every_tenant_is_restored(survivors: Survivors) -> None:
     """Damaged or not, quiet or not, each tenant of the plan has its restore."""
-    plan = shop_plan(survivors="archive" if survivors == "archive" else "all", destroy_after_s=0.3)
+    plan = shop_plan(survivors=survivors, destroy_after_s=0.3)
     history = simulate(plan, SHOP).history
     done = {e.tenant: e.result for e in history if isinstance(e, RestoreDone)}
     assert done == dict.fromkeys((*TENANTS, QUIET), "restored")
@@ -85,6 +90,41 @@ def test_drills_follow_each_other_in_one_world() -> None:
     ]
     for plan, left in zip(plans, simulate_series(plans, SHOP), strict=True):
         assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"
+
+
+class TornSnapshot(Connector):
+    """Begins its snapshot, is interrupted in the middle, and begins anew."""
+
+    def snapshot(self) -> None:
+        """Emit half a snapshot, then a whole one."""
+        rows = self.rows()
+        self.begin_snapshot(rows[: len(rows) // 2])
+        super().snapshot()
+
+
+class Repeating(Connector):
+    """Is restarted all the time: sends a part of a transaction, and then all since the last batch again."""
+
+    _before: Sequence[Committed] = ()
+
+    def publish(self, transactions: Sequence[Committed]) -> None:
+        """Emit more than was asked for."""
+        *whole, torn = transactions
+        super().publish([*self._before, *whole])
+        part = list(events_of(torn, count(len(self.topic.events))))[:-2]
+        self.topic.publish(part)
+        super().publish([*self._before, *transactions])
+        self._before = transactions
+
+
+@pytest.mark.parametrize("connector", [TornSnapshot, Repeating])
+@pytest.mark.parametrize("survivors", ["all", "archive"])
+def test_a_connector_that_misbehaves_changes_no_verdict(
+    survivors: Survivors, connector: type[Connector]
+) -> None:
+    """A snapshot killed midway is void as a whole; pieces and duplicates fold away."""
+    plan = shop_plan(survivors=survivors, destroy_after_s=0.3, initial="snapshot")
+    assert drill(plan, SHOP, Parts(connector=connector)).verdict == "proven"
 
 
 def test_the_watermark_never_goes_back() -> None:

@@ -55,12 +55,18 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SMALL_STATEMENTS = Load(rows=3.6, copy_weight=4, copy_rows=(4, 12), rate_max=12.0)
+LEISURELY = Load(rows=3.0, copy_weight=4, copy_rows=(3, 6), rate_max=4.0)
+"""Just enough for a proof: what matters in a simulation is the course, not the load."""
+
 BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=2.0)
 """Fewer and larger transactions, so that the plan of a long drill stays at some tens of megabytes."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage."""
+    """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage.
+
+    ``tail``: what share of the tail that real services may need is planned.
+    """
 
     name: str
     tenants: int
@@ -68,6 +74,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     write_s_min: float
     recovery_s: float
     load: Load = SMALL_STATEMENTS
+    tail: float = 1.0
     promise_s: float = 300.0
 
 
@@ -80,6 +87,15 @@ PROFILES = {
             budget_s=lambda tenants, flush_s: max(3.0, 3 * flush_s, tenants / 8),
             write_s_min=5.5,
             recovery_s=5.0,
+        ),
+        Profile(
+            name="simulated",
+            tenants=4,
+            budget_s=lambda _, flush_s: 3 * flush_s,
+            write_s_min=5.5,
+            recovery_s=5.0,
+            load=LEISURELY,
+            tail=0.35,
         ),
         Profile(
             name="audit",
@@ -163,7 +179,7 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
         budget_s=budget_s,
         recovery_s=profile.recovery_s,
         write_s=round(write_s, 2),
-        tail_s=_tail_s(shape, script_s),
+        tail_s=script_s + profile.tail * _tail_s(shape),
         script_s=script_s,
         rate_s=rate_s,
         load=profile.load,
@@ -185,8 +201,8 @@ def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
     return budget_s
 
 
-def _tail_s(shape: PlanShape, script_s: float) -> float:
-    """Seconds after the write phase: one for each tenant's restore and reading, twice what was seen."""
+def _tail_s(shape: PlanShape) -> float:
+    """Seconds after the script: one for each tenant's restore and reading, twice what was seen."""
     tenants = len(shape.tenants)
     rebuild_s = 60.0 if shape.survivors == "archive" else 0.0
-    return 45.0 + script_s + tenants + rebuild_s + (20.0 + shape.again if shape.again else 0.0)
+    return 45.0 + tenants + rebuild_s + (20.0 + shape.again if shape.again else 0.0)

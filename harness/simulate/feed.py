@@ -89,41 +89,57 @@ class Connector:
 
     def __init__(self, server: Server, topic: Topic, latency: Latency) -> None:
         self._server = server
-        self._topic = topic
+        self.topic = topic
         self._latency = latency
         self._done = len(server.wal)
 
     async def run(self) -> None:
         """Capture until the server dies (or the task is cancelled)."""
-        self._snapshot()
+        self.snapshot()
         while self._server.alive:
             await self._server.wal_grew.wait()
             self._server.wal_grew.clear()
             await self._latency.capture()
             if self._server.alive:
-                self._capture()
+                self.capture()
 
-    def _snapshot(self) -> None:
+    def snapshot(self) -> None:
         """Emit all visible rows and the heartbeat row as one snapshot, as of now."""
-        offsets = count(len(self._topic.events))
         lsn = self._server.lsn
-        rows = [(table, row) for table, of in self._server.snapshot().items() for row in of.values()]
-        rows.append((HEARTBEAT_TABLE, self._server.heartbeat))
-        events: list[FeedEvent] = [SnapshotBegin(offset=len(self._topic.events))]
-        events += [
-            RowEvent(offset=next(offsets), xid=0, order=0, table=table, op="snapshot", after=row)
-            for table, row in rows
-        ]
-        self._topic.publish([*events, SnapshotEnd(offset=next(offsets), lsn=lsn)])
+        self.begin_snapshot(self.rows())
+        self.topic.publish([SnapshotEnd(offset=len(self.topic.events), lsn=lsn)])
 
-    def _capture(self) -> None:
+    def rows(self) -> list[tuple[str, RawRow]]:
+        """Return what a snapshot holds: table and row, the heartbeat row last."""
+        view = self._server.snapshot()
+        rows = [(table, row) for table, of in view.items() for row in of.values()]
+        return [*rows, (HEARTBEAT_TABLE, self._server.heartbeat)]
+
+    def begin_snapshot(self, rows: Sequence[tuple[str, RawRow]]) -> None:
+        """Emit the beginning of a snapshot and these rows."""
+        first = len(self.topic.events)
+        events: list[FeedEvent] = [SnapshotBegin(offset=first)]
+        events += [
+            RowEvent(offset=first + n, xid=0, order=0, table=table, op="snapshot", after=row)
+            for n, (table, row) in enumerate(rows, 1)
+        ]
+        self.topic.publish(events)
+
+    def capture(self) -> None:
+        """Emit what was committed since the last call."""
         new = self._server.wal[self._done :]
         self._done = len(self._server.wal)
-        offsets = count(len(self._topic.events))
-        self._topic.publish([event for one in new for event in _events(one, offsets)])
+        if new:
+            self.publish(new)
+
+    def publish(self, transactions: Sequence[Committed]) -> None:
+        """Append transactions to the topic."""
+        offsets = count(len(self.topic.events))
+        self.topic.publish([event for one in transactions for event in events_of(one, offsets)])
 
 
-def _events(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
+def events_of(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
+    """Return the events of one transaction, numbered from ``offsets``."""
     yield Begin(offset=next(offsets), xid=one.xid)
     changes = [change for written in one.written for change in _changes(written)]
     if one.heartbeat is not None:

@@ -39,11 +39,15 @@ POLL_S: Final = 0.05
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The backup system's parts: the reference ones, or defective ones derived from them."""
+    """The backup system's parts: the reference ones, or defective ones derived from them.
+
+    ``connector`` is not the backup system's own, but may misbehave as real ones do.
+    """
 
     archiver: type[Archiver] = Archiver
     restorer: type[Restorer] = Restorer
     subject: Callable[[Subject], Subject] = lambda subject: subject
+    connector: type[Connector] = Connector
 
 
 class Site:
@@ -96,7 +100,7 @@ class SimulatedMachinery:
         }
         entries = self._entries()
         self._topic = Topic(f"topic-{server.system_id}")
-        connector = Connector(server, self._topic, self._site.latency)
+        connector = self._site.parts.connector(server, self._topic, self._site.latency)
         self._connector = _spawn(connector.run(), f"connector of {server.system_id}")
         await self.start("archiver")
         for _ in range(int(60 / POLL_S)):
