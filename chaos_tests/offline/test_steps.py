@@ -79,6 +79,17 @@ def test_a_flipped_mode_removes_what_was_to_be_marked() -> None:
     assert "'permanent'" in transaction.statements[-1].sql
 
 
+@pytest.mark.parametrize("means", ["tables", "function"])
+def test_tenants_marked_as_meant_are_not_damaged(means: Means) -> None:
+    """Beside those that the flipped mode removes, some are marked, which is what was meant."""
+    script = _script(SCHEMAS["helpdesk"], "mode_flipped", means=means, hit=2, marked=2)
+    (transaction,) = script.transactions
+    marked = [effect for effect in transaction.actual if effect.mode == "mark"]
+    assert len(marked) == 2
+    assert set(marked) <= set(transaction.intended)
+    assert not {effect.tenant for effect in marked} & set(transaction.damaged)
+
+
 def test_the_wrong_kind_of_id_hits_other_tenants() -> None:
     """App ids were meant, each with its app's tenant; the sites of others bear the same ids."""
     script = _script(SCHEMAS["helpdesk"], "wrong_kind", means="function", hit=2)
@@ -245,6 +256,7 @@ def _script(
     means: Means = "tables",
     hit: int = 2,
     rightly: int | None = None,
+    marked: int = 0,
     mark: bool = False,
     batching: Batching = "one_huge",
     control_plane: bool = False,
@@ -257,6 +269,7 @@ def _script(
         seed=seed,
         hit=hit,
         rightly=few if rightly is None else rightly,
+        marked=marked,
         mark=mark or (killed is not None and not STEPS[kind].reruns),
         how=HowShape(means=means, batching=batching, control_plane=control_plane, killed_after=killed),
     )

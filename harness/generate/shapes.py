@@ -47,13 +47,15 @@ class HowShape(msgspec.Struct, frozen=True, kw_only=True):
 class ScriptShape(msgspec.Struct, frozen=True, kw_only=True):
     """A script: its step ``kind``, how many tenants it hits by mistake, which (by ``seed``), and how.
 
-    ``rightly``: how many tenants it deletes as intended. ``mark``: what is done by mistake is a mark.
+    ``rightly``: how many tenants it deletes as intended; ``marked``: how many it marks as intended.
+    ``mark``: what is done by mistake is a mark.
     """
 
     kind: str
     seed: int = 0
     hit: int = 1
     rightly: int = 0
+    marked: int = 0
     mark: bool = False
     how: HowShape = HowShape()
 

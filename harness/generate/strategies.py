@@ -158,6 +158,7 @@ def _script(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: 
         seed=draw(st.integers(0, 2**31 - 1)),
         hit=1 if step.one_hit else draw(several | st.just(1) if how.batching == "one_huge" else several),
         rightly=draw(st.integers(min(few, count - 1), min(many, count - 1))),
+        marked=draw(st.integers(0, step.marked)),
         mark=mark,
         how=how,
     )

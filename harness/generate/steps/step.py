@@ -30,6 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``means``: by which means it can be made in a schema; empty when the schema can't say it.
     ``due``: what is to be done, for a shape. ``rightly``: least and most tenants that it deletes as
     intended. ``one_hit``: it always hits one tenant. ``marks``: its damage may be a mark instead.
+    ``marked``: most tenants that it marks as intended.
     ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
     """
 
@@ -39,6 +40,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rightly: tuple[int, int] = (0, 0)
     one_hit: bool = False
     marks: bool = False
+    marked: int = 0
     reruns: bool = True
 
 
