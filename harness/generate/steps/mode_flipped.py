@@ -25,7 +25,7 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
             *orders(ground, rightly, shape.how, intended="permanent", actual="permanent"),
             *orders(ground, hit, shape.how, intended="mark", actual="permanent"),
         ],
-        words=f"{count_words(hit)} to be marked{_like(marked)}, but removed by a flipped mode{too(rightly)}",
+        words=f"{count_words(hit)} to be marked{_like(marked)}, removed by a flipped mode{too(rightly)}",
     )
 
 
