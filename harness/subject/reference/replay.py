@@ -12,14 +12,20 @@ from harness.subject.reference.manifest import READS_AT_ONCE, Link
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.sealing import header_of, tenant_tag, unseal
 
+INDEXES_KEPT_MAX = 20_000
+
 
 class TenantReader:
-    """Reads the blocks of single tenants, a few at once, each verified before it is opened."""
+    """Reads the blocks of single tenants, a few at once, each verified before it is opened.
+
+    Bucket indexes are kept once read, since other tenants of the bucket need the same ones.
+    """
 
     def __init__(self, store: ObjectStore, keys: KeyStore) -> None:
         self._store = store
         self._keys = keys
         self._gate = asyncio.Semaphore(READS_AT_ONCE)
+        self._indexes: dict[tuple[str, int], bytes] = {}
 
     async def parts(self, tenant: str, links: Sequence[Link]) -> list[Part]:
         """Return the tenant's parts in these entries' segments, in commit order."""
@@ -32,13 +38,21 @@ class TenantReader:
         where = layout.index_place(segment.directory, tenant)
         if where is None:
             return ()
-        index = await self._read(segment, where)
+        index = await self._index(segment, where)
         where = layout.block_place(index, tenant)
         if where is None:
             return ()
         block = await self._read(segment, where)
         key = await self._keys.get(header_of(block).key_id)
         return unseal(block, tag=tenant_tag(tenant), key=key, segment=segment.key)
+
+    async def _index(self, segment: SegmentRef, place: layout.Place) -> bytes:
+        name = (segment.key, place.offset)
+        if name not in self._indexes:
+            if len(self._indexes) >= INDEXES_KEPT_MAX:
+                self._indexes.clear()
+            self._indexes[name] = await self._read(segment, place)
+        return self._indexes[name]
 
     async def _read(self, segment: SegmentRef, place: layout.Place) -> bytes:
         async with self._gate:
