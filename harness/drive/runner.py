@@ -188,8 +188,10 @@ class _Runner:
 
     async def _restore_into_fresh(self, assigned: Iterable[Assignment]) -> None:
         """Restore into the empty cluster, start capture there, and only then let tenants write."""
-        for assignment in assigned:
-            await self.restores.restore(assignment, 1)
+        back = {a.place for a in assigned if await self.restores.restore(a, 1)}
+        if "live" not in back:
+            self.drill.note("nothing came back into the fresh cluster: there is nothing to capture")
+            return
         await self._capture()
         self.injector.begin("restore", self.crew)
         await self.restores.probe(a.tenant for a in assigned if a.place == "live")
