@@ -303,6 +303,23 @@ def test_a_database_that_is_away_does_not_stop_the_archiver() -> None:
     assert virtually(scene) == 1
 
 
+def test_what_came_before_the_cause_of_a_stop_is_durable() -> None:
+    """A stopped archiver loses nothing that it could carry, and stops at the same place again."""
+
+    async def scene(bench: Bench) -> dict[str, list[dict[str, str | None]]]:
+        bench.tape.snapshot()
+        bench.tape.commit(ACME)
+        bench.tape.commit(insert("app.later", {"id": "1"}))
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        for _ in range(2):
+            with pytest.raises(ArchiverStopped, match=r"table app\.later"):
+                await asyncio.wait_for(bench.archiver().run(), 10.0)
+        assert (await _verified(bench)).ok
+        return await bench.rows("acme")
+
+    assert virtually(scene) == {"app.note": [note_row(1, "acme")]}
+
+
 def test_stop_flushes_what_was_read() -> None:
     """A planned end leaves nothing in the buffer."""
 

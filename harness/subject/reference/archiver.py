@@ -82,6 +82,7 @@ class Archiver:
         self._counters = counters_of(schema)
         self._feed_name = ""
         self._consumed = 0
+        self._held: int | None = None
         self._schema_ref: SchemaRef | None = None
         self._catalogue: str | None = None
         self._stopping = False
@@ -104,19 +105,29 @@ class Archiver:
             pulse.cancel()
 
     async def step(self) -> None:
-        """Read once, at most until the next flush is due, and flush if it is."""
+        """Read once, at most until the next flush is due, and flush if it is.
+
+        What came before something that can't be carried is made durable before that stops the archiver.
+        """
         left_s = self.flushed_s + self.flush_interval_s - self.clock.now_s()
-        for event in await self._read(max(left_s, 0.0)):
-            self.take(event)
+        events = await self._read(max(left_s, 0.0))
+        try:
+            for event in events:
+                self.take(event)
+        except ArchiverStopped:
+            await self.flush()
+            raise
         if self.flush_due():
             await self.flush()
 
     def take(self, event: FeedEvent) -> None:
         """Take one event of the feed into account."""
+        held = self.assembler.open_offset
+        self._held = event.offset if held is None else held  # for as long as something can go wrong
         transaction = self.assembler.take(event)
-        self._consumed = event.offset + 1
         if transaction is not None:
             self.admit(transaction)
+        self._held, self._consumed = None, event.offset + 1
 
     def admit(self, transaction: Transaction) -> None:
         """Add a whole transaction to the batch."""
@@ -140,7 +151,7 @@ class Archiver:
 
     def offset_to_commit(self) -> int:
         """Where a restarted reader must begin: at the first piece of what is not whole yet."""
-        held = self.assembler.open_offset
+        held = self.assembler.open_offset if self._held is None else self._held
         return self._consumed if held is None else held
 
     async def move_offset(self, offset: int) -> None:
