@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from fixtures.handmade import shop_plan, shop_plan_at
 from harness import schemas
+from harness.generate import plans
 from harness.model.plan import KillArchiver, Plan
 from harness.model.verdict import DrillVerdict
 from harness.simulate import drill
 from harness.simulate.defects import DEFECTS, Defect, defect
 from harness.simulate.world import Parts
 
+HELPDESK = schemas.load("helpdesk").schema
 SHOP = schemas.load("shop").schema
 KILL = KillArchiver(phase="write", after_s=4.5, down_s=0.5)
 PROMISE_S = 300.0
@@ -49,6 +52,34 @@ def test_each_defect_is_caught_by_its_check(planted: Defect) -> None:
     verdict = drill(plan_for(planted), SHOP, planted.parts())
     assert verdict.verdict == "broken"
     assert set(planted.caught_by) <= broken_checks(verdict)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loses one row in the middle",
+        "restores a neighbour's row",
+        "brings back a deleted row",
+        "flushes only when asked",
+    ],
+)
+def test_some_defects_are_caught_whatever_the_plan(name: str) -> None:
+    """Defects that wait for no special moment are caught on every drawn plan, on a schema of many kinds."""
+
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(plans(HELPDESK, profile="simulated"))
+    def catch(plan: Plan) -> None:
+        verdict = drill(plan, HELPDESK, defect(name).parts())
+        assert verdict.verdict == "broken"
+        assert set(defect(name).caught_by) <= broken_checks(verdict)
+
+    catch()
+
+
+def test_a_system_that_brings_nothing_back_is_broken() -> None:
+    """That no tenant at all comes out of the archive is a verdict, and no failure of the harness."""
+    lost = drill(shop_plan(survivors="archive"), SHOP, defect("flushes only when asked").parts())
+    assert {tenant.verdict for tenant in lost.tenants} == {"broken"}
 
 
 @pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
