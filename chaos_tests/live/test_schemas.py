@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import psycopg
 import pytest
 
@@ -192,6 +193,16 @@ def test_a_users_own_schema_with_a_virtual_column_is_refused(make_database: Make
     with pytest.raises(LintRefused, match="virtual") as refused:
         refuse(lint(place.app, mine.schema, prepared=False))
     assert 'ADD COLUMN "shout" text GENERATED ALWAYS AS (upper(name)) STORED;' in refused.value.cure
+
+
+def test_columns_in_another_order_are_refused(make_database: MakeDatabase) -> None:
+    """A snapshot takes columns by position: what is declared must be in the table's own order."""
+    loaded = load("shop")
+    place = make_database(loaded)
+    first, *rest = loaded.schema.tables
+    turned = msgspec.structs.replace(first, columns=tuple(reversed(first.columns)))
+    (problem,) = lint(place.admin, msgspec.structs.replace(loaded.schema, tables=(turned, *rest)))
+    assert (problem.table, "another order than code, title, since" in problem.what) == (first.name, True)
 
 
 def test_an_unreachable_database_is_bad_input() -> None:

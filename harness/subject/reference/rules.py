@@ -168,6 +168,9 @@ def _columns(there: SeenTable, table: Table) -> Iterator[Problem]:
             continue
         for what in _differences(column, seen[name]):
             yield _declare(table.name, f"column {name} {what}")
+    if seen.keys() == declared.keys() and list(seen) != list(declared):
+        # a snapshot's own SELECT names the declared columns, and the connector takes them by position
+        yield _declare(table.name, f"its columns are declared in another order than {', '.join(seen)}")
 
 
 def _differences(declared: Column, seen: SeenColumn) -> Iterator[str]:
