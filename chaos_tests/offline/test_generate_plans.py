@@ -72,8 +72,11 @@ def test_probes_need_only_the_control_plane(drawn: tuple[Schema, Plan]) -> None:
         database.run("", transaction)
     for tenant in plan.tenants:
         database.run(tenant.tenant, tenant.initial[0])
+        before = sum(database.tenants_rows(tenant.tenant).values())
         for transaction in tenant.probes:
             database.run(tenant.tenant, transaction)
+        made = sum(database.tenants_rows(tenant.tenant).values()) - before
+        assert made >= 2 * len(tenant.probes)
 
 
 @given(any_plan)
