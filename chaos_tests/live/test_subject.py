@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from fixtures.helpdesk_rows import add_country, add_tenant
 from harness.drive.ports import Rows, World
@@ -32,6 +33,7 @@ LOADED = load("helpdesk")
 SCHEMA = LOADED.schema
 BEFORE, STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR = "101", "102", "103", "104", "105", "106"
 REACHES_S_MAX = 30.0
+SNAPSHOT_ROWS = 8_000
 
 
 class Pipeline:
@@ -264,3 +266,45 @@ def test_when_only_the_archive_survives_everything_comes_back(pipeline: Pipeline
     pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'after')")
     pipeline.reach()
     assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
+
+
+def test_a_snapshot_killed_midway_counts_for_nothing(pipeline: Pipeline) -> None:
+    """The capture begins it again; rows deleted between the two tries do not come back (FM-53)."""
+    pipeline.do(pipeline.world.machinery.prepare(fresh=True))
+    pipeline.sql(
+        "INSERT INTO helpdesk.tenants (id, slug, name, created_at)"
+        " VALUES (1, '1', '', now()), (2, '2', '', now());"
+        "INSERT INTO helpdesk.ledger"
+        f" SELECT 1 + n % 2, repeat('x', 400) || n FROM generate_series(1, {SNAPSHOT_ROWS}) AS n"
+    )
+    killer = threading.Thread(target=_kill_capture_midway, args=[pipeline])
+    killer.start()
+    pipeline.do(pipeline.world.machinery.start_capture())
+    killer.join()
+    pipeline.reach()
+    for tenant in ("1", "2"):
+        restored = pipeline.beside(tenant)
+        assert restored == pipeline.rows(tenant)
+        assert len(restored["helpdesk.ledger"]) in (SNAPSHOT_ROWS // 2 - 1, SNAPSHOT_ROWS // 2)
+    assert process.verify(pipeline.config).ok
+
+
+def _kill_capture_midway(pipeline: Pipeline) -> None:
+    """Kill Connect when some of the snapshot's records are in the topic, delete a row, start it again."""
+    names = pipeline.stack.endpoints
+    place = TopicPartition(names.topic, 0)
+    consumer = Consumer({"bootstrap.servers": names.kafka_direct, "group.id": "test", "log_level": 0})
+
+    def records() -> int:
+        return int(consumer.get_watermark_offsets(place, timeout=5)[1])
+
+    try:
+        wait_until(
+            "a part of the snapshot is in the topic", lambda: records() > SNAPSHOT_ROWS // 8, limit_s=60.0
+        )
+        pipeline.stack.kill("connect")
+        assert records() < SNAPSHOT_ROWS
+        pipeline.sql(f"DELETE FROM helpdesk.ledger WHERE op LIKE '%x{SNAPSHOT_ROWS}'")
+        pipeline.stack.restart("connect")
+    finally:
+        consumer.close()
