@@ -88,7 +88,8 @@ def test_there_is_no_module_of_odds_and_ends() -> None:
 def test_no_registry_host_is_named() -> None:
     """Registries are known to their clients; the repository names none."""
     hosts = re.compile(
-        r"(pypi|pythonhosted|(proxy|sum)\.golang|npmjs|deb\.debian)\.(org|com)|maven2|(quay|ghcr)\.io", re.I
+        r"(pypi|pythonhosted|(proxy|sum)\.golang|npmjs|deb\.debian)\.(org|com)|maven2|(quay|ghcr)\.io",
+        re.IGNORECASE,
     )
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     found = [
