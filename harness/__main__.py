@@ -6,6 +6,7 @@ Heavy rooms are imported by the command that needs them, so that ``--help`` answ
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -202,6 +203,7 @@ def _finish(judged: Judged, json: bool) -> NoReturn:
 
 def main() -> int:
     """Run the command line; return its exit code. Errors are told in one paragraph, without a traceback."""
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each query that a stop interrupts
     try:
         ended = app(prog_name="restoreproof", standalone_mode=False)
     except TyperException as error:
