@@ -66,7 +66,7 @@ def test_each_defect_is_caught_by_its_check(planted: Defect) -> None:
 def test_some_defects_are_caught_whatever_the_plan(name: str) -> None:
     """Defects that wait for no special moment are caught on every drawn plan, on a schema of many kinds."""
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(plans(HELPDESK, profile="simulated"))
     def catch(plan: Plan) -> None:
         verdict = drill(plan, HELPDESK, defect(name).parts())

@@ -73,7 +73,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         name="moves the offset before the write",
         failure_mode="FM-83",
-        words="the archiver commits what it has read, not what is durable; a kill makes a hole",
+        words="the archiver moves the offset one flush ahead of its writes; a kill makes a hole",
         caught_by=("honest",),
         parts=lambda: Parts(archiver=faulty.MovesOffsetFirst),
     ),

@@ -19,6 +19,7 @@ from harness.subject.port import RestoreResult, Subject, Watermark
 from harness.subject.reference import fold as folding
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.assembler import Transaction
+from harness.subject.reference.batch import Batch
 from harness.subject.reference.format import Global, ManifestEntry, Part
 from harness.subject.reference.manifest import Link
 from harness.subject.reference.ports import FeedStart, Swap
@@ -143,12 +144,16 @@ class SkipsTenant(Archiver):
 
 
 class MovesOffsetFirst(Archiver):
-    """Commits the offset of what it has read at once, and does not look for gaps when it starts again."""
+    """Moves the offset when a batch is closed, writes it with the next flush, and never looks for gaps."""
 
-    async def step(self) -> None:
-        """Read and flush as ever, but tell the feed too early."""
-        await super().step()
+    _late: Batch | None = None
+
+    async def flush(self) -> None:
+        """Tell the feed of this batch, and write the one before."""
         await self.move_offset(self.offset_to_commit())
+        late, self._late = self._late, self.batch
+        self.batch = Batch() if late is None else late
+        await super().flush()
 
     def require_no_gap(self, start: FeedStart, last: ManifestEntry) -> None:
         """Look the other way."""
