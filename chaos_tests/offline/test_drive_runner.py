@@ -14,7 +14,7 @@ from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
 from harness.drive.campaign import Campaign, Series
 from harness.drive.journal import FolderJournal, MemoryJournal
-from harness.drive.ports import Component, Machinery, Proof, World
+from harness.drive.ports import Component, ConnectionLost, Machinery, Proof, World
 from harness.drive.progress import Counts, Silent
 from harness.drive.runner import run_drill
 from harness.judge import check_run
@@ -288,6 +288,37 @@ def test_a_failure_beside_the_phases_ends_the_drill() -> None:
     error, entries = failed_drill(shop_plan(faults=faults), with_machine(Broken))
     assert str(error) == "no archiver to kill"
     assert phases(entries)[-1] == "write"
+
+
+def test_a_database_that_is_lost_unplanned_is_the_harness_failing() -> None:
+    """What the harness itself could not read is told as one error with a cause, not as a bare one."""
+
+    class Leaves(Machine):
+        async def start(self, component: Component) -> Proof:
+            await super().destroy()
+            return Proof(seen=True, words=f"{component} is back, and all else is gone")
+
+    faults = (KillArchiver(phase="restore", after_s=0.0, down_s=0.0),)
+    error, entries = failed_drill(shop_plan(faults=faults), with_machine(Leaves))
+    assert "could not use the database" in str(error)
+    assert isinstance(error.__cause__, ConnectionLost)
+    assert not of(Ended, entries)[-1].complete
+
+
+def test_a_drill_stopped_from_outside_says_so() -> None:
+    """Ctrl-C leaves a history with a last line."""
+    journal = MemoryJournal(VirtualClock())
+
+    async def main() -> None:
+        plan = shop_plan()
+        task = asyncio.ensure_future(run_drill(plan, SHOP, build(plan, SHOP), journal))
+        await VirtualClock().sleep(5.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert of(Ended, journal.entries)[-1].reason == "stopped from outside"
 
 
 def test_a_restore_without_an_answer_has_failed() -> None:

@@ -36,6 +36,8 @@ class Observer:
         self._earlier: frozenset[tuple[str, str]] = frozenset()
         self._start: Position | None = None
         self._asking = asyncio.Lock()
+        self._listing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
         self.last: Watermark | None = None
 
@@ -45,9 +47,17 @@ class Observer:
         await self._list()
         seen = await self.watermark()
         self._start = seen.position if seen else None
-        crew.go(self._every(LISTING_INTERVAL_S, self._list), "listing")
-        crew.go(self._every(WATERMARK_INTERVAL_S, self._watch), "watermarks")
-        crew.go(self._feel_stalls(), "stalls")
+        self._tasks = [
+            crew.go(self._every(LISTING_INTERVAL_S, self._list), "listing"),
+            crew.go(self._every(WATERMARK_INTERVAL_S, self._watch), "watermarks"),
+            crew.go(self._feel_stalls(), "stalls"),
+        ]
+
+    async def end(self) -> None:
+        """Stop watching, between two looks: what a broken off listing saw would never be seen again."""
+        async with self._listing, self._asking:
+            for task in self._tasks:
+                task.cancel()
 
     async def watermark(self) -> Watermark | None:
         """Ask the subject for its watermark and journal it; one asks at a time."""
@@ -76,13 +86,15 @@ class Observer:
     async def name_needs(self) -> None:
         """Let the subject name what restores need, as far as it is of this drill.
 
-        Objects that had been listed before the drill began are entered as seen at its very start.
+        Objects that had been listed before the drill began are entered as seen at its very start; a last
+        listing sees the newest ones.
         """
         try:
             needs = await self._drill.world.subject.needs()
         except SubjectFailed as failed:
             self._drill.note(f"the subject did not name what restores need: {failed}")
             return
+        await self._list()
         mine = tuple(need for need in needs if self._start is None or _position(need) > self._start)
         named = {version for need in mine for version in need.objects}
         for key, version in sorted(named & self._earlier):
@@ -104,10 +116,11 @@ class Observer:
             self._drill.tally.archived(position.lsn)
 
     async def _list(self) -> None:
-        for one in await self._drill.world.bucket.new_versions():
-            self._listed.versions.add((one.key, one.version))
-            at_s = self._drill.journal.now_s()
-            self._drill.journal.write(ObjectSeen(at_s=at_s, key=one.key, version=one.version))
+        async with self._listing:
+            for one in await self._drill.world.bucket.new_versions():
+                self._listed.versions.add((one.key, one.version))
+                at_s = self._drill.journal.now_s()
+                self._drill.journal.write(ObjectSeen(at_s=at_s, key=one.key, version=one.version))
 
     async def _watch(self) -> None:
         await self.watermark()

@@ -15,11 +15,12 @@ from harness.drive.injector import Injector
 from harness.drive.journal import Journal
 from harness.drive.limits import until
 from harness.drive.observer import LISTING_INTERVAL_S, Listed, Observer
-from harness.drive.ports import World
+from harness.drive.ports import ConnectionLost, Refused, World
 from harness.drive.progress import Progress, Silent
 from harness.drive.restores import Assignment, Restores, assign, assign_damaged, read_back, stored_rows
 from harness.drive.saboteur import Saboteur
 from harness.drive.workload import Workload, load
+from harness.model.errors import HarnessFailed
 from harness.model.folder import SHARED_FILE
 from harness.model.history import ClusterSeen, Destroyed, Ended, Started
 from harness.model.plan import Plan
@@ -53,11 +54,20 @@ async def run_drill(
     try:
         async with Crew() as crew:
             await _Runner(drill, crew, listed or Listed()).run()
+    except (ConnectionLost, Refused) as lost:
+        _end(journal, f"the database: {lost}")
+        raise HarnessFailed(f"the harness itself could not use the database: {lost}") from lost
+    except asyncio.CancelledError:
+        _end(journal, "stopped from outside")
+        raise
     except BaseException as cause:
-        reason = f"{type(cause).__name__}: {cause}"
-        journal.write(Ended(at_s=journal.now_s(), complete=False, reason=reason))
+        _end(journal, f"{type(cause).__name__}: {cause}")
         raise
     journal.write(Ended(at_s=journal.now_s(), complete=True))
+
+
+def _end(journal: Journal, reason: str) -> None:
+    journal.write(Ended(at_s=journal.now_s(), complete=False, reason=reason))
 
 
 class _Runner:
@@ -177,6 +187,7 @@ class _Runner:
         await self.restores.sequences("live", "end")
         await self.observer.watermark()
         await self.observer.name_needs()
+        await self.observer.end()
 
     async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
         """Restore while all others write; who is back in place writes again at once."""
