@@ -55,7 +55,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SMALL_STATEMENTS = Load(rows=3.6, copy_weight=4, copy_rows=(4, 12), rate_max=12.0)
-LEISURELY = Load(rows=3.0, copy_weight=4, copy_rows=(3, 6), rate_max=4.0)
+LEISURELY = Load(rows=3.0, copy_weight=4, copy_rows=(3, 6), rate_max=6.0)
 """Just enough for a proof: what matters in a simulation is the course, not the load."""
 
 BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=2.0)
