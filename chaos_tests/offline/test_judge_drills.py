@@ -579,6 +579,20 @@ def test_rows_written_after_the_cut_are_set_aside_value_for_value() -> None:
     assert the_finding(world, "set aside").key == ("1900",)
 
 
+def test_a_row_may_be_set_aside_under_an_id_that_a_neighbour_had() -> None:
+    """Ids are given again; a row that the tenant itself wrote is its own, whoever had the id before."""
+    world = a_drill()
+    world.write("b", item("b", 1950, "first"))
+    world.write("b", delete(ITEM, "1950"))
+    world.write("q", item("q", 1950, "after"))
+    aside = h.SetAside(table=ITEM, row=world.live["q"][ITEM, ("1950",)])
+    world.restore("a")
+    world.restore("b")
+    world.restore("q", set_aside=(aside,))
+    world.end()
+    assert "set aside" not in checks(world.verdict())
+
+
 def test_a_row_deleted_again_before_the_restore_need_not_be_set_aside() -> None:
     """It was not there any more when the restore began."""
     world = a_drill()
