@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec import structs
 
 from chaos_tests.offline.judge_world import World, a_drill, a_schema, begin, finish, item, whole
@@ -96,16 +94,26 @@ def test_the_drills_that_are_bent_are_proven_as_they_are(name: str) -> None:
     assert DRILLS[name].verdict().verdict == "proven"
 
 
+MAY_BE_MISSING = {
+    ("2501", 2): "its write was acked after the incident, and b went to scratch",
+    ("2900", 2): "the outcome of its write is open",
+    ("2900", 0): "the outcome of its write is open",
+}
+"""Rows of b, by id and restore, that a state of b may lack: a near miss each, and no hole in the judge."""
+
+
+def may_be_missing(row: h.StoredRow) -> bool:
+    """Whether a state that lacks this row is one that its tenant could have been in."""
+    return row.row.get("tenant") == "b" and (row.row.get("id"), row.restore) in MAY_BE_MISSING
+
+
 @pytest.mark.parametrize("bend", [drop, garble, add, repeat], ids=lambda bend: bend.__name__)
 @pytest.mark.parametrize("name", DRILLS)
-@given(data=st.data())
-@settings(max_examples=25, deadline=None)
-def test_a_bent_row_is_never_proven(
-    name: str, bend: Callable[[Rows, int], Rows], data: st.DataObject
-) -> None:
-    """Any row of any tenant, in any reading: dropped, garbled, invented or twice."""
+def test_a_bent_row_is_never_proven(name: str, bend: Callable[[Rows, int], Rows]) -> None:
+    """Every row of every tenant, in every reading: dropped, garbled, invented or twice."""
     world = DRILLS[name]
-    file = data.draw(st.sampled_from([file for file in sorted(world.files) if "@" not in file]))
-    rows = world.files[file]
-    place = data.draw(st.sampled_from(range(len(rows))))
-    assert verdict_with(world, file, bend(rows, place)) == "broken"
+    for file in sorted(name for name in world.files if "@" not in name):
+        rows = world.files[file]
+        for place, row in enumerate(rows):
+            expected = "proven" if bend is drop and may_be_missing(row) else "broken"
+            assert verdict_with(world, file, bend(rows, place)) == expected, (file, row)
