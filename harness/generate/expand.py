@@ -64,7 +64,9 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         again=again,
         faults=(shape.fault,) if shape.fault else (),
         floors=timing.floors,
-        limits=Limits(load_s=120.0 + len(layout.tenants)),
+        limits=Limits(
+            load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)
+        ),
     )
 
 
