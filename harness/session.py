@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import secrets
 import shutil
 import time
@@ -186,10 +187,12 @@ class LiveSession:
     ) -> tuple[DrillVerdict, ...]:
         """Run and judge all plans, each in a run folder below ``out``; return their verdicts."""
         timed = msgspec.structs.replace(campaign, set_up_s=self.set_up_s)
+        gc.freeze()  # plans are a million objects that stay: no collection needs to visit them again
         return self._loop.run(self._series.campaign(timed, out, self._judge, progress))
 
     def drill(self, the_plan: Plan, run: Path) -> DrillVerdict:
         """Run one plan into the folder ``run`` and judge it."""
+        gc.freeze()  # as above
         self._loop.run(self._series.drill(the_plan, run))
         return self._judge(run)
 
