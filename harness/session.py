@@ -151,7 +151,6 @@ class LiveSession:
 
     def __init__(self, stack: Stack, loaded: LoadedSchema, loop: asyncio.Runner) -> None:
         from harness.drive.campaign import Series
-        from harness.stack.programs import locate
         from harness.stack.world.clock import WallClock
         from harness.stack.world.open import archive_config, open_world
         from harness.subject.reference.adapters.wiring import subject_of
@@ -161,8 +160,7 @@ class LiveSession:
         self.set_up_s: float | None = None
         self._loop = loop
         subject = subject_of(archive_config(stack, loaded), clock=WallClock())
-        environment = {"versions": dict(locate().versions), "host": "local"}
-        self._series = Series(open_world(stack, loaded, subject), loaded.schema, environment)
+        self._series = Series(open_world(stack, loaded, subject), loaded.schema, stack.evidence())
 
     @classmethod
     @contextlib.contextmanager

@@ -114,7 +114,7 @@ def drills(out: Path) -> list[Figure]:
             _drills(session, out, SMALL, "archive", runs=3, limit_s=35),
             _drills(session, out, LARGE, "all", runs=1, limit_s=180),
         ]
-        mib = sum(session.stack.memory_pss_bytes().values()) / 1024**2
+        mib = sum(session.stack.memory_bytes().values()) / 1024**2
     memory = Figure(
         what="memory of the stack, PSS", value=f"{mib:.0f} MiB", limit="under 1536 MiB", held=mib < 1536
     )

@@ -25,9 +25,10 @@ from fixtures.stack import begin_capture, read_topic, wait_arrived, write
 from harness.model.errors import BadInput, UnknownName
 from harness.stack import folder, processes, rest
 from harness.stack.links import LinkName
+from harness.stack.options import StackOptions
 from harness.stack.portblock import first_in_use
 from harness.stack.services import minio, postgres
-from harness.stack.stack import PORT_NAMES, Stack, StackOptions
+from harness.stack.stack import PORT_NAMES, Stack
 from harness.stack.wait import wait_until
 
 pytestmark = pytest.mark.live
@@ -151,7 +152,7 @@ def test_a_transaction_comes_as_begin_row_end(stack: Stack) -> None:
 
 def test_memory_stays_within_its_bound(stack: Stack) -> None:
     """The sum of proportional shares of all services is under 1.5 GiB, and each one is measured."""
-    memory = stack.memory_pss_bytes()
+    memory = stack.memory_bytes()
     assert sorted(memory) == sorted(SERVICES)
     assert all(memory.values())
     assert sum(memory.values()) < MEMORY_BYTES_MAX

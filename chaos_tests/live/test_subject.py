@@ -19,7 +19,8 @@ from harness.drive.ports import Rows, World
 from harness.model.history import Cut
 from harness.model.position import parse_lsn
 from harness.schemas import load
-from harness.stack.stack import Stack, StackOptions
+from harness.stack.options import StackOptions
+from harness.stack.stack import Stack
 from harness.stack.wait import wait_until
 from harness.stack.world.open import archive_config, open_world
 from harness.subject.reference import process

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from harness.stack.host import Host
 from harness.stack.identity import APP, ARCHIVER, RESTORER, SUPERUSER, Identity
-from harness.stack.service import Site
 from harness.stack.services.postgres import dsn
 
 
@@ -44,8 +44,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     archiver_folder: Path
 
 
-def endpoints_of(site: Site, identity: Identity, keys_folder: Path) -> Endpoints:
-    """Return the endpoints of a stack on ``site``."""
+def endpoints_of(site: Host, identity: Identity, keys_folder: Path) -> Endpoints:
+    """Return the endpoints of a stack on the host ``site``."""
     return Endpoints(
         app_dsn=dsn(site.outside("clients-primary"), APP),
         restorer_dsn=dsn(site.outside("restorer-primary"), RESTORER),
@@ -67,5 +67,5 @@ def endpoints_of(site: Site, identity: Identity, keys_folder: Path) -> Endpoints
         connector=identity.connector,
         placeholder=identity.placeholder,
         keys_folder=keys_folder,
-        archiver_folder=Path(site.data("archiver")),
+        archiver_folder=Path(site.beside.data("archiver")),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.stack.local import JavaOptions
+from harness.stack.options import JavaOptions
 from harness.stack.programs import Programs
 
 JAVA_SERVICES = {"connect": "connect", "broker": "kafka"}

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from harness.model.errors import HarnessFailed
 from harness.stack import java_cache
+from harness.stack.options import StackOptions
 from harness.stack.programs import Programs
 from harness.stack.services import postgres
-from harness.stack.stack import Stack, StackOptions
+from harness.stack.stack import Stack
 from harness.stack.together import Progress, Step, run_step, silent
 from harness.stack.wait import NotYet, wait_for, wait_until
 

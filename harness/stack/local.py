@@ -17,12 +17,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.model.errors import BadInput, HarnessFailed, ServiceDied
 from harness.stack import folder as folders
 from harness.stack import processes
+from harness.stack.options import JavaOptions
 from harness.stack.portblock import LOOPBACK, PortBlock, reserve
 from harness.stack.programs import Programs
 from harness.stack.service import Address, Command, Program, ServiceSpec, Template
@@ -32,8 +33,6 @@ PREPARE_S_MAX = 60.0
 REAP_S_MAX = 10.0
 _TAIL_BYTES = 2000
 
-JavaOptions = Mapping[str, tuple[str, ...]]
-"""Further options of the virtual machine for the programs ``broker`` and ``connect``."""
 _UNPRIVILEGED_USER = "nobody"
 
 
@@ -82,9 +81,18 @@ class LocalHost:
         """Return the path of one of the service's configuration files."""
         return str(self.folder / "files" / service / name)
 
+    @property
+    def beside(self) -> LocalHost:
+        """Everything runs beside the harness here."""
+        return self
+
     def service(self, spec: ServiceSpec) -> LocalService:
         """Return a handle on the service; nothing is started yet."""
         return LocalService(self, spec)
+
+    def evidence(self) -> dict[str, object]:
+        """Return the host's name and the versions of all programs."""
+        return {"host": "local", "versions": dict(self._programs.versions)}
 
     def argv(self, command: Command) -> list[str]:
         """Return the command line of ``command`` on this machine."""
@@ -242,7 +250,7 @@ class LocalService:
         """Return the pids of all its processes."""
         return processes.of_service(self._host.stack_id, self._data)
 
-    def pss_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """Return the memory of all its processes as the sum of their proportional shares."""
         return sum(processes.pss_bytes(pid) for pid in self.pids())
 

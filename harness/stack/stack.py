@@ -15,16 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from harness.model.errors import BadInput, UnknownName
-from harness.stack import ending, folder, java_cache
+from harness.stack import ending, folder, hosts
 from harness.stack.capture import Capture
 from harness.stack.endpoints import Endpoints, endpoints_of
+from harness.stack.host import Host, Service
 from harness.stack.identity import SUPERUSER, Identity, new_identity
 from harness.stack.links import LINKS, LinkName
-from harness.stack.local import JavaOptions, LocalHost, LocalService
-from harness.stack.programs import Programs, locate
+from harness.stack.options import StackOptions
 from harness.stack.service import Fact, Killable, Pausable, Restartable, ServiceSpec
 from harness.stack.services import archiver as archiver_service
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
@@ -45,22 +43,6 @@ PORT_NAMES = (
 _CLUSTER = ("primary", "standby", "kafka", "connect")
 
 
-class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to start a stack.
-
-    ``root``: where stacks keep their folders. ``logs``: a folder for logs that shall outlive the stack.
-    ``first_port``: the first of its consecutive ports, free
-    ones are picked when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``;
-    None to use ahead-of-time caches, which are made if they are missing.
-    """
-
-    root: Path | None = None
-    logs: Path | None = None
-    first_port: int | None = None
-    programs: Programs | None = None
-    java_options: JavaOptions | None = None
-
-
 class Stack:
     """A running stack; made by ``Stack.start``, ended by ``close``."""
 
@@ -69,13 +51,13 @@ class Stack:
     folder: Path
     logs_dir: Path
 
-    def __init__(self, host: LocalHost, identity: Identity, progress: Progress) -> None:
+    def __init__(self, host: Host, identity: Identity, progress: Progress) -> None:
         self._host = host
         self.identity = identity
         self.folder = host.folder
         self._progress = progress
         self._keys = host.folder / "keys"
-        self._services: dict[str, LocalService] = {}
+        self._services: dict[str, Service] = {}
         self._cut: set[LinkName] = set()
         self._proxies = toxiproxy.Proxies(host.outside("toxiproxy").url)
         self._describe_all()
@@ -92,13 +74,9 @@ class Stack:
         use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
         up; then nothing is left behind.
         """
-        from harness.stack import java_training  # it runs a stack itself
-
         options = options or StackOptions()
-        programs = options.programs or locate()
-        if options.java_options is None:
-            java_training.ensure(programs, options.root, progress)
-        stack = cls.prepare(msgspec.structs.replace(options, programs=programs), progress)
+        hosts.make_ready(options, progress)
+        stack = cls.prepare(options, progress)
         try:
             stack.start_services()
         except BaseException:
@@ -109,22 +87,13 @@ class Stack:
     @classmethod
     def prepare(cls, options: StackOptions, progress: Progress) -> Stack:
         """Claim folder and ports for a stack, and start nothing."""
-        programs = options.programs or locate()
         ending.exit_on_signals()
         root = options.root or folder.default_root()
         folder.sweep(root)
         identity = new_identity()
         place = folder.claim(root, identity.id)
         try:
-            host = LocalHost(
-                stack_id=identity.id,
-                folder=place,
-                port_names=PORT_NAMES,
-                programs=programs,
-                logs=options.logs,
-                first_port=options.first_port,
-                java_options=options.java_options or java_cache.using(programs),
-            )
+            host = hosts.open_host(options, identity.id, place, PORT_NAMES)
         except BaseException:
             folder.remove(place)
             raise
@@ -179,7 +148,7 @@ class Stack:
         """Start the reference archiver with this configuration; returns once ``ready`` holds."""
         if "archiver" in self._services and self.is_running("archiver"):
             raise BadInput("archiver is running already", cure="kill it first")
-        self._describe(archiver_service.archiver(self._host, config, ready))
+        self._describe(archiver_service.archiver(self._host.beside, config, ready))
         self._shown("archiver", self._services["archiver"].start)
 
     def strike_all_but_archive(self) -> tuple[str, ...]:
@@ -198,7 +167,7 @@ class Stack:
             service.kill()
             service.destroy()
 
-    def _doomed(self) -> list[LocalService]:
+    def _doomed(self) -> list[Service]:
         return [self._services[name] for name in DESTRUCTION_ORDER if name in self._services]
 
     def fresh_cluster(self) -> None:
@@ -243,9 +212,13 @@ class Stack:
         """
         return self._proxies.downstream_bytes_settled(link)
 
-    def memory_pss_bytes(self) -> dict[str, int]:
-        """Return the memory of each service: its processes' proportional shares, in bytes."""
-        return {name: service.pss_bytes() for name, service in self._services.items()}
+    def evidence(self) -> dict[str, object]:
+        """Return what a verdict must name of the stack: host and versions."""
+        return self._host.evidence()
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the memory of each service, in bytes."""
+        return {name: service.memory_bytes() for name, service in self._services.items()}
 
     def port(self, name: str) -> int:
         """Return the port of a service, listener or link; raises UnknownName."""
@@ -257,13 +230,13 @@ class Stack:
         """Whether the main process of a service lives."""
         return self.service(name).is_running()
 
-    def service(self, name: str) -> LocalService:
+    def service(self, name: str) -> Service:
         """Return the handle of a service; raises UnknownName."""
         if name not in self._services:
             raise UnknownName("service", name, list(self._services))
         return self._services[name]
 
-    def _able(self, name: str, ability: type) -> LocalService:
+    def _able(self, name: str, ability: type) -> Service:
         service = self.service(name)
         if ability not in service.spec.abilities:
             raise BadInput(

@@ -72,7 +72,7 @@ def _show(console: Console, seen: StepSeen) -> None:
 
 def _print_addresses(console: Console, stack: Stack, spent_s: float) -> None:
     """One plain line for each, never wrapped, so that it can be copied."""
-    memory_mib = sum(stack.memory_pss_bytes().values()) >> 20
+    memory_mib = sum(stack.memory_bytes().values()) >> 20
     console.print(f"up after {spent_s:.1f} s, {memory_mib} MiB; Ctrl-C ends it")
     for what, where in addresses(stack).items():
         console.print(f"  {what:<30} {where}", soft_wrap=True, markup=False)
