@@ -14,13 +14,21 @@ JavaOptions = Mapping[str, tuple[str, ...]]
 """Further options of the virtual machine for the programs ``broker`` and ``connect``."""
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one container may take at most: mebibytes of memory, and processors; None for no limit."""
+
+    memory_mb: int | None = None
+    cpus: float | None = None
+
+
 class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to start a stack.
 
     ``host``: where services run. ``root``: where stacks keep their folders. ``logs``: a folder for logs
     that shall outlive the stack. ``first_port``: the first of its consecutive ports, free ones are picked
     when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``; None to use
-    ahead-of-time caches, which are made if they are missing.
+    ahead-of-time caches, which are made if they are missing. For containers only: ``images`` to run instead
+    of our own, by image name (``postgres``, ``java``, ``minio``, ``toxiproxy``), and ``limits`` of each.
     """
 
     host: HostName = "local"
@@ -29,3 +37,5 @@ class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
     first_port: int | None = None
     programs: Programs | None = None
     java_options: JavaOptions | None = None
+    images: Mapping[str, str] = {}
+    limits: Limits = Limits()
