@@ -38,6 +38,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON an
 SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, shop, or a folder of your own.")]
 Config = Annotated[Path, typer.Option("--config", help="The archive's configuration file.")]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
+Host = Annotated[
+    Literal["local", "containers"],
+    typer.Option(help="Where services run: as plain processes of this machine, or in containers."),
+]
 
 
 def _seed(text: str) -> int:
@@ -59,9 +63,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
     ] = "both",
     budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
-    host: Annotated[  # noqa: ARG001 - one host so far; typer refuses any other
-        Literal["local"], typer.Option(help="Where services run.")
-    ] = "local",
+    host: Host = "local",
     schema: SchemaName = "helpdesk",
     out: Out = Path("runs"),
     json: Json = False,
@@ -70,6 +72,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
     Starts Postgres (primary and synchronous standby), Kafka, Connect with Debezium and MinIO, lets writers
     and a random delete script loose, destroys what the plan says, restores every tenant and compares.
+    Images and limits of containers are set in restoreproof.toml, in the working directory.
     """
     from harness import session
 
@@ -78,7 +81,8 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         budget_s=budget, schema=schema, out=out,
     )  # fmt: skip
     campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
-    _finish(session.run_campaign(campaign, schema=schema, out=out, console=_console(json)), json)
+    judged = session.run_campaign(campaign, schema=schema, out=out, console=_console(json), host=host)
+    _finish(judged, json)
 
 
 @app.command()
@@ -87,17 +91,19 @@ def replay(
     schema: Annotated[
         str | None, typer.Option(help="A folder of your own, if the plan was for one.")
     ] = None,
+    host: Host = "local",
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Run the plan of an earlier run again, on a new stack."""
+    """Run the plan of an earlier run again, on a new stack, on whichever host the earlier one was."""
     from harness import session
     from harness.model import folder
 
     path = what / folder.PLAN if what.is_dir() else what
     campaign = session.read_plan(path, schema)
     named = schema or campaign.plans[0].schema
-    _finish(session.run_campaign(campaign, schema=named, out=out, console=_console(json)), json)
+    judged = session.run_campaign(campaign, schema=named, out=out, console=_console(json), host=host)
+    _finish(judged, json)
 
 
 @app.command()
@@ -117,11 +123,12 @@ def report(run: Run) -> None:
 
 
 @app.command()
-def up(schema: SchemaName = "helpdesk") -> None:
+def up(schema: SchemaName = "helpdesk", host: Host = "local") -> None:
     """Start a stack, print its addresses, and hold it until Ctrl-C."""
+    from harness.stack.settings import stack_options
     from harness.stack.up import hold
 
-    hold(schema)
+    hold(schema, stack_options(host))
 
 
 @app.command()

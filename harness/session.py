@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from harness.drive.progress import Progress
     from harness.model.plan import Plan
     from harness.schemas import LoadedSchema
+    from harness.stack.host import HostName
+    from harness.stack.options import StackOptions
     from harness.stack.stack import Stack
     from harness.stack.together import Progress as StackProgress
 
@@ -96,15 +98,20 @@ def read_plan(path: Path, schema: str | None = None) -> Campaign:
     return Campaign(plans=(the_plan,), seed=the_plan.seed, profile=the_plan.profile)
 
 
-def run_campaign(campaign: Campaign, *, schema: str, out: Path, console: Console) -> Judged:
-    """Start a stack, run and judge the campaign in a folder of its own below ``out``, show it at work.
+def run_campaign(
+    campaign: Campaign, *, schema: str, out: Path, console: Console, host: HostName = "local"
+) -> Judged:
+    """Start a stack on ``host``, run and judge the campaign in a folder of its own below ``out``.
 
-    Raises BadInput before anything is started, HarnessFailed when the harness could not go on.
+    Shows it at work. Raises BadInput before anything is started, HarnessFailed when the harness could not
+    go on.
     """
     from harness.report.live import LiveView
+    from harness.stack.settings import stack_options
 
+    options = stack_options(host)
     folder_of_runs = out / time.strftime("%Y%m%d-%H%M%S")
-    with LiveView(console) as view, LiveSession.open(schema, progress=view.step) as session:
+    with LiveView(console) as view, LiveSession.open(schema, options, progress=view.step) as session:
         verdicts = session.campaign(campaign, folder_of_runs, view)
     return Judged(out=folder_of_runs, verdicts=verdicts)
 
@@ -164,9 +171,12 @@ class LiveSession:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, schema: str, *, progress: StackProgress | None = None) -> Iterator[LiveSession]:
+    def open(
+        cls, schema: str, options: StackOptions | None = None, *, progress: StackProgress | None = None
+    ) -> Iterator[LiveSession]:
         """Start a stack for drills on ``schema`` (a name or a folder), and end it with the ``with``.
 
+        ``options``: where and how; by default plain processes of this machine.
         Raises BadInput before anything is started, TimedOut or ServiceDied when it does not come up.
         """
         from harness.schemas import load
@@ -175,7 +185,7 @@ class LiveSession:
 
         loaded = load(schema)
         began_s = time.monotonic()
-        with Stack.start(progress=progress or silent) as stack, asyncio.Runner() as loop:
+        with Stack.start(options, progress or silent) as stack, asyncio.Runner() as loop:
             session = cls(stack, loaded, loop)
             session.set_up_s = time.monotonic() - began_s
             yield session

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness.schemas import LoadedSchema, load
 from harness.stack.endpoints import Endpoints
+from harness.stack.options import StackOptions
 from harness.stack.services.archiver import CONFIG_FILE
 from harness.stack.stack import Stack
 from harness.stack.together import StepSeen
@@ -22,7 +23,7 @@ from harness.stack.world.open import archive_config, open_world
 from harness.subject.reference.adapters.wiring import subject_of
 
 
-def hold(schema: str) -> None:
+def hold(schema: str, options: StackOptions) -> None:
     """Start a stack that captures and archives ``schema``, print how to reach it, hold it until Ctrl-C.
 
     Returns after Ctrl-C or SIGTERM, once nothing is left behind. Raises what ``Stack.start`` raises.
@@ -31,7 +32,7 @@ def hold(schema: str) -> None:
     console = Console(highlight=False)
     began_s = time.monotonic()
     try:
-        with Stack.start(progress=lambda seen: _show(console, seen)) as stack:
+        with Stack.start(options, lambda seen: _show(console, seen)) as stack:
             asyncio.run(_start_pipeline(stack, loaded))
             _print_addresses(console, stack, time.monotonic() - began_s)
             hold_until_interrupted()
