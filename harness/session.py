@@ -185,7 +185,7 @@ class LiveSession:
 
         loaded = load(schema)
         began_s = time.monotonic()
-        with Stack.start(options, progress or silent) as stack, asyncio.Runner() as loop:
+        with Stack.start(options, progress or silent) as stack, _loop() as loop:
             session = cls(stack, loaded, loop)
             session.set_up_s = time.monotonic() - began_s
             yield session
@@ -208,3 +208,10 @@ class LiveSession:
         """Judge a run, after the logs of all services have been put beside it."""
         shutil.copytree(self.stack.logs_dir, run / folder.LOGS, dirs_exist_ok=True)
         return judge_run(run)
+
+
+def _loop() -> asyncio.Runner:
+    """Return a runner on libuv's loop: hundreds of writers share its one thread."""
+    import uvloop
+
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)

@@ -91,6 +91,7 @@ class Restores:
         self._workload = workload
         self._observer = observer
         self._number = 0
+        self._bytes_so_far: int | None = None
 
     async def restore(self, assignment: Assignment, round_: int) -> bool:
         """Restore one tenant and read it back; return whether the subject says that it is restored."""
@@ -131,8 +132,8 @@ class Restores:
         self._drill.journal.write(SequencesSeen(at_s=at_s, place=place, when=when, next_values=values))
 
     async def _ask(self, assignment: Assignment, round_: int) -> RestoreResult:
-        bucket, journal = self._drill.world.bucket, self._drill.journal
-        bytes_before = await bucket.restorer_bytes()
+        journal = self._drill.journal
+        bytes_before = await self._bytes_before()
         journal.write(
             RestoreBegan(
                 at_s=journal.now_s(),
@@ -145,7 +146,7 @@ class Restores:
             )
         )
         result = await self._answer(assignment)
-        bytes_after = await bucket.restorer_bytes()
+        bytes_after = self._bytes_so_far = await self._drill.world.bucket.restorer_bytes()
         journal.write(
             RestoreDone(
                 at_s=journal.now_s(),
@@ -159,6 +160,12 @@ class Restores:
             )
         )
         return result
+
+    async def _bytes_before(self) -> int:
+        """Return what was read so far; counting cuts the link, so the last restore's count serves."""
+        if self._bytes_so_far is None:
+            self._bytes_so_far = await self._drill.world.bucket.restorer_bytes()
+        return self._bytes_so_far
 
     async def _answer(self, assignment: Assignment) -> RestoreResult:
         """Return the subject's answer; that it fails, or gives none in time, is an answer too."""

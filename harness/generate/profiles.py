@@ -10,12 +10,15 @@ younger; the floors of ``harness.model.plan.Floors`` say the rest. From the numb
     tail_s      how long writers go on afterwards: restores of every tenant, one after another and with
                 room, the script, and what survivors, faults and second rounds add
 
-In the tail each pause is ``TAIL_GROWTH`` longer than the one before: brisk while restores run, and long
-enough even on a slow day without a plan of many megabytes.
+In the tail each pause is ``TAIL_GROWTH`` longer than the one before: brisk while the script runs, and long
+enough even on a slow day without a plan of many megabytes. Once a budget has gone by since the script
+(what is younger at an incident has been written then), all tenants together make at most ``TAIL_RATE_MAX``
+transactions a second, so that hundreds of neighbours leave the machine to the restores.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 
@@ -36,6 +39,7 @@ RATE_OF_MACHINE_MAX = 132.0
 """Transactions a second that harness and stack together manage on two cores."""
 
 TAIL_SLOWER = 2.0
+TAIL_RATE_MAX = 30.0
 TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
 """When a quiet tenant makes its one write; whoever performs the plan holds its tail until the incident."""
@@ -125,7 +129,11 @@ class WriterPace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """The timing of one plan. ``rate_s``: transactions a second of each tenant that is not quiet."""
+    """The timing of one plan.
+
+    ``rate_s``: transactions a second of each tenant that is not quiet; ``tail_rate_s``: at most late in
+    the tail.
+    """
 
     budget_s: float
     recovery_s: float
@@ -133,6 +141,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     tail_s: float
     script_s: float
     rate_s: float
+    tail_rate_s: float
     load: Load
     floors: Floors
 
@@ -141,11 +150,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         if quiet:
             return WriterPace(pauses_s=(QUIET_AFTER_S, *self._tail(rng, writers)), write_count=1)
         mean_s = writers / self.rate_s
-        pauses_s = [round(rng.uniform(0, mean_s), 3)]
-        due_s = pauses_s[0]
-        while (due_s := due_s + (pause_s := mean_s * rng.uniform(0.7, 1.3))) < self.write_s:
-            pauses_s.append(round(pause_s, 3))
-        return WriterPace(pauses_s=(*pauses_s, *self._tail(rng, writers)), write_count=len(pauses_s))
+        count = max(1, math.ceil(self.write_s / mean_s))
+        pauses_s = [rng.uniform(0, 1), *(rng.uniform(0.7, 1.3) for _ in range(count - 1))]
+        scale = min(mean_s, 0.99 * self.write_s / sum(pauses_s))
+        pauses_s = [round(scale * pause_s, 3) for pause_s in pauses_s]
+        return WriterPace(pauses_s=(*pauses_s, *self._tail(rng, writers)), write_count=count)
 
     def _tail(self, rng: Random, writers: int) -> list[float]:
         pause_s, due_s, pauses_s = TAIL_SLOWER * writers / self.rate_s, 0.0, []
@@ -153,6 +162,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
             pauses_s.append(round(pause_s * rng.uniform(0.7, 1.3), 3))
             due_s += pause_s
             pause_s *= TAIL_GROWTH
+            if due_s > self.script_s + self.budget_s:
+                pause_s = max(pause_s, writers / self.tail_rate_s)
         return pauses_s
 
 
@@ -182,6 +193,7 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
         tail_s=script_s + profile.tail * _tail_s(shape),
         script_s=script_s,
         rate_s=rate_s,
+        tail_rate_s=TAIL_RATE_MAX / active,
         load=profile.load,
         floors=Floors(rows_per_s=round(min(200.0, 0.7 * rate_s * active * rows), 1)),
     )

@@ -39,10 +39,19 @@ def write(scribe: Scribe, owner: int, pace: WriterPace, load: Load) -> tuple[tup
     transactions = []
     for number, pause_s in enumerate(pace.pauses_s):
         name = f"t{scribe.tenant}.w{owner}.{number}"
+        rollback = _rolls_back(scribe.rng, due, in_tail=number >= pace.write_count)
         # The one write of a quiet tenant must commit, or its drill proves nothing.
-        may_roll_back = number > 0 or pace.write_count > 1
-        transactions.append(_transaction(hand, name, pause_s, due, may_roll_back=may_roll_back))
+        rollback = rollback and (number > 0 or pace.write_count > 1)
+        transactions.append(_transaction(hand, name, pause_s, due, rollback=rollback))
     return tuple(transactions), pace.write_count
+
+
+def _rolls_back(rng: Random, due: list[str], *, in_tail: bool) -> bool:
+    """Roll back once when it is due, and now and then in the tail: more would delay the floors."""
+    if due[:1] == [ROLLBACK]:
+        due.pop(0)
+        return True
+    return in_tail and rng.random() < ROLLBACK_SHARE
 
 
 def probes(scribe: Scribe) -> tuple[Transaction, ...]:
@@ -77,14 +86,9 @@ def _needs_entity(scribe: Scribe, table: TableFacts) -> bool:
     return any(link.parent in alone and not link.nullable for link in table.links)
 
 
-def _transaction(
-    hand: Hand, name: str, pause_s: float, due: list[str], *, may_roll_back: bool
-) -> Transaction:
+def _transaction(hand: Hand, name: str, pause_s: float, due: list[str], *, rollback: bool) -> Transaction:
     """One transaction: a kind of change that is still due, and up to two more."""
     scribe = hand.scribe
-    rollback = may_roll_back and (scribe.rng.random() < ROLLBACK_SHARE or due[:1] == [ROLLBACK])
-    if due[:1] == [ROLLBACK]:
-        due.pop(0)
     kept = scribe.book
     if rollback:
         scribe.book = kept.copy()
