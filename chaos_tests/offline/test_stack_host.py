@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.model.errors import BadInput, HarnessFailed, TimedOut
+from harness.model.errors import BadInput, HarnessFailed, TimedOut, UnknownName
 from harness.stack import ending, folder, processes
 from harness.stack.debezium_client import ConnectorStatus, TaskStatus
 from harness.stack.links import LINKS
 from harness.stack.portblock import PortBlock, first_in_use, reserve
-from harness.stack.together import Step, StepSeen, run_together, silent
+from harness.stack.together import Step, StepSeen, chosen, run_together, silent
 from harness.stack.wait import NotYet, wait_for, wait_until
 
 SIZE = 4
@@ -172,6 +172,20 @@ def test_steps_wait_for_those_before_them() -> None:
     ]
     run_together(steps, progress=silent, abandon=lambda: None)
     assert done == ["slow", "after"]
+
+
+def test_chosen_steps_wait_only_for_each_other() -> None:
+    """A part of a stack starts without the rest; a name that is no step is refused."""
+    steps = [
+        Step(name=name, run=lambda: None, after=after)
+        for name, after in [("proxy", ()), ("primary", ()), ("standby", ("primary", "proxy"))]
+    ]
+    assert [(s.name, s.after) for s in chosen(steps, {"primary", "standby"})] == [
+        ("primary", ()),
+        ("standby", ("primary",)),
+    ]
+    with pytest.raises(UnknownName, match="standbye"):
+        chosen(steps, {"standbye"})
 
 
 def test_a_failed_step_abandons_the_others_and_is_raised() -> None:

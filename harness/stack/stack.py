@@ -10,7 +10,7 @@ Synchronous and tied to no event loop: threads start what can start at once. ``c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,7 @@ from harness.stack.options import StackOptions
 from harness.stack.service import Fact, Killable, Pausable, Restartable, ServiceSpec
 from harness.stack.services import archiver as archiver_service
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
-from harness.stack.together import Progress, Step, run_step, run_together, silent
+from harness.stack.together import Progress, Step, chosen, run_step, run_together, silent
 from harness.stack.wait import wait_for
 
 BUCKET_S_MAX = 10.0
@@ -67,8 +67,16 @@ class Stack:
         self.capture = Capture(host, identity, host.logs / "connect.log")
 
     @classmethod
-    def start(cls, options: StackOptions | None = None, progress: Progress = silent) -> Stack:
+    def start(
+        cls,
+        options: StackOptions | None = None,
+        progress: Progress = silent,
+        *,
+        only: Collection[str] | None = None,
+    ) -> Stack:
         """Sweep what dead owners left, then start all services and return once they are ready.
+
+        ``only``: the names of those to start, where a part of the stack is enough.
 
         No schema is loaded, nothing is captured and no archiver runs yet. Raises BadInput for a port in
         use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
@@ -78,7 +86,7 @@ class Stack:
         hosts.make_ready(options, progress)
         stack = cls.prepare(options, progress)
         try:
-            stack.start_services()
+            stack.start_services(only)
         except BaseException:
             stack.close()
             raise
@@ -115,15 +123,16 @@ class Stack:
         self._host.close()
         self._forget_end()
 
-    def start_services(self) -> None:
-        """Start Postgres pair, broker, Connect worker, object server and proxies."""
+    def start_services(self, only: Collection[str] | None = None) -> None:
+        """Start Postgres pair, broker, Connect worker, object server and proxies, or those named."""
         self._keys.mkdir(mode=0o700, exist_ok=True)
         steps = [
             Step(name="toxiproxy", run=self._services["toxiproxy"].start),
             *self._cluster_steps(after_proxies=("toxiproxy",)),
             Step(name="minio", run=self._start_minio),
         ]
-        run_together(steps, progress=self._progress, abandon=self.close)
+        wanted = steps if only is None else chosen(steps, only)
+        run_together(wanted, progress=self._progress, abandon=self.close)
 
     def load_schema(self, sql: str) -> None:
         """Run the application's DDL as the owner of its tables, in one transaction."""

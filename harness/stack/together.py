@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import msgspec
+
+from harness.model.errors import UnknownName
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,19 @@ def run_together(steps: Sequence[Step], *, progress: Progress, abandon: Callable
         raise
     finally:
         pool.shutdown(wait=True)
+
+
+def chosen(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
+    """Return the steps of those names, each waiting only for others among them; raises UnknownName."""
+    known = [step.name for step in steps]
+    for name in names:
+        if name not in known:
+            raise UnknownName("service", name, known)
+    return [
+        msgspec.structs.replace(step, after=tuple(name for name in step.after if name in names))
+        for step in steps
+        if step.name in names
+    ]
 
 
 def run_step(step: Step, before: Sequence[Future[None]], progress: Progress) -> None:
