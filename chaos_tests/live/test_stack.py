@@ -42,7 +42,7 @@ with Stack.start() as stack:
     sys.stdout.flush()
     hold()
 """
-SERVICES = ("toxiproxy", "minio", "standby", "primary", "kafka", "connect")
+SERVICES = ("proxy-postgres", "proxy-data", "minio", "standby", "primary", "kafka", "connect")
 MEMORY_BYTES_MAX = 1536 * 1024**2
 
 
@@ -215,8 +215,8 @@ def test_a_killed_service_comes_back_and_the_pipeline_goes_on(stack: Stack, name
 def test_a_link_stays_cut_when_the_proxies_come_back(stack: Stack) -> None:
     """A crash of the proxies heals nothing by accident."""
     stack.cut("restorer-minio")
-    stack.kill("toxiproxy")
-    stack.restart("toxiproxy")
+    stack.kill("proxy-data")
+    stack.restart("proxy-data")
     still_cut = not reaches(stack, "restorer-minio")
     stack.heal("restorer-minio")
     assert still_cut

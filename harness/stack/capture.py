@@ -35,8 +35,8 @@ class Capture:
         self._identity = identity
         self._log = log
         self._log_from = 0
-        self._admin = postgres.dsn(site.outside("primary"), SUPERUSER)
-        self._standby = postgres.dsn(site.outside("standby"), SUPERUSER)
+        self._admin = postgres.dsn(site.outside("harness-primary"), SUPERUSER)
+        self._standby = postgres.dsn(site.outside("harness-standby"), SUPERUSER)
 
     def start(self, settings: Mapping[str, str]) -> None:
         """Register the connector and return once it streams and its slot would survive a failover.

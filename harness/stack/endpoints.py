@@ -16,7 +16,9 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 
     Through a proxy of their own, which a fault can cut: ``app_dsn`` (writers, the owner of the
     application's tables), ``restorer_dsn`` (superuser), ``archiver_dsn`` (commits locally),
-    ``kafka_archiver``, ``s3_archiver``, ``s3_restorer``. Direct, for the harness itself: the others.
+    ``kafka_archiver``, ``s3_archiver``, ``s3_restorer``. For the harness itself: ``admin_dsn`` and
+    ``standby_dsn`` through proxies that no fault cuts, so that they lead to whichever node is primary, or
+    standby, at the time; the others directly.
     ``keys_folder`` outlives everything but the stack; ``archiver_folder`` is the archiver's local disk,
     which is destroyed with it.
     """
@@ -50,8 +52,8 @@ def endpoints_of(site: Host, identity: Identity, keys_folder: Path) -> Endpoints
         app_dsn=dsn(site.outside("clients-primary"), APP),
         restorer_dsn=dsn(site.outside("restorer-primary"), RESTORER),
         archiver_dsn=dsn(site.outside("archiver-primary"), ARCHIVER),
-        admin_dsn=dsn(site.outside("primary"), SUPERUSER),
-        standby_dsn=dsn(site.outside("standby"), SUPERUSER),
+        admin_dsn=dsn(site.outside("harness-primary"), SUPERUSER),
+        standby_dsn=dsn(site.outside("harness-standby"), SUPERUSER),
         kafka_archiver=str(site.outside("archiver-kafka")),
         kafka_direct=str(site.outside("kafka-internal")),
         connect_url=site.outside("connect").url,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -15,7 +17,13 @@ DATABASE = "app"
 SUPERUSER = "postgres"
 APP, DEBEZIUM, ARCHIVER, RESTORER = "app", "debezium", "archiver", "restorer"
 STANDBY = "standby"
-"""The standby's application name and the name of its physical slot."""
+"""The standby's application name and the name of its physical slot, whichever node it is."""
+
+Role = Literal["primary", "standby"]
+Node = Literal["postgres-1", "postgres-2"]
+Nodes = Mapping[Role, Node]
+AT_FIRST: Nodes = {"primary": "postgres-1", "standby": "postgres-2"}
+"""Which node of the pair has which role; a failover exchanges them."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,9 @@
-"""The links that a fault can cut: a proxy stands on each, and clients know only the proxy's address."""
+"""The links that a fault can cut: a proxy stands on each, and clients know only the proxy's address.
+
+Two processes hold the proxies: one those towards the pair of Postgres, where a failover moves what stands
+behind an address, and one all others, which a failover must not touch. The harness reaches the pair
+through links of its own, which are no fault's to cut, so that its addresses survive a failover too.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +22,40 @@ LinkName = Literal[
     "archiver-minio",
     "restorer-minio",
 ]
+HarnessLink = Literal["harness-primary", "harness-standby"]
+ProxyName = Literal["proxy-postgres", "proxy-data"]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A proxy listening on the port ``name`` and forwarding to the port named ``upstream``."""
+    """An address, the port ``name`` of the service ``proxy``, and what it forwards to.
 
-    name: LinkName
+    ``upstream``: a role of the Postgres pair, or the name of a port.
+    """
+
+    name: LinkName | HarnessLink
     upstream: str
+    proxy: ProxyName
 
 
-_UPSTREAM = {"primary": "primary", "minio": "minio"}
 _KAFKA_LISTENER = {"connect": "kafka-connect", "archiver": "kafka-archiver"}
 
 
-def _upstream(name: str) -> str:
+def _link(name: LinkName | HarnessLink) -> Link:
     client, _, server = name.partition("-")
-    return _KAFKA_LISTENER[client] if server == "kafka" else _UPSTREAM[server]
+    if server == "kafka":
+        return Link(name=name, upstream=_KAFKA_LISTENER[client], proxy="proxy-data")
+    return Link(name=name, upstream=server, proxy="proxy-data" if server == "minio" else "proxy-postgres")
 
 
-LINKS: tuple[Link, ...] = tuple(Link(name=name, upstream=_upstream(name)) for name in get_args(LinkName))
+LINKS: tuple[Link, ...] = tuple(map(_link, (*get_args(LinkName), *get_args(HarnessLink))))
+PROXIES: tuple[ProxyName, ...] = get_args(ProxyName)
+
+
+def links_of(proxy: ProxyName) -> tuple[Link, ...]:
+    """Return the links that this proxy service holds."""
+    return tuple(link for link in LINKS if link.proxy == proxy)
+
+
+def proxy_of(link: str) -> ProxyName | None:
+    """Return the proxy service that holds a link, None for a name that is no link's."""
+    return next((known.proxy for known in LINKS if known.name == link), None)

@@ -20,8 +20,8 @@ from harness.stack import ending, folder, hosts
 from harness.stack.capture import Capture
 from harness.stack.endpoints import Endpoints, endpoints_of
 from harness.stack.host import Host, Service
-from harness.stack.identity import SUPERUSER, Identity, new_identity
-from harness.stack.links import LINKS, LinkName
+from harness.stack.identity import AT_FIRST, Identity, new_identity
+from harness.stack.links import LINKS, PROXIES, LinkName
 from harness.stack.options import StackOptions
 from harness.stack.service import Fact, Killable, Pausable, Restartable, ServiceSpec
 from harness.stack.services import archiver as archiver_service
@@ -34,7 +34,7 @@ DESTRUCTION_ORDER = ("archiver", "connect", "kafka", "standby", "primary")
 """Who is killed, in this order, when only the archive survives."""
 
 PORT_NAMES = (
-    *("primary", "standby", "connect", "minio", "toxiproxy"),
+    *(*AT_FIRST.values(), "connect", "minio", *PROXIES),
     *("kafka-control", "kafka-internal", "kafka-connect", "kafka-archiver"),
     *(link.name for link in LINKS),
 )
@@ -58,8 +58,7 @@ class Stack:
         self._progress = progress
         self._keys = host.folder / "keys"
         self._services: dict[str, Service] = {}
-        self._cut: set[LinkName] = set()
-        self._proxies = toxiproxy.Proxies(host.outside("toxiproxy").url)
+        self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
         self._describe_all()
         self._forget_end = ending.at_end(self.close)
         self.logs_dir = host.logs
@@ -127,8 +126,8 @@ class Stack:
         """Start Postgres pair, broker, Connect worker, object server and proxies, or those named."""
         self._keys.mkdir(mode=0o700, exist_ok=True)
         steps = [
-            Step(name="toxiproxy", run=self._services["toxiproxy"].start),
-            *self._cluster_steps(after_proxies=("toxiproxy",)),
+            *(Step(name=name, run=self._services[name].start) for name in PROXIES),
+            *self._cluster_steps(after_proxies=PROXIES),
             Step(name="minio", run=self._start_minio),
         ]
         wanted = steps if only is None else chosen(steps, only)
@@ -168,7 +167,7 @@ class Stack:
         doomed = self._doomed()
         for service in doomed:
             service.strike()
-        return tuple(service.spec.name for service in doomed)
+        return tuple(name for name in DESTRUCTION_ORDER if name in self._services)
 
     def destroy_all_but_archive(self) -> None:
         """See that what was struck is gone, and delete its disks."""
@@ -191,9 +190,7 @@ class Stack:
     def restart(self, name: str) -> None:
         """Start a killed service on the data it left; returns once its readiness fact holds."""
         self._able(name, Restartable).start()
-        if name == "toxiproxy":
-            for link in self._cut:
-                self._proxies.cut(link)
+        self._proxies.recut(name)
 
     def pause(self, name: str) -> None:
         """Stop a service in its tracks."""
@@ -206,12 +203,10 @@ class Stack:
     def cut(self, link: LinkName) -> None:
         """Cut a link: its connections are closed and new ones refused."""
         self._proxies.cut(link)
-        self._cut.add(link)
 
     def heal(self, link: LinkName) -> None:
         """Let a link through again."""
         self._proxies.heal(link)
-        self._cut.discard(link)
 
     def proxy_bytes(self, link: LinkName) -> int:
         """Return how many bytes the server has sent over a link since the proxies' last start.
@@ -264,7 +259,7 @@ class Stack:
 
     def _start_primary(self) -> None:
         self._services["primary"].start()
-        postgres.bootstrap(postgres.dsn(self._host.outside("primary"), SUPERUSER, "postgres"))
+        postgres.bootstrap(postgres.direct_dsn(self._host, AT_FIRST["primary"]))
 
     def _start_kafka(self) -> None:
         self._services["kafka"].start()
@@ -284,18 +279,16 @@ class Stack:
         run_step(Step(name=name, run=run), (), self._progress)
 
     def _describe_all(self) -> None:
-        self._describe(toxiproxy.toxiproxy(self._host))
+        for name in PROXIES:
+            self._describe(toxiproxy.toxiproxy(self._host, name))
         self._describe(minio.minio(self._host, self.identity))
         self._describe_cluster()
 
     def _describe_cluster(self) -> None:
-        for spec in (
-            postgres.primary(self._host),
-            postgres.standby(self._host),
-            kafka.kafka(self._host),
-            connect.connect(self._host),
-        ):
-            self._describe(spec)
+        self._services["primary"] = self._host.service(postgres.primary(self._host))
+        self._services["standby"] = self._host.service(postgres.standby(self._host))
+        self._describe(kafka.kafka(self._host))
+        self._describe(connect.connect(self._host))
 
     def _describe(self, spec: ServiceSpec) -> None:
         self._services[spec.name] = self._host.service(spec)

@@ -1,8 +1,9 @@
-"""Postgres: a primary and its synchronous standby, set for durability first.
+"""Postgres: a pair of nodes, a primary and its synchronous standby, set for durability first.
 
 A commit is acknowledged once the standby has flushed it, and logical decoding is never ahead of the
 standby (``synchronized_standby_slots``), so that an archive can't hold a transaction which a failover
-undoes (FM-18, FM-20). Both nodes are configured from text; ``trust`` is enough, see ``local.py``.
+undoes (FM-18, FM-20). Either node can have either role, and both have the same settings. They are
+configured from text; ``trust`` is enough, see ``local.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from harness.model.errors import HarnessFailed
 from harness.stack.identity import (
     APP,
     ARCHIVER,
+    AT_FIRST,
     DATABASE,
     DEBEZIUM,
     RESTORER,
     STANDBY,
     SUPERUSER,
+    Node,
 )
 from harness.stack.service import Address, Command, Fact, ServiceSpec, Site
 from harness.stack.wait import NotYet
@@ -28,7 +31,7 @@ NUDGE_PREFIX = "restoreproof.nudge"
 NOT_THERE = (psycopg.OperationalError,)
 """Errors of a server that is down, starting or shutting down: not yet, as far as a probe is concerned."""
 
-_BOTH = """\
+_SETTINGS = """\
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = ''
@@ -60,12 +63,11 @@ lc_messages = 'C'
 log_line_prefix = '%m [%p] %q%u '
 log_checkpoints = off
 log_min_messages = warning
-"""
-
-_STANDBY_ONLY = """\
 primary_slot_name = '{standby}'
 primary_conninfo = '{conninfo} application_name={standby}'
 """
+"""What is said of the primary means nothing to the primary itself: the standby reads it."""
+
 
 _ROLES = f"""
 CREATE ROLE {APP} LOGIN;
@@ -84,40 +86,32 @@ def dsn(address: Address, user: str, database: str = DATABASE) -> str:
     return f"postgresql://{user}@{address}/{database}"
 
 
-def primary(site: Site) -> ServiceSpec:
-    """Describe the primary: ready when it answers and is not in recovery."""
-    return ServiceSpec(
-        name="primary",
-        run=_run(site, "primary"),
-        ready=Fact(
-            words="the primary answers",
-            probe=lambda: _expect_recovery(_outside(site, "primary"), False),
-            transient=NOT_THERE,
-        ),
-        ports=("primary",),
-        files={"postgresql.conf": _settings(site, "primary")},
-        prepare=(Command(program="initdb", arguments=_initdb(site)),),
-        unprivileged=True,
+def primary(site: Site, node: Node = AT_FIRST["primary"]) -> ServiceSpec:
+    """Describe a node as the primary: ready when it answers and is not in recovery."""
+    ready = Fact(
+        words="the primary answers",
+        probe=lambda: _expect_recovery(direct_dsn(site, node), False),
+        transient=NOT_THERE,
     )
+    return _node(site, node, ready, Command(program="initdb", arguments=_initdb(site, node)))
 
 
-def standby(site: Site) -> ServiceSpec:
-    """Describe the standby: ready when the primary calls it streaming and in sync."""
-    conninfo = _conninfo(site.inside("standby-primary"))
-    settings = _settings(site, "standby") + _STANDBY_ONLY.format(standby=STANDBY, conninfo=conninfo)
-    return ServiceSpec(
-        name="standby",
-        run=_run(site, "standby"),
-        ready=Fact(
-            words="the standby is streaming and in sync",
-            probe=lambda: _expect_in_sync(site),
-            transient=NOT_THERE,
-        ),
-        ports=("standby",),
-        files={"postgresql.conf": settings},
-        prepare=(Command(program="pg_basebackup", arguments=_basebackup(site, conninfo)),),
-        unprivileged=True,
+def standby(site: Site, node: Node = AT_FIRST["standby"], of: Node = AT_FIRST["primary"]) -> ServiceSpec:
+    """Describe a node as the standby ``of`` another, by a base backup.
+
+    Ready when the primary calls it streaming, and in sync if commits there are to wait for a standby.
+    """
+    ready = Fact(
+        words="the standby is streaming and in sync",
+        probe=lambda: _expect_in_sync(direct_dsn(site, node), direct_dsn(site, of)),
+        transient=NOT_THERE,
     )
+    return _node(site, node, ready, Command(program="pg_basebackup", arguments=_basebackup(site, node)))
+
+
+def direct_dsn(site: Site, node: Node) -> str:
+    """Return the superuser's way to a node itself, whatever its role, into the maintenance database."""
+    return dsn(site.outside(node), SUPERUSER, "postgres")
 
 
 def bootstrap(admin: str) -> None:
@@ -214,36 +208,43 @@ def has_publication(admin: str, publication: str) -> bool:
     return one(admin, "SELECT 1 FROM pg_publication WHERE pubname = %s", publication) is not None
 
 
-def _run(site: Site, name: str) -> Command:
-    config = site.file(name, "postgresql.conf")
-    return Command(program="postgres", arguments=("-D", site.data(name), "-c", f"config_file={config}"))
+def _node(site: Site, node: Node, ready: Fact, prepare: Command) -> ServiceSpec:
+    config = site.file(node, "postgresql.conf")
+    arguments = ("-D", site.data(node), "-c", f"config_file={config}")
+    return ServiceSpec(
+        name=node,
+        run=Command(program="postgres", arguments=arguments),
+        ready=ready,
+        ports=(node,),
+        files={"postgresql.conf": _settings(site, node)},
+        prepare=(prepare,),
+        unprivileged=True,
+    )
 
 
-def _settings(site: Site, name: str) -> str:
-    address = site.listen(name)
-    return _BOTH.format(host=address.host, port=address.port, standby=STANDBY)
+def _settings(site: Site, node: Node) -> str:
+    address = site.listen(node)
+    return _SETTINGS.format(host=address.host, port=address.port, standby=STANDBY, conninfo=_conninfo(site))
 
 
-def _initdb(site: Site) -> tuple[str, ...]:
+def _initdb(site: Site, node: Node) -> tuple[str, ...]:
     return (
-        *("-D", site.data("primary"), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"),
+        *("-D", site.data(node), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"),
         *("--locale=C", "--no-sync", "--no-instructions"),
     )
 
 
-def _basebackup(site: Site, conninfo: str) -> tuple[str, ...]:
+def _basebackup(site: Site, node: Node) -> tuple[str, ...]:
     return (
-        *("-D", site.data("standby"), "-d", f"{conninfo} application_name={STANDBY}"),
+        *("-D", site.data(node), "-d", f"{_conninfo(site)} application_name={STANDBY}"),
         *("-X", "stream", "-c", "fast", "-S", STANDBY, "-R", "--no-sync", "--no-password"),
     )
 
 
-def _conninfo(address: Address) -> str:
+def _conninfo(site: Site) -> str:
+    """Return the standby's way to the primary: by their link, whichever node is which."""
+    address = site.inside("standby-primary")
     return f"host={address.host} port={address.port} user={SUPERUSER} dbname={DATABASE}"
-
-
-def _outside(site: Site, port: str) -> str:
-    return dsn(site.outside(port), SUPERUSER, "postgres")
 
 
 def _expect_recovery(link: str, expected: bool) -> None:
@@ -252,12 +253,13 @@ def _expect_recovery(link: str, expected: bool) -> None:
         raise NotYet(f"pg_is_in_recovery() is {found}")
 
 
-def _expect_in_sync(site: Site) -> None:
-    _expect_recovery(_outside(site, "standby"), True)
+def _expect_in_sync(standby_dsn: str, primary_dsn: str) -> None:
+    _expect_recovery(standby_dsn, True)
     found = one(
-        _outside(site, "primary"),
-        "SELECT state, sync_state FROM pg_stat_replication WHERE application_name = %s",
+        primary_dsn,
+        "SELECT state, sync_state = 'sync' OR current_setting('synchronous_standby_names') = ''"
+        " FROM pg_stat_replication WHERE application_name = %s",
         STANDBY,
     )
-    if found != ("streaming", "sync"):
-        raise NotYet(f"(state, sync_state) is {found}")
+    if found != ("streaming", True):
+        raise NotYet(f"(state, in sync) is {found}")
