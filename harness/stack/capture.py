@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from harness.model.errors import BadInput
+from harness.model.errors import BadInput, HarnessFailed
 from harness.stack.debezium_client import ConnectClient
 from harness.stack.identity import SUPERUSER, Identity
 from harness.stack.service import Site
@@ -23,11 +23,18 @@ STOPPED_S_MAX = 30.0
 NUDGE_S = 0.2
 """How often the failover slot is looked at, and moved on."""
 _STRATEGY = "Using offset mismatch strategy"
+_SURVIVES = """
+SELECT synced AND NOT temporary AND invalidation_reason IS NULL FROM pg_replication_slots
+WHERE slot_name = %s
+"""
 _NOT_THERE = (httpx.HTTPError, psycopg.OperationalError)
 
 
 class Capture:
-    """Registers, watches and removes the connector of one stack. ``log``: the Connect worker's."""
+    """Registers, watches and removes the connector of one stack. ``log``: the Connect worker's.
+
+    ``is_on``: whether it was registered, in the cluster that there is.
+    """
 
     def __init__(self, site: Site, identity: Identity, log: Path) -> None:
         self.client = ConnectClient(site.outside("connect").url)
@@ -35,6 +42,7 @@ class Capture:
         self._identity = identity
         self._log = log
         self._log_from = 0
+        self.is_on = False
         self._admin = postgres.dsn(site.outside("harness-primary"), SUPERUSER)
         self._standby = postgres.dsn(site.outside("harness-standby"), SUPERUSER)
 
@@ -58,6 +66,7 @@ class Capture:
             )
         self._log_from = self._log.stat().st_size
         self.client.register(names.connector, {**connector_config(self._site, names), **settings})
+        self.is_on = True
 
     def wait_running(self) -> None:
         """Wait until connector *and* task are RUNNING; raises HarnessFailed if the task fails."""
@@ -80,6 +89,28 @@ class Capture:
             transient=_NOT_THERE,
         )
         wait_for(f"Connect's log says {_STRATEGY!r}", self._expect_strategy, limit_s=RUNNING_S_MAX)
+
+    def require_failover_slot(self) -> None:
+        """See that the slot would survive a promotion (FM-21, FM-22); raises HarnessFailed if not."""
+        found = postgres.one(self._standby, _SURVIVES, self._identity.slot)
+        if found != (True,):
+            raise HarnessFailed(
+                f"slot {self._identity.slot!r} would not survive a promotion: the standby's copy is"
+                f" {'missing' if found is None else 'not synced, temporary or invalid'}",
+                cure="wait for Capture.wait_failover_slot before a failover",
+            )
+
+    def resume(self) -> None:
+        """Wait until the connector goes on from the same slot on a new primary.
+
+        A task that gave up while no primary was there is started again, as an operator would do.
+        """
+        wait_for(
+            "the connector streams from its slot again",
+            self._expect_resumed,
+            limit_s=STREAMING_S_MAX,
+            transient=_NOT_THERE,
+        )
 
     def wait_failover_slot(self) -> None:
         """Have the slot copied to the standby, and wait until it would survive a promotion."""
@@ -113,10 +144,19 @@ class Capture:
             transient=_NOT_THERE,
         )
         postgres.drop_slot(self._admin, self._identity.slot)
+        self.is_on = False
 
     def _expect_streaming(self) -> None:
         self.client.expect_running(self._identity.connector)
         postgres.expect_slot_active(self._admin, self._identity.slot, True)
+
+    def _expect_resumed(self) -> None:
+        name = self._identity.connector
+        status = self.client.status(name)
+        if status.failure:
+            self.client.restart_task(name)
+            raise NotYet(status.failure[:500])
+        self._expect_streaming()
 
     def _expect_strategy(self) -> None:
         with self._log.open("rb") as log:

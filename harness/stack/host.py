@@ -19,6 +19,13 @@ class Service(Killable, Pausable, Restartable, Protocol):
 
     spec: ServiceSpec
 
+    def describe(self, spec: ServiceSpec) -> None:
+        """Take another description, of the same name, from the next ``start`` on; it may be running now.
+
+        Its files are written then, on the data that is there; ``prepare`` fills an empty folder as ever.
+        """
+        ...
+
     def pids(self) -> list[int]:
         """Return the pids of all its processes, as this machine counts them; none when it is gone."""
         ...

@@ -180,6 +180,10 @@ class LocalService:
         self._log = host.logs / f"{spec.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    def describe(self, spec: ServiceSpec) -> None:
+        """Take another description of the service, from its next start on."""
+        self.spec = spec
+
     def start(self) -> None:
         """Start the service, on the data it left if any, and return once its readiness fact holds.
 

@@ -19,6 +19,7 @@ from harness.model.errors import BadInput, UnknownName
 from harness.stack import ending, folder, hosts
 from harness.stack.capture import Capture
 from harness.stack.endpoints import Endpoints, endpoints_of
+from harness.stack.failover import Failover, OldPrimary, Promotion
 from harness.stack.host import Host, Service
 from harness.stack.identity import AT_FIRST, Identity, new_identity
 from harness.stack.links import LINKS, PROXIES, LinkName
@@ -59,6 +60,7 @@ class Stack:
         self._keys = host.folder / "keys"
         self._services: dict[str, Service] = {}
         self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
+        self._failover = Failover(host, self._services, self._proxies)
         self._describe_all()
         self._forget_end = ending.at_end(self.close)
         self.logs_dir = host.logs
@@ -181,7 +183,30 @@ class Stack:
     def fresh_cluster(self) -> None:
         """Start a new, empty cluster with a new broker behind the same addresses, after a destruction."""
         self._describe_cluster()
+        self.capture.is_on = False
         run_together(self._cluster_steps(), progress=self._progress, abandon=self.close)
+
+    def promote_standby(self, old_primary: OldPrimary = "killed") -> Promotion:
+        """Make the standby primary behind the same addresses; returns once the connector goes on there.
+
+        From here on *primary* is the other node, and it stands alone until ``rejoin``: its commits wait for
+        nobody. Raises BadInput without a standby whose slot would survive, TimedOut.
+        """
+        if self.capture.is_on:
+            self.capture.require_failover_slot()
+        promoted = self._failover.promote(old_primary)
+        if self.capture.is_on:
+            self.capture.resume()
+        return promoted
+
+    def rejoin(self) -> None:
+        """Have the old primary, dead or alive, come back as the standby; returns once it is synchronous.
+
+        The connector's slot would survive a next failover then.
+        """
+        self._failover.rejoin()
+        if self.capture.is_on:
+            self.capture.wait_failover_slot()
 
     def kill(self, name: str) -> None:
         """Crash a service: SIGKILL to every process of it; returns once they are gone."""
@@ -253,13 +278,9 @@ class Stack:
         return [
             Step(name="kafka", run=self._start_kafka),
             Step(name="connect", run=start["connect"], after=after_proxies),
-            Step(name="primary", run=self._start_primary),
+            Step(name="primary", run=self._failover.start_primary),
             Step(name="standby", run=start["standby"], after=("primary", *after_proxies)),
         ]
-
-    def _start_primary(self) -> None:
-        self._services["primary"].start()
-        postgres.bootstrap(postgres.direct_dsn(self._host, AT_FIRST["primary"]))
 
     def _start_kafka(self) -> None:
         self._services["kafka"].start()
@@ -285,8 +306,7 @@ class Stack:
         self._describe_cluster()
 
     def _describe_cluster(self) -> None:
-        self._services["primary"] = self._host.service(postgres.primary(self._host))
-        self._services["standby"] = self._host.service(postgres.standby(self._host))
+        self._failover.describe()
         self._describe(kafka.kafka(self._host))
         self._describe(connect.connect(self._host))
 
