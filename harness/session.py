@@ -103,14 +103,14 @@ def run_campaign(
 ) -> Judged:
     """Start a stack on ``host``, run and judge the campaign in a folder of its own below ``out``.
 
-    Shows it at work. Raises BadInput before anything is started, HarnessFailed when the harness could not
-    go on.
+    Shows it at work; logs of all services lie there too, also when the stack does not come up. Raises
+    BadInput before anything is started, HarnessFailed when the harness could not go on.
     """
     from harness.report.live import LiveView
     from harness.stack.settings import stack_options
 
-    options = stack_options(host)
     folder_of_runs = out / time.strftime("%Y%m%d-%H%M%S")
+    options = msgspec.structs.replace(stack_options(host), logs=folder_of_runs / folder.LOGS)
     with LiveView(console) as view, LiveSession.open(schema, options, progress=view.step) as session:
         verdicts = session.campaign(campaign, folder_of_runs, view)
     return Judged(out=folder_of_runs, verdicts=verdicts)
