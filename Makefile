@@ -34,6 +34,10 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "setup: .venv ready, $$(du -sh $(VENV) | cut -f1), $$((SECONDS - began)) s"
 	@touch $@
 
+.PHONY: images
+images: setup ## build the images of the containers host (needs Docker; docker/ensure-engine starts one)
+	@$(BIN)/python -m harness.stack.images
+
 .PHONY: drill
 drill: setup ## break tenants on real services and prove each one restorable
 	@$(BIN)/restoreproof drill $(ARGS)

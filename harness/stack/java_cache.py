@@ -32,6 +32,9 @@ def are_complete(programs: Programs) -> bool:
 def using(programs: Programs) -> JavaOptions:
     """Return the options that make the Java services use the caches that exist."""
     caches = {program: cache(programs, program) for program in JAVA_SERVICES}
-    return {
-        program: (f"-XX:AOTCache={path}", *_QUIET) for program, path in caches.items() if path.is_file()
-    }
+    return {program: options(str(path)) for program, path in caches.items() if path.is_file()}
+
+
+def options(cache_path: str) -> tuple[str, ...]:
+    """Return the options that make a JVM use the cache at ``cache_path``, as the JVM sees it."""
+    return (f"-XX:AOTCache={cache_path}", *_QUIET)

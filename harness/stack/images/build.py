@@ -1,0 +1,88 @@
+"""Makes one image: builds it, runs its program to read the versions, labels it, removes the one before it.
+
+Built without the engine's cache, since a rebuild shall bring the packages of today. The versions are known
+only once the image exists, so labels are put on by a second build, which adds no layer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import IO
+
+from docker.client import DockerClient
+from docker.errors import APIError
+
+from harness.model.errors import MissingProgram
+from harness.stack.images import base, contents, context, engine, labels
+from harness.stack.images.recipes import Recipe
+from harness.stack.programs.children import Stopped
+
+_LAST_LINES = 8
+_CONFLICT = 409  # the engine's answer for an image in use
+
+
+def build(recipe: Recipe, stopping: threading.Event) -> None:
+    """Build ``recipe`` on the base; raises MissingProgram, or Stopped once ``stopping`` is set."""
+    scratch = f"{recipe.repository}:building"
+    with engine.connected() as client:
+        with context.packed(recipe.folder, recipe.files) as packed:
+            _run(
+                client,
+                recipe,
+                packed,
+                stopping,
+                tag=scratch,
+                buildargs={"BASE": base.present(client)},
+                nocache=True,
+            )
+        found = {
+            **contents.distribution_versions(client, scratch),
+            recipe.name: contents.program_version(client, recipe.name, scratch),
+            **recipe.versions,
+        }
+        marks = labels.labels(
+            name=recipe.name, digest=recipe.digest, versions=found, java_caches=recipe.java_caches
+        )
+        with context.only(f"FROM {scratch}\n") as packed:
+            _run(client, recipe, packed, stopping, tag=recipe.reference, labels=marks)
+        remove_others(client, recipe)
+
+
+def remove_others(client: DockerClient, recipe: Recipe) -> None:
+    """Remove all other images in the recipe's repository that no container uses."""
+    for image in client.images.list(name=recipe.repository):
+        for tag in image.tags:
+            if tag != recipe.reference:
+                _remove_unused(client, tag)
+
+
+def _remove_unused(client: DockerClient, tag: str) -> None:
+    try:
+        client.images.remove(tag)
+    except APIError as refused:
+        if refused.status_code not in (_CONFLICT, 404):
+            raise
+
+
+def _run(
+    client: DockerClient,
+    recipe: Recipe,
+    packed: IO[bytes],
+    stopping: threading.Event,
+    **options: object,
+) -> None:
+    """Run a build to its end; when told to stop, an answer left half-read makes the engine give it up."""
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    for news in client.api.build(
+        fileobj=packed, custom_context=True, decode=True, rm=True, forcerm=True, **options
+    ):
+        if stopping.is_set():
+            raise Stopped
+        last.append(str(news.get("stream", "")).strip())
+        if "error" in news:
+            raise MissingProgram(
+                f"the image {recipe.name} can't be built: {news['error']}; last lines: "
+                + " | ".join(filter(None, last)),
+                cure="let containers reach a Debian mirror over plain HTTP, then `make images`",
+            )

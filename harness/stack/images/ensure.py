@@ -1,0 +1,81 @@
+"""Builds what is missing or stale, all at once after the base, one builder at a time on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+from harness.stack import programs
+from harness.stack.images import base, engine, located
+from harness.stack.images.build import build
+from harness.stack.images.located import Image
+from harness.stack.images.recipes import ImageName, Recipe
+from harness.stack.programs import Programs, cache, children
+from harness.stack.together import Progress, Step, StepSeen, run_together
+
+_WAITS = StepSeen(name="images", state="starting")
+"""Told while another builder on this machine has its turn."""
+
+
+def ensure(
+    wanted: Mapping[str, str], progress: Progress, among: Programs | None = None
+) -> dict[ImageName, Image]:
+    """Build ours that are missing or stale, pull the ``wanted`` ones that are absent; returns all images.
+
+    Told to ``progress``; nothing is told when nothing is to be done. Raises MissingProgram without an
+    engine or for an image that can't be had, BadInput for an image of configuration that does not fit.
+    """
+    carried = among or programs.locate()
+    with engine.connected():  # before anything else is tried
+        pass
+    if "java" not in located.replaced(wanted):
+        _train(carried, progress)
+    if any(_lacking(wanted, carried)):
+        with cache.locked(base.folder_of_builds(), lambda: progress(_WAITS)):
+            _bring(wanted, carried, progress)
+    return located.locate(wanted, carried)
+
+
+def _train(carried: Programs, progress: Progress) -> None:
+    """Make Java's ahead-of-time caches, which the java image carries, unless they are there."""
+    from harness.stack import java_training  # it runs a stack itself
+
+    java_training.ensure(carried, None, progress)
+
+
+def _lacking(wanted: Mapping[str, str], carried: Programs) -> tuple[list[Recipe], list[ImageName]]:
+    """Return the recipes of ours that are missing or stale, and the names of others that are absent."""
+    with engine.connected() as client:
+        ours = [made for made in located.recipes_for(wanted, carried) if not located.find(client, made)]
+        theirs = [name for name in located.replaced(wanted) if not located.is_there(client, wanted[name])]
+    return ours, theirs
+
+
+def _bring(wanted: Mapping[str, str], carried: Programs, progress: Progress) -> None:
+    """Build and pull; the first failure, or an interrupt, ends the others."""
+    ours, theirs = _lacking(wanted, carried)  # another builder may have brought it all by now
+    stopping = threading.Event()
+    steps = [
+        *([Step(name="base", run=_bring_base)] if ours else ()),
+        *(Step(name=made.name, run=partial(build, made, stopping), after=("base",)) for made in ours),
+        *(Step(name=name, run=partial(_pull, name, wanted[name])) for name in theirs),
+    ]
+
+    def abandon() -> None:
+        stopping.set()
+        children.stop_all()
+
+    children.begin()
+    if steps:
+        run_together(steps, progress=progress, abandon=abandon)
+
+
+def _bring_base() -> None:
+    with engine.connected() as client:
+        base.bring(client)
+
+
+def _pull(name: ImageName, reference: str) -> None:
+    with engine.connected() as client:
+        located.pull(client, name, reference)
