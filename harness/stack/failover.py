@@ -62,13 +62,16 @@ class Failover:
         self._services["primary"].start()
         postgres.bootstrap(self._direct("primary"))
 
+    def require_standby(self) -> None:
+        """Raise BadInput when no standby runs that could be promoted."""
+        if not self._services["standby"].is_running():
+            raise BadInput("there is no running standby to promote", cure="have the old primary rejoin")
+
     def promote(self, old_primary: OldPrimary) -> Promotion:
         """Make the standby primary behind the same addresses; it stands alone then.
 
-        Raises BadInput without a running standby, TimedOut when it does not become primary.
+        Raises TimedOut when it does not become primary.
         """
-        if not self._services["standby"].is_running():
-            raise BadInput("there is no running standby to promote", cure="have the old primary rejoin")
         direct = self._direct("standby")
         before = promotion.timeline_on_disk(direct)
         struck_s = time.monotonic()

@@ -190,8 +190,10 @@ class Stack:
         """Make the standby primary behind the same addresses; returns once the connector goes on there.
 
         From here on *primary* is the other node, and it stands alone until ``rejoin``: its commits wait for
-        nobody. Raises BadInput without a standby whose slot would survive, TimedOut.
+        nobody. Raises BadInput without a running standby, HarnessFailed when its copy of the connector's
+        slot would be lost, TimedOut.
         """
+        self._failover.require_standby()
         if self.capture.is_on:
             self.capture.require_failover_slot()
         promoted = self._failover.promote(old_primary)

@@ -1,0 +1,66 @@
+"""Crashes of the primary one after the other, each with its figures; both nodes take turns as primary."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+
+from rich.console import Console
+from rich.table import Table
+
+from fixtures.failover import Crash, Crashes
+from harness.stack.options import StackOptions
+from harness.stack.stack import Stack
+
+_COLUMNS = ("crash", "first ack s", "in the bucket s", "epoch s", "rejoined s", "silence s")
+_COUNTS = ("acked", "unknown", "of them kept", "hangs", "lost live", "lost archived", "ghosts")
+
+
+def failover(options: StackOptions, crashes: int, console: Console) -> bool:
+    """Crash the primary ``crashes`` times under load and print a table; whether nothing went wrong."""
+    with Stack.start(options) as stack:
+        seen = asyncio.run(_crash_often(stack, crashes, console))
+    console.print(_table(seen))
+    for crash in seen:
+        if crash.problems:
+            console.print(f"timeline {crash.timeline}: {crash.problems}")
+    return not any(crash.problems for crash in seen)
+
+
+async def _crash_often(stack: Stack, crashes: int, console: Console) -> list[Crash]:
+    series = Crashes(stack)
+    await series.prepare()
+    seen: list[Crash] = []
+    for number in range(1, crashes + 1):
+        seen.append(await series.crash())
+        console.print(f"crash {number} of {crashes}: first ack after {seen[-1].first_ack_s:.2f} s")
+    return seen
+
+
+def _table(seen: list[Crash]) -> Table:
+    table = Table(
+        title=f"{len(seen)} crashes of the primary under load, standby promoted, old one rejoined"
+    )
+    for column in (*_COLUMNS, *_COUNTS):
+        table.add_column(column, justify="right")
+    for number, crash in enumerate(seen, 1):
+        table.add_row(str(number), *(f"{s:.2f}" for s in _seconds(crash)), *map(str, _counts(crash)))
+    medians = [statistics.median(column) for column in zip(*map(_seconds, seen), strict=True)]
+    table.add_row("median", *(f"{s:.2f}" for s in medians), end_section=True)
+    return table
+
+
+def _seconds(crash: Crash) -> tuple[float, ...]:
+    return (
+        crash.first_ack_s,
+        crash.first_archived_s,
+        crash.epoch_s,
+        crash.rejoined_s,
+        crash.silence_s_max,
+    )
+
+
+def _counts(crash: Crash) -> tuple[int, ...]:
+    """Return counts since the first crash: every write is judged again after each one."""
+    lists = (crash.hangs, crash.lost_live, crash.lost_archived, crash.ghosts)
+    return (crash.acked, crash.unknown, crash.unknown_kept, *map(len, lists))
