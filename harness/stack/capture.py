@@ -43,18 +43,21 @@ class Capture:
         self._log = log
         self._log_from = 0
         self.is_on = False
+        self._has_failover_slots = postgres.has_failover_slots(site)
         self._admin = postgres.dsn(site.outside("harness-primary"), SUPERUSER)
         self._standby = postgres.dsn(site.outside("harness-standby"), SUPERUSER)
 
     def start(self, settings: Mapping[str, str]) -> None:
         """Register the connector and return once it streams and its slot would survive a failover.
 
-        ``settings``: what the captured schema adds to the connector's.
+        Before Postgres 17 no slot does; then it returns once it streams. ``settings``: what the captured
+        schema adds to the connector's.
         """
         self.register(settings)
         self.wait_running()
         self.wait_streaming()
-        self.wait_failover_slot()
+        if self._has_failover_slots:
+            self.wait_failover_slot()
 
     def register(self, settings: Mapping[str, str]) -> None:
         """Register the connector, which begins its snapshot; raises BadInput without publication."""
@@ -91,7 +94,15 @@ class Capture:
         wait_for(f"Connect's log says {_STRATEGY!r}", self._expect_strategy, limit_s=RUNNING_S_MAX)
 
     def require_failover_slot(self) -> None:
-        """See that the slot would survive a promotion (FM-21, FM-22); raises HarnessFailed if not."""
+        """See that the slot would survive a promotion (FM-21, FM-22); raises HarnessFailed if not.
+
+        Raises BadInput where Postgres has no such slots.
+        """
+        if not self._has_failover_slots:
+            raise BadInput(
+                f"Postgres {self._site.postgres_major} loses the connector's slot in a failover",
+                cure="run Postgres 17 or later, or a plan without failover",
+            )
         found = postgres.one(self._standby, _SURVIVES, self._identity.slot)
         if found != (True,):
             raise HarnessFailed(
@@ -136,7 +147,8 @@ class Capture:
         )
         self.client.forget_offsets(name)
         self.client.delete(name)
-        postgres.set_slot_sync(self._standby, False)
+        if self._has_failover_slots:
+            postgres.set_slot_sync(self._standby, False)
         wait_for(
             "nobody streams from the slot",
             lambda: postgres.expect_slot_active(self._admin, self._identity.slot, False),

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import BadInput
+from harness.stack import owner as owners
 from harness.stack import processes
 
 FREE_BYTES_MIN = 2 * 1024**3
@@ -25,14 +26,10 @@ _OWNER = "owner.json"
 _HALF_MADE_S_MAX = 60.0
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that answers for a stack; ``started_ticks`` is its start, in ticks since boot."""
+class Owner(owners.Owner, frozen=True, kw_only=True):
+    """The process that answers for the stack ``stack_id``."""
 
     stack_id: str
-    boot_id: str
-    pid_namespace: str
-    pid: int
-    started_ticks: int
 
 
 def default_root() -> Path:
@@ -93,7 +90,7 @@ def sweep(root: Path) -> list[str]:
     swept = []
     for folder in sorted(root.iterdir()):
         owner = _owner_of(folder)
-        if owner is not None and _is_dead(owner):
+        if owner is not None and owner.is_dead:
             processes.end_stack(owner.stack_id, folder)
             remove(folder)
             swept.append(owner.stack_id)
@@ -105,20 +102,11 @@ def sweep(root: Path) -> list[str]:
 def dead(root: Path) -> list[Path]:
     """Return the folders of stacks below ``root`` whose owners are gone; touches nothing."""
     owners = {path: _owner_of(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
-    return [path for path, owner in owners.items() if owner is not None and _is_dead(owner)]
+    return [path for path, owner in owners.items() if owner is not None and owner.is_dead]
 
 
 def _this_process(stack_id: str) -> Owner:
-    pid = os.getpid()
-    ticks = processes.start_ticks(pid)
-    assert ticks is not None  # this process is alive
-    return Owner(
-        stack_id=stack_id,
-        boot_id=processes.boot_id(),
-        pid_namespace=processes.pid_namespace(),
-        pid=pid,
-        started_ticks=ticks,
-    )
+    return Owner(stack_id=stack_id, **msgspec.structs.asdict(owners.this_process()))
 
 
 def _owner_of(folder: Path) -> Owner | None:
@@ -126,14 +114,6 @@ def _owner_of(folder: Path) -> Owner | None:
         return msgspec.json.decode((folder / _OWNER).read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _is_dead(owner: Owner) -> bool:
-    if owner.boot_id != processes.boot_id():
-        return True
-    if owner.pid_namespace != processes.pid_namespace():
-        return False
-    return processes.start_ticks(owner.pid) != owner.started_ticks
 
 
 def _abandoned(folder: Path) -> bool:

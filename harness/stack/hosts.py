@@ -9,22 +9,27 @@ from harness.stack import java_cache
 from harness.stack.host import Host
 from harness.stack.local import LocalHost
 from harness.stack.options import StackOptions
-from harness.stack.programs import locate
+from harness.stack.programs import Programs, locate
 from harness.stack.together import Progress
 
 
 def make_ready(options: StackOptions, progress: Progress) -> None:
     """Make what stacks share and what is missing of it; raises MissingProgram."""
-    from harness.stack import java_training  # it runs a stack itself
+    programs = options.programs or locate()
+    if options.host == "containers":
+        from harness.stack import images  # docker-py, which a local stack does without
 
-    if options.java_options is None:
-        java_training.ensure(options.programs or locate(), options.root, progress)
+        images.ensure(options.images, progress, programs)
+    elif options.java_options is None:
+        from harness.stack import java_training  # it runs a stack itself
+
+        java_training.ensure(programs, options.root, progress)
 
 
 def open_host(options: StackOptions, stack_id: str, folder: Path, port_names: Sequence[str]) -> Host:
     """Open the host that the options name, for the stack whose ``folder`` was claimed."""
     programs = options.programs or locate()
-    return LocalHost(
+    local = LocalHost(
         stack_id=stack_id,
         folder=folder,
         port_names=port_names,
@@ -33,3 +38,30 @@ def open_host(options: StackOptions, stack_id: str, folder: Path, port_names: Se
         first_port=options.first_port,
         java_options=options.java_options or java_cache.using(programs),
     )
+    if options.host == "local":
+        return local
+    try:
+        return _containers(options, stack_id, programs, local)
+    except BaseException:
+        local.close()
+        raise
+
+
+def _containers(options: StackOptions, stack_id: str, programs: Programs, beside: LocalHost) -> Host:
+    from harness.stack import images  # docker-py, which a local stack does without
+    from harness.stack.containers import ContainersHost
+    from harness.stack.containers.arguments import Settings
+
+    found = images.locate(options.images, programs)
+    jars = {"broker": programs.broker_jars, "connect": programs.connect_jars}
+    settings = Settings(
+        stack_id=stack_id,
+        ports=beside.ports,
+        class_paths={
+            program: ":".join(images.jar_in_image(jar, programs) for jar in jars[program])
+            for program in jars
+        },
+        java_options=options.java_options or images.java_options(found["java"], programs),
+        limits=options.limits,
+    )
+    return ContainersHost(beside=beside, images=found, settings=settings, templates=beside.templates())

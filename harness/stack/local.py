@@ -12,25 +12,28 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-from harness.model.errors import BadInput, HarnessFailed, ServiceDied
+from harness.model.errors import BadInput, HarnessFailed, MissingProgram, ServiceDied
 from harness.stack import folder as folders
 from harness.stack import processes
 from harness.stack.options import JavaOptions
 from harness.stack.portblock import LOOPBACK, PortBlock, reserve
-from harness.stack.programs import Programs
+from harness.stack.programs import Programs, located
 from harness.stack.service import Address, Command, Program, ServiceSpec, Template
 from harness.stack.wait import wait_for, wait_until
 
 PREPARE_S_MAX = 60.0
 REAP_S_MAX = 10.0
+ANSWER_S_MAX = 10.0
 _TAIL_BYTES = 2000
 
 _UNPRIVILEGED_USER = "nobody"
@@ -80,6 +83,16 @@ class LocalHost:
     def file(self, service: str, name: str) -> str:
         """Return the path of one of the service's configuration files."""
         return str(self.folder / "files" / service / name)
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The stack's ports by name."""
+        return self._ports
+
+    @property
+    def postgres_major(self) -> int:
+        """The major version of Postgres, as the program itself says."""
+        return postgres_major(self._programs.postgres_bin / "postgres")
 
     @property
     def beside(self) -> LocalHost:
@@ -304,6 +317,20 @@ class LocalService:
             raise HarnessFailed(
                 f"{command.program} for {self.spec.name} ended with {process.returncode}:\n{tail(log)}"
             )
+
+
+@cache
+def postgres_major(postgres: Path) -> int:
+    """Return the major version that the program ``postgres`` prints; raises MissingProgram."""
+    answer = subprocess.run(
+        [postgres, "--version"], capture_output=True, text=True, timeout=ANSWER_S_MAX, check=False
+    )
+    found = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    if found is None:
+        raise MissingProgram(
+            f"{postgres} --version says {answer.stdout + answer.stderr!r}", cure=located.CURE
+        )
+    return int(found[1])
 
 
 def unprivileged_user() -> pwd.struct_passwd | None:

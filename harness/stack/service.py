@@ -4,8 +4,8 @@
 ready. It names no path and no address of a machine: those it asks of a ``Site``, the naming half of a
 host. The local host runs a description as a plain process, the container host as a container.
 
-What can be done to a running service are tiny protocols (``Killable``, ``Pausable``, ``Restartable``);
-a description lists those that make sense for it.
+What can be done to a running service are tiny protocols (``Killable``, ``Pausable``, ``Restartable``,
+``Partitionable``); a description lists those that make sense for it, and a host may be unable to do one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,16 @@ class Restartable(Protocol):
     def start(self) -> None: ...
 
 
-ALL_ABILITIES: tuple[type, ...] = (Killable, Pausable, Restartable)
+@runtime_checkable
+class Partitionable(Protocol):
+    """Can be cut off from everybody while its processes go on, and be reached again by the same names."""
+
+    def partition(self) -> None: ...
+
+    def reconnect(self) -> None: ...
+
+
+ALL_ABILITIES: tuple[type, ...] = (Killable, Pausable, Restartable, Partitionable)
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +74,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Site(Protocol):
-    """The names of a host: where a service's ports, data and files are. ``port`` is a port's name."""
+    """The names of a host: where a service's ports, data and files are. ``port`` is a port's name.
+
+    ``postgres_major`` is the major version of Postgres there, measured: descriptions say what it can do.
+    """
+
+    @property
+    def postgres_major(self) -> int: ...
 
     def listen(self, port: str) -> Address:
         """Return what the service itself binds."""

@@ -24,7 +24,14 @@ from harness.stack.host import Host, Service
 from harness.stack.identity import AT_FIRST, Identity, new_identity
 from harness.stack.links import LINKS, PROXIES, LinkName
 from harness.stack.options import StackOptions
-from harness.stack.service import Fact, Killable, Pausable, Restartable, ServiceSpec
+from harness.stack.service import (
+    Fact,
+    Killable,
+    Partitionable,
+    Pausable,
+    Restartable,
+    ServiceSpec,
+)
 from harness.stack.services import archiver as archiver_service
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
 from harness.stack.together import Progress, Step, chosen, run_step, run_together, silent
@@ -227,6 +234,14 @@ class Stack:
         """Let a paused service go on."""
         self._able(name, Pausable).resume()
 
+    def partition(self, name: str) -> None:
+        """Cut a service off from everybody, its processes go on; raises BadInput where the host can't."""
+        self._partitionable(name).partition()
+
+    def reconnect(self, name: str) -> None:
+        """Let a service that was cut off be reached again."""
+        self._partitionable(name).reconnect()
+
     def cut(self, link: LinkName) -> None:
         """Cut a link: its connections are closed and new ones refused."""
         self._proxies.cut(link)
@@ -244,8 +259,8 @@ class Stack:
         return self._proxies.downstream_bytes_settled(link)
 
     def evidence(self) -> dict[str, object]:
-        """Return what a verdict must name of the stack: host and versions."""
-        return self._host.evidence()
+        """Return what a verdict must name of the stack: host, versions, and what its Postgres can't do."""
+        return {**self._host.evidence(), "failover_slot": postgres.has_failover_slots(self._host)}
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory of each service, in bytes."""
@@ -273,6 +288,16 @@ class Stack:
             raise BadInput(
                 f"{name} is not {ability.__name__}", cure="name a service whose description says so"
             )
+        if not isinstance(service, ability):
+            raise BadInput(
+                f"{name} is not {ability.__name__} on this host",
+                cure="cut its links instead, or run the stack in containers",
+            )
+        return service
+
+    def _partitionable(self, name: str) -> Partitionable:
+        service = self._able(name, Partitionable)
+        assert isinstance(service, Partitionable)  # what _able has just seen
         return service
 
     def _cluster_steps(self, after_proxies: tuple[str, ...] = ()) -> list[Step]:

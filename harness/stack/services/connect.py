@@ -1,8 +1,8 @@
 """Kafka Connect with the Debezium Postgres connector: the worker, and the connector's configuration.
 
-The connector snapshots once, then streams from a failover slot, all tables into one topic in commit
-order, values as text where a number or a clock could bend them (FM-63, FM-65). Exactly-once stays off:
-it stalled workers, and duplicates are folded by the archiver anyway.
+The connector snapshots once, then streams from a slot (a failover slot where Postgres has those), all
+tables into one topic in commit order, values as text where a number or a clock could bend them (FM-63,
+FM-65). Exactly-once stays off: it stalled workers, and duplicates are folded by the archiver anyway.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.stack.identity import DATABASE, DEBEZIUM, Identity
 from harness.stack.service import Command, Fact, ServiceSpec, Site
 from harness.stack.services.java import LOGGING, jvm_options
 from harness.stack.services.kafka import RECORD_BYTES_MAX
-from harness.stack.services.postgres import NUDGE_PREFIX
+from harness.stack.services.postgres import NUDGE_PREFIX, has_failover_slots
 from harness.stack.wait import NotYet
 
 NOT_THERE = (httpx.HTTPError,)
@@ -98,6 +98,7 @@ def connector_config(site: Site, identity: Identity) -> dict[str, str]:
         "database.user": DEBEZIUM,
         "database.dbname": DATABASE,
         "slot.name": identity.slot,
+        "slot.failover": "true" if has_failover_slots(site) else "false",
         "publication.name": identity.publication,
         "message.prefix.exclude.list": NUDGE_PREFIX.replace(".", "\\."),
         "unavailable.value.placeholder": identity.placeholder,
@@ -113,7 +114,6 @@ _SOURCE = {
     "tasks.max": "1",
     "topic.prefix": "cdc",
     "plugin.name": "pgoutput",
-    "slot.failover": "true",
     "slot.drop.on.stop": "false",
     "publication.autocreate.mode": "disabled",
     "snapshot.mode": "initial",

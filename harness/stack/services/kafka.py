@@ -1,7 +1,8 @@
 """The Kafka broker: one node in KRaft mode, one ordered topic, records up to 32 MiB.
 
 Each role has a listener of its own, advertised at its own proxy, so that cutting one link cuts nothing
-else and no client goes around. The broker's storage is formatted by Kafka's own tool: a hand-written
+else and no client goes around; the controller's is the broker's own affair and never leaves loopback. The
+broker's storage is formatted by Kafka's own tool: a hand-written
 ``meta.properties`` alone starts without an error, but with old transaction and group protocols.
 """
 
@@ -12,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from harness.stack.identity import new_cluster_id
+from harness.stack.portblock import LOOPBACK
 from harness.stack.service import Address, Command, Fact, ServiceSpec, Site, Template
 from harness.stack.services.java import LOGGING, jvm_options
 from harness.stack.wait import NotYet
@@ -114,7 +116,7 @@ def _format(site: Site) -> Template:
 
 def _settings(site: Site) -> str:
     return _SERVER.format(
-        control=site.listen("kafka-control"),
+        control=Address(host=LOOPBACK, port=site.listen("kafka-control").port),
         internal=site.listen("kafka-internal"),
         internal_seen=site.outside("kafka-internal"),
         connect=site.listen("kafka-connect"),

@@ -34,6 +34,7 @@ NOT_THERE = (psycopg.OperationalError,)
 _SETTINGS = """\
 listen_addresses = '{host}'
 port = {port}
+hba_file = '{hba}'
 unix_socket_directories = ''
 max_connections = 400
 shared_buffers = 64MB
@@ -41,7 +42,6 @@ fsync = on
 full_page_writes = on
 synchronous_commit = on
 synchronous_standby_names = 'FIRST 1 ({standby})'
-synchronized_standby_slots = '{standby}'
 wal_level = logical
 max_wal_senders = 20
 max_replication_slots = 20
@@ -50,7 +50,6 @@ wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 100ms
 hot_standby = on
 hot_standby_feedback = on
-sync_replication_slots = off
 autovacuum = on
 track_commit_timestamp = off
 jit = off
@@ -68,6 +67,17 @@ primary_conninfo = '{conninfo} application_name={standby}'
 """
 """What is said of the primary means nothing to the primary itself: the standby reads it."""
 
+_FAILOVER_SLOT_SETTINGS = """\
+synchronized_standby_slots = '{standby}'
+sync_replication_slots = off
+"""
+_FAILOVER_SLOTS_SINCE = 17
+
+_WHO_MAY_CONNECT = """\
+host all all all trust
+host replication all all trust
+"""
+"""Anybody who gets here: that is loopback alone, or a network of the stack's own."""
 
 _ROLES = f"""
 CREATE ROLE {APP} LOGIN;
@@ -84,6 +94,11 @@ CREATE ROLE {RESTORER} LOGIN SUPERUSER;
 def dsn(address: Address, user: str, database: str = DATABASE) -> str:
     """Return a libpq connection URL."""
     return f"postgresql://{user}@{address}/{database}"
+
+
+def has_failover_slots(site: Site) -> bool:
+    """Whether this Postgres can keep the connector's slot through a failover; those before 17 can't."""
+    return site.postgres_major >= _FAILOVER_SLOTS_SINCE
 
 
 def primary(site: Site, node: Node = AT_FIRST["primary"]) -> ServiceSpec:
@@ -216,7 +231,7 @@ def _node(site: Site, node: Node, ready: Fact, prepare: Command) -> ServiceSpec:
         run=Command(program="postgres", arguments=arguments),
         ready=ready,
         ports=(node,),
-        files={"postgresql.conf": _settings(site, node)},
+        files={"postgresql.conf": _settings(site, node), "pg_hba.conf": _WHO_MAY_CONNECT},
         prepare=(prepare,),
         unprivileged=True,
     )
@@ -224,7 +239,14 @@ def _node(site: Site, node: Node, ready: Fact, prepare: Command) -> ServiceSpec:
 
 def _settings(site: Site, node: Node) -> str:
     address = site.listen(node)
-    return _SETTINGS.format(host=address.host, port=address.port, standby=STANDBY, conninfo=_conninfo(site))
+    text = _SETTINGS + (_FAILOVER_SLOT_SETTINGS if has_failover_slots(site) else "")
+    return text.format(
+        host=address.host,
+        port=address.port,
+        hba=site.file(node, "pg_hba.conf"),
+        standby=STANDBY,
+        conninfo=_conninfo(site),
+    )
 
 
 def _initdb(site: Site, node: Node) -> tuple[str, ...]:

@@ -1,0 +1,76 @@
+"""Removes what carries our labels: of one stack, or of dead owners. Live neighbours are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from harness.stack.containers import engine, labels
+
+Wanted = Callable[[dict[str, str]], bool]
+"""Whether something that carries these labels is to be removed."""
+
+
+class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
+    """Things of the engine by kind, in the order in which they can be removed."""
+
+    containers: tuple[Any, ...] = ()
+    networks: tuple[Any, ...] = ()
+    volumes: tuple[Any, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.containers) + len(self.networks) + len(self.volumes)
+
+
+def left_behind(client: Any) -> Leftovers:
+    """Return what owners left that are gone for certain; touches nothing."""
+    same_machine = engine.is_local(client)
+    return _find(
+        client, labels.OWNER, lambda found: labels.is_left_behind(found, same_machine=same_machine)
+    )
+
+
+def of_stack(client: Any, stack_id: str) -> Leftovers:
+    """Return what the engine has of one stack."""
+    return _find(client, f"{labels.STACK}={stack_id}", lambda _: True)
+
+
+def remove(found: Leftovers) -> None:
+    """Remove it all, volumes without a name included; what is gone already is no error."""
+    if found.containers:
+        with ThreadPoolExecutor(max_workers=len(found.containers)) as pool:
+            list(pool.map(_remove_container, found.containers))
+    for network in found.networks:
+        _remove_network(network)
+    for volume in found.volumes:
+        with engine.asked(f"remove the volume {volume.name}"), engine.UnlessGone():
+            volume.remove(force=True)
+
+
+def _find(client: Any, label: str, wanted: Wanted) -> Leftovers:
+    with engine.asked("list what it has"):
+        containers = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        networks = client.networks.list(filters={"label": label})
+        volumes = client.volumes.list(filters={"label": label})
+    return Leftovers(
+        containers=tuple(c for c in containers if wanted(c.labels)),
+        networks=_chosen(networks, wanted),
+        volumes=_chosen(volumes, wanted),
+    )
+
+
+def _chosen(found: Iterable[Any], wanted: Wanted) -> tuple[Any, ...]:
+    return tuple(thing for thing in found if wanted(thing.attrs.get("Labels") or {}))
+
+
+def _remove_container(container: Any) -> None:
+    with engine.asked(f"remove the container {container.name}"), engine.UnlessGone():
+        container.remove(force=True, v=True)
+
+
+def _remove_network(network: Any) -> None:
+    with engine.asked(f"remove the network {network.name}"), engine.UnlessGone():
+        network.remove()
