@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from harness.stack import doctor, folder
+from harness.stack.findings import Finding
 from harness.stack.programs import cache
 
-OK = doctor.Finding(subject="memory", state="ok", text="3.0 GiB available")
-FAULT = doctor.Finding(
+OK = Finding(subject="memory", state="ok", text="3.0 GiB available")
+FAULT = Finding(
     subject="disk", state="fault", text="0.1 GiB free at " + "/a-long-folder" * 12, cure="free some disk"
 )
 
@@ -35,7 +36,7 @@ def test_the_diagnosis_fits_eighty_columns_and_drops_no_character() -> None:
 def test_a_fault_ends_with_64(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    findings: list[doctor.Finding],
+    findings: list[Finding],
     code: int,
     closing: str,
 ) -> None:

@@ -13,22 +13,20 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 import psutil
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.model.errors import EXIT_BAD_INPUT, EXIT_PROVEN, BadInput
+from harness.stack import doctor_engine, portblock
 from harness.stack import folder as folders
-from harness.stack import portblock
+from harness.stack.findings import GIB, Finding, State, gib, judged, worth
 from harness.stack.local import unprivileged_user
 from harness.stack.programs import cache, children, golang, located
 from harness.stack.stack import PORT_NAMES
 
-GIB = 1 << 30
 MEMORY_BYTES_MIN = 3 * GIB // 2
 CPUS_WANTED = 2
 PYTHON_MIN, PYTHON_END = (3, 11), (3, 15)
@@ -37,21 +35,11 @@ BUILD_BYTES_MIN = 4 * GIB
 ANSWER_LIMIT_S = 20.0
 WIDTH = 80
 
-State = Literal["ok", "note", "fault"]
 _MARKS: dict[State, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "note": ("note", "yellow"),
     "fault": ("FAULT", "bold red"),
 }
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found about one ``subject``; a fault, and a note where it helps, carries its ``cure``."""
-
-    subject: str
-    state: State
-    text: str
-    cure: str = ""
 
 
 def main(deep: bool) -> int:
@@ -66,7 +54,7 @@ def main(deep: bool) -> int:
 
 
 def diagnose(*, deep: bool = False) -> list[Finding]:
-    """Return findings on platform, programs, ports, memory, disk and leftovers.
+    """Return findings on platform, programs, ports, memory, disk, leftovers, and the Docker engine.
 
     ``deep``: hash every file of every program again, which takes some seconds.
     """
@@ -94,9 +82,9 @@ def check_platform(_deep: bool) -> list[Finding]:
     python_fits = PYTHON_MIN <= sys.version_info < PYTHON_END
     cpus = len(os.sched_getaffinity(0))
     return [
-        _judged("platform", fits, f"{system} {machine}", "use an x86-64 Linux machine"),
-        _judged("python", python_fits, platform.python_version(), "use Python 3.11, 3.12, 3.13 or 3.14"),
-        _worth("cpus", cpus >= CPUS_WANTED, f"{cpus} usable", "figures hold from two on"),
+        judged("platform", fits, f"{system} {machine}", "use an x86-64 Linux machine"),
+        judged("python", python_fits, platform.python_version(), "use Python 3.11, 3.12, 3.13 or 3.14"),
+        worth("cpus", cpus >= CPUS_WANTED, f"{cpus} usable", "figures hold from two on"),
     ]
 
 
@@ -149,10 +137,10 @@ def check_memory(_deep: bool) -> list[Finding]:
     """A stack takes under 1.5 GiB."""
     free_bytes = psutil.virtual_memory().available
     return [
-        _judged(
+        judged(
             "memory",
             free_bytes >= MEMORY_BYTES_MIN,
-            f"{_gib(free_bytes)} available, a stack takes up to {_gib(MEMORY_BYTES_MIN)}",
+            f"{gib(free_bytes)} available, a stack takes up to {gib(MEMORY_BYTES_MIN)}",
             "end other programs, or use a larger machine",
         )
     ]
@@ -189,13 +177,13 @@ def check_leftovers(_deep: bool) -> list[Finding]:
         for path in root.glob(f"{cache.SCRATCH}*")
     ]
     return [
-        _worth(
+        worth(
             "leftovers",
             not dead,
             f"stacks whose owner is gone: {', '.join(path.name for path in dead) or 'none'}",
             "nothing to do: the next start sweeps them",
         ),
-        _worth(
+        worth(
             "set-up",
             not scratch,
             f"set-ups under way or broken off: {len(scratch) or 'none'}",
@@ -208,9 +196,9 @@ def check_cache(_deep: bool) -> list[Finding]:
     """Programs of other versions stay in the cache, since another checkout may use them."""
     unused = located.unused()
     size_bytes = sum(cache.size_bytes(folder) for folder in unused)
-    text = f"folders of other versions: {len(unused)}, {_gib(size_bytes)}" if unused else "nothing unused"
+    text = f"folders of other versions: {len(unused)}, {gib(size_bytes)}" if unused else "nothing unused"
     cure = "if no other checkout uses them: rm -r " + " ".join(map(str, unused))
-    return [_worth("cache", not unused, text, cure)]
+    return [worth("cache", not unused, text, cure)]
 
 
 def check_loopback(_deep: bool) -> list[Finding]:
@@ -241,6 +229,7 @@ CHECKS: tuple[Callable[[bool], list[Finding]], ...] = (
     check_disk,
     check_leftovers,
     check_cache,
+    doctor_engine.check_engine,
 )
 
 _VERSION_ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -269,30 +258,16 @@ def _program(name: str, place: Path) -> Finding:
     return Finding(subject=name, state="ok", text=text)
 
 
-def _judged(subject: str, holds: bool, text: str, cure: str) -> Finding:
-    state: State = "ok" if holds else "fault"
-    return Finding(subject=subject, state=state, text=text, cure="" if holds else cure)
-
-
-def _worth(subject: str, holds: bool, text: str, cure: str) -> Finding:
-    state: State = "ok" if holds else "note"
-    return Finding(subject=subject, state=state, text=text, cure="" if holds else cure)
-
-
 def _disk(subject: str, place: Path, bytes_min: int, cure: str) -> Finding:
     existing = next(path for path in (place, *place.parents) if path.exists())
     free_bytes = shutil.disk_usage(existing).free
-    needed = f", {_gib(bytes_min)} needed" if bytes_min else ""
-    return _judged(
+    needed = f", {gib(bytes_min)} needed" if bytes_min else ""
+    return judged(
         subject,
         free_bytes >= bytes_min,
-        f"{_gib(free_bytes)} free at {place}{needed}",
+        f"{gib(free_bytes)} free at {place}{needed}",
         f"free some disk, or {cure}",
     )
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.1f} GiB"
 
 
 def _mb(place: Path) -> int:

@@ -16,7 +16,31 @@ so that a changed pin or Dockerfile is another image and never mistaken for the 
 from __future__ import annotations
 
 from harness.stack.images.ensure import ensure
-from harness.stack.images.located import Image, java_options, locate
-from harness.stack.images.recipes import IMAGE_NAMES, ImageName, jar_in_image
+from harness.stack.images.located import (
+    CURE,
+    Image,
+    find,
+    find_replaced,
+    java_options,
+    locate,
+    recipes_for,
+    replaced,
+)
+from harness.stack.images.recipes import IMAGE_NAMES, ImageName, Recipe, jar_in_image, repository
 
-__all__ = ["IMAGE_NAMES", "Image", "ImageName", "ensure", "jar_in_image", "java_options", "locate"]
+__all__ = [
+    "CURE",
+    "IMAGE_NAMES",
+    "Image",
+    "ImageName",
+    "Recipe",
+    "ensure",
+    "find",
+    "find_replaced",
+    "jar_in_image",
+    "java_options",
+    "locate",
+    "recipes_for",
+    "replaced",
+    "repository",
+]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 from docker.client import DockerClient
-from docker.errors import DockerException
 
 from harness.model.errors import MissingProgram
 from harness.stack.images import labels, recipes
+from harness.stack.images.pull import pull
 from harness.stack.programs import cache, children
 
 DEBIAN = "debian:trixie-slim"
@@ -32,22 +33,13 @@ def present(client: DockerClient) -> str:
     return next((name for name in (DEBIAN, reference()) if client.images.list(name=name)), "")
 
 
-def bring(client: DockerClient) -> str:
-    """Return the name of a base, pulled or made now if there is none; raises MissingProgram."""
+def bring(client: DockerClient, stopping: threading.Event) -> str:
+    """Return the name of a base, pulled or made now if there is none; raises MissingProgram or Stopped."""
     found = present(client)
     if found:
         return found
-    refusal = _pull(client)
+    refusal = pull(client, DEBIAN, stopping)
     return _make(client, refusal) if refusal else DEBIAN
-
-
-def _pull(client: DockerClient) -> str:
-    """Pull Debian's own; returns why it could not be had, or an empty string."""
-    try:
-        client.images.pull(DEBIAN)
-    except DockerException as refused:
-        return str(refused)
-    return ""
 
 
 def _make(client: DockerClient, refusal: str) -> str:

@@ -5,14 +5,16 @@ Nothing here starts or installs one: ``docker/ensure-engine`` in a checkout does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import requests
 from docker.client import DockerClient
-from docker.errors import ContainerError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 
 from harness.model.errors import BadInput, HarnessFailed, MissingProgram
+from harness.stack.owner import this_process
 
 CURE = (
     "start Docker and join its group, or set DOCKER_HOST; on a machine without an engine run"
@@ -20,6 +22,8 @@ CURE = (
 )
 SILENT_S_MAX = 300.0
 """How long the engine may say nothing in the middle of an answer."""
+RUN_S_MAX = 60.0
+"""How long a program may take to say its version."""
 
 
 @contextmanager
@@ -36,24 +40,54 @@ def connected(*, silent_s_max: float = SILENT_S_MAX) -> Iterator[DockerClient]:
         yield client
     except (DockerException, requests.RequestException) as refused:
         raise HarnessFailed(
-            f"the Docker engine refused: {refused}", cure="see the engine's own log"
+            f"the Docker engine refused: {in_words(refused)}", cure="see the engine's own log"
         ) from refused
     finally:
         client.close()
 
 
+def parse_version(version: str) -> tuple[int, ...]:
+    """Return the numbers at the beginning of an engine's version: ``20.10.24+dfsg1`` is (20, 10, 24)."""
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in numbers.group().split(".")) if numbers else ()
+
+
 def output_of(client: DockerClient, image: str, command: Sequence[str]) -> str:
-    """Return what ``command`` says in a container of its own; raises BadInput when it fails."""
+    """Return what ``command`` writes to standard output in ``image``; raises BadInput when it fails there.
+
+    The container carries its owner like those of a stack do, so that what a killed run left is swept.
+    """
+    from harness.stack.containers.labels import OWNER  # that package stands on this one
+
     program, *arguments = command
+    container = client.containers.create(
+        image,
+        arguments,
+        entrypoint=[program],
+        labels={OWNER: str(this_process())},
+        network_disabled=True,
+    )
     try:
-        said = client.containers.run(
-            image, arguments, entrypoint=[program], remove=True, network_disabled=True, stderr=True
-        )
-    except ImageNotFound:
-        raise
-    except (ContainerError, DockerException) as failed:
-        cure = f"use an image that has {program} on its PATH"
+        container.start()
+        code = container.wait(timeout=RUN_S_MAX)["StatusCode"]
+        said = [_text(container.logs(stdout=out, stderr=not out)) for out in (True, False)]
+    except APIError as refused:
+        code, said = refused.status_code, ["", in_words(refused)]
+    finally:
+        container.remove(force=True)
+    if code != 0:
         raise BadInput(
-            f"`{' '.join(command)}` does not run in the image {image}: {failed}", cure=cure
-        ) from failed
-    return bytes(said).decode(errors="replace").strip()
+            f"`{' '.join(command)}` in the image {image} ended with {code}: {said[1] or said[0]}",
+            cure=f"use an image that has {program} on its PATH",
+        )
+    return said[0]
+
+
+def in_words(refused: Exception) -> str:
+    """Return the engine's own explanation on one line."""
+    said = refused.explanation if isinstance(refused, APIError) else refused
+    return " ".join(str(said or refused).split())
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="replace").strip()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
+from harness.model.errors import MissingProgram
 from harness.stack import programs
 from harness.stack.images import base, engine, located
 from harness.stack.images.build import build
 from harness.stack.images.located import Image
+from harness.stack.images.pull import pull
 from harness.stack.images.recipes import ImageName, Recipe
 from harness.stack.programs import Programs, cache, children
 from harness.stack.together import Progress, Step, StepSeen, run_together
-
-_WAITS = StepSeen(name="images", state="starting")
-"""Told while another builder on this machine has its turn."""
 
 
 def ensure(
@@ -32,9 +33,25 @@ def ensure(
     if "java" not in located.replaced(wanted):
         _train(carried, progress)
     if any(_lacking(wanted, carried)):
-        with cache.locked(base.folder_of_builds(), lambda: progress(_WAITS)):
+        with _turn(progress):
             _bring(wanted, carried, progress)
     return located.locate(wanted, carried)
+
+
+@contextmanager
+def _turn(progress: Progress) -> Iterator[None]:
+    """Hold the right to build on this machine; waiting for it is a step of its own."""
+    began_s = time.monotonic()
+    waited = threading.Event()
+
+    def tell() -> None:
+        waited.set()
+        progress(StepSeen(name="images", state="starting"))
+
+    with cache.locked(base.folder_of_builds(), tell):
+        if waited.is_set():
+            progress(StepSeen(name="images", state="ready", spent_s=time.monotonic() - began_s))
+        yield
 
 
 def _train(carried: Programs, progress: Progress) -> None:
@@ -57,9 +74,9 @@ def _bring(wanted: Mapping[str, str], carried: Programs, progress: Progress) -> 
     ours, theirs = _lacking(wanted, carried)  # another builder may have brought it all by now
     stopping = threading.Event()
     steps = [
-        *([Step(name="base", run=_bring_base)] if ours else ()),
+        *([Step(name="base", run=partial(_bring_base, stopping))] if ours else ()),
         *(Step(name=made.name, run=partial(build, made, stopping), after=("base",)) for made in ours),
-        *(Step(name=name, run=partial(_pull, name, wanted[name])) for name in theirs),
+        *(Step(name=name, run=partial(_pull, name, wanted[name], stopping)) for name in theirs),
     ]
 
     def abandon() -> None:
@@ -71,11 +88,16 @@ def _bring(wanted: Mapping[str, str], carried: Programs, progress: Progress) -> 
         run_together(steps, progress=progress, abandon=abandon)
 
 
-def _bring_base() -> None:
+def _bring_base(stopping: threading.Event) -> None:
     with engine.connected() as client:
-        base.bring(client)
+        base.bring(client, stopping)
 
 
-def _pull(name: ImageName, reference: str) -> None:
+def _pull(name: ImageName, reference: str, stopping: threading.Event) -> None:
     with engine.connected() as client:
-        located.pull(client, name, reference)
+        refusal = pull(client, reference, stopping)
+    if refusal:
+        raise MissingProgram(
+            f"the image {reference} for {name} is not there and can't be pulled: {refusal}",
+            cure="build or load it into the engine, or name another one under [images]",
+        )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 from docker.client import DockerClient
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 from docker.models import images as models
 
 from harness.model.errors import MissingProgram, UnknownName
@@ -106,17 +106,6 @@ def is_there(client: DockerClient, reference: str) -> bool:
     except ImageNotFound:
         return False
     return True
-
-
-def pull(client: DockerClient, name: ImageName, reference: str) -> None:
-    """Pull an image of configuration; raises MissingProgram."""
-    try:
-        client.images.pull(reference)
-    except DockerException as refused:
-        raise MissingProgram(
-            f"the image {reference} for {name} can't be pulled: {refused}",
-            cure="build or load it into the engine, or name another one under [images]",
-        ) from refused
 
 
 def java_options(image: Image, among: Programs) -> JavaOptions:
