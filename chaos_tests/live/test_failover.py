@@ -15,6 +15,7 @@ from harness.model.errors import BadInput, HarnessFailed
 from harness.stack.options import StackOptions
 from harness.stack.services import postgres
 from harness.stack.stack import Stack
+from harness.stack.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -102,6 +103,27 @@ def test_without_a_running_standby_nothing_is_promoted(crashed: Pair) -> None:
         crashed.stack.promote_standby()
     assert crashed.stack.is_running("primary")
     crashed.stack.restart("standby")
+
+
+def test_roles_change_back_with_the_old_primary_left_alive_and_rewound(crashed: Pair) -> None:
+    """Nobody reaches the old one, its own WAL is undone, and rows go on arriving (FM-24, FM-26)."""
+    stack, names = crashed.stack, crashed.stack.endpoints
+    promoted = stack.promote_standby("alive")
+    lives_on = stack.is_running("standby")
+    stack.rejoin("rewind")
+    postgres.run_sql(names.app_dsn, f"INSERT INTO helpdesk.ledger VALUES ({TENANTS[0]}, 'after')")
+    assert lives_on
+    assert promoted.timeline == 3
+    assert stack.service("primary").spec.name == "postgres-1"
+    assert wait_for("the row is in the topic", lambda: _archived_op(stack, "after"), limit_s=60.0)
+    assert _snapshots(stack) == crashed.snapshots
+
+
+def _archived_op(stack: Stack, op: str) -> bool:
+    rows = [row for record in read_topic(stack) if isinstance(row := record.get("after"), dict)]
+    if not any(row.get("op") == op for row in rows):
+        raise NotYet(f"{len(rows)} rows without it")
+    return True
 
 
 def _snapshots(stack: Stack) -> int:

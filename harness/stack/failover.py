@@ -27,6 +27,9 @@ IN_SYNC_S_MAX = 60.0
 OldPrimary = Literal["killed", "fenced", "alive"]
 """What becomes of the old primary: killed under its clients, killed after they were cut off, or nothing."""
 
+RejoinBy = Literal["base backup", "rewind"]
+"""How the old primary gets the new one's data: all of them anew, or only those in which they differ."""
+
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     """A failover. Instants are seconds on this machine's monotonic clock.
@@ -89,15 +92,19 @@ class Failover:
             struck_s=struck_s, promoted_s=promoted_s, serving_s=time.monotonic(), timeline=timeline
         )
 
-    def rejoin(self) -> None:
-        """Have the old primary come back as the standby, by a fresh base backup; commits wait for it then.
+    def rejoin(self, by: RejoinBy) -> None:
+        """Have the old primary come back as the standby; commits wait for it then.
 
-        Whatever it had that the new primary has not is gone with its disk, slots included (FM-23, FM-26).
+        Whatever it had that the new primary has not is gone, slots included (FM-23, FM-26). Raises
+        HarnessFailed with the words of pg_rewind where that can't be done.
         """
         node = self._services["standby"]
         node.kill()
-        node.destroy()
         promotion.keep_wal_for_standby(self._direct("primary"))
+        if by == "rewind":
+            node.run_once(postgres.rewind(self._host, self.nodes["standby"]))
+        else:
+            node.destroy()
         node.start()
         promotion.lean_on_standby(self._direct("primary"))
         ready = node.spec.ready

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.stack.service import Killable, Pausable, Restartable, ServiceSpec, Site
+from harness.stack.service import Command, Killable, Pausable, Restartable, ServiceSpec, Site
 
 HostName = Literal["local", "containers"]
 
@@ -23,6 +23,13 @@ class Service(Killable, Pausable, Restartable, Protocol):
         """Take another description, of the same name, from the next ``start`` on; it may be running now.
 
         Its files are written then, on the data that is there; ``prepare`` fills an empty folder as ever.
+        """
+        ...
+
+    def run_once(self, command: Command) -> None:
+        """Run a program once on the data of the service, which must be down, as its user.
+
+        Raises HarnessFailed with what the program said, or TimedOut.
         """
         ...
 

@@ -160,7 +160,7 @@ class LocalHost:
 
     def _program(self, program: Program) -> list[str]:
         parts = self._programs
-        if program in ("postgres", "initdb", "pg_basebackup"):
+        if program in ("postgres", "initdb", "pg_basebackup", "pg_rewind"):
             return [str(parts.postgres_bin / program)]
         if program in ("broker", "connect"):
             jars = parts.broker_jars if program == "broker" else parts.connect_jars
@@ -287,13 +287,13 @@ class LocalService:
             if isinstance(step, Template):
                 self._from_template(step)
             else:
-                self._run(step)
+                self.run_once(step)
         done.touch()
 
     def _from_template(self, template: Template) -> None:
         kept = self._host.templates() / template.key
         if not all((kept / name).is_file() for name in template.files):
-            self._run(template.command)
+            self.run_once(template.command)
             keep(self._data, template.files, kept)
         for name in template.files:
             place = self._data / name
@@ -304,7 +304,8 @@ class LocalService:
             place.write_bytes(content)
             own_all((place.parent, place), self.spec)
 
-    def _run(self, command: Command) -> None:
+    def run_once(self, command: Command) -> None:
+        """Run a program once on the service's data, in its place; raises HarnessFailed if it fails."""
         log = self._host.logs / f"{self.spec.name}.prepare.log"
         process = self._host.spawn(self._host.argv(command), self.spec, log)
         wait_until(

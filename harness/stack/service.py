@@ -18,7 +18,7 @@ import msgspec
 from harness.stack.wait import POLL_S
 
 Program = Literal[
-    "postgres", "initdb", "pg_basebackup", "broker", "connect", "minio", "toxiproxy", "python"
+    "postgres", "initdb", "pg_basebackup", "pg_rewind", "broker", "connect", "minio", "toxiproxy", "python"
 ]
 """Programs that descriptions name. ``broker`` and ``connect`` are Java with that class path."""
 

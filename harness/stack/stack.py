@@ -19,7 +19,7 @@ from harness.model.errors import BadInput, UnknownName
 from harness.stack import ending, folder, hosts
 from harness.stack.capture import Capture
 from harness.stack.endpoints import Endpoints, endpoints_of
-from harness.stack.failover import Failover, OldPrimary, Promotion
+from harness.stack.failover import Failover, OldPrimary, Promotion, RejoinBy
 from harness.stack.host import Host, Service
 from harness.stack.identity import AT_FIRST, Identity, new_identity
 from harness.stack.links import LINKS, PROXIES, LinkName
@@ -208,12 +208,12 @@ class Stack:
             self.capture.resume()
         return promoted
 
-    def rejoin(self) -> None:
+    def rejoin(self, by: RejoinBy = "base backup") -> None:
         """Have the old primary, dead or alive, come back as the standby; returns once it is synchronous.
 
-        The connector's slot would survive a next failover then.
+        The connector's slot would survive a next failover then. Raises HarnessFailed, TimedOut.
         """
-        self._failover.rejoin()
+        self._failover.rejoin(by)
         if self.capture.is_on:
             self.capture.wait_failover_slot()
 

@@ -29,6 +29,7 @@ _IMAGE_OF: Mapping[Program, ImageName] = {
     "postgres": "postgres",
     "initdb": "postgres",
     "pg_basebackup": "postgres",
+    "pg_rewind": "postgres",
     "broker": "java",
     "connect": "java",
     "minio": "minio",

@@ -35,8 +35,13 @@ def prepare(context: StackContext, spec: ServiceSpec) -> None:
         if isinstance(step, Template):
             _from_template(context, spec, step)
         else:
-            with _container(context, spec, step) as container:
-                _run(context, spec, step, container)
+            run_once(context, spec, step)
+
+
+def run_once(context: StackContext, spec: ServiceSpec, command: Command) -> None:
+    """Run a command on the service's volume, in a container of its own; raises HarnessFailed."""
+    with _container(context, spec, command) as container:
+        _run(context, spec, command, container)
 
 
 def _from_template(context: StackContext, spec: ServiceSpec, template: Template) -> None:

@@ -17,7 +17,7 @@ from harness.stack.containers.context import StackContext
 from harness.stack.containers.engine import UnlessGone, asked
 from harness.stack.containers.logs import LogFollower
 from harness.stack.local import tail
-from harness.stack.service import ServiceSpec
+from harness.stack.service import Command, ServiceSpec
 from harness.stack.wait import NotYet, wait_for, wait_until
 
 KILLED_S_MAX = 30.0
@@ -131,6 +131,10 @@ class ContainerService:
         with asked(f"remove the data of {self.spec.name}"), UnlessGone():
             self._context.client.volumes.get(self._context.name_of(self.spec.name)).remove(force=True)
         self._is_prepared = False
+
+    def run_once(self, command: Command) -> None:
+        """Run a program once on the volume of the service, in a container of its own."""
+        prepare.run_once(self._context, self.spec, command)
 
     def pids(self) -> list[int]:
         """Return the pids of all its processes, as the engine's machine counts them."""

@@ -46,6 +46,7 @@ wal_level = logical
 max_wal_senders = 20
 max_replication_slots = 20
 max_wal_size = 1GB
+wal_keep_size = 128MB
 wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 100ms
 hot_standby = on
@@ -252,7 +253,7 @@ def _settings(site: Site, node: Node) -> str:
 def _initdb(site: Site, node: Node) -> tuple[str, ...]:
     return (
         *("-D", site.data(node), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"),
-        *("--locale=C", "--no-sync", "--no-instructions"),
+        *("--locale=C", "--data-checksums", "--no-sync", "--no-instructions"),
     )
 
 
@@ -260,6 +261,21 @@ def _basebackup(site: Site, node: Node) -> tuple[str, ...]:
     return (
         *("-D", site.data(node), "-d", f"{_conninfo(site)} application_name={STANDBY}"),
         *("-X", "stream", "-c", "fast", "-S", STANDBY, "-R", "--no-sync", "--no-password"),
+    )
+
+
+def rewind(site: Site, node: Node) -> Command:
+    """Return what makes the data of a node that was primary those of a standby of the one that is now.
+
+    It needs data checksums, and on both the WAL since the last checkpoint that they share: ``wal_keep_size``.
+    """
+    config = site.file(node, "postgresql.conf")
+    return Command(
+        program="pg_rewind",
+        arguments=(
+            *("-D", site.data(node), "-R", "--no-sync", f"--config-file={config}"),
+            f"--source-server={_conninfo(site)} application_name={STANDBY}",
+        ),
     )
 
 
