@@ -1,3 +1,18 @@
-"""Fixtures of this repository's own suites: one plugin module per subject, in ``fixtures/``."""
+"""The suites' fixtures, one plugin module per subject in ``fixtures/``, and which tests a host takes."""
 
-pytest_plugins = ("fixtures.minio", "fixtures.postgres", "fixtures.stack")
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ("fixtures.planted", "fixtures.postgres", "fixtures.stack")
+
+OF_THE_OTHER_HOST = {"local": "containers", "containers": "local_only"}
+"""The marker of tests that make no sense on a host."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect, by name and in plain sight, the tests of the host that this run is not on."""
+    marker = OF_THE_OTHER_HOST[config.getoption("--restoreproof-host")]
+    elsewhere = [item for item in items if item.get_closest_marker(marker)]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in set(elsewhere)]

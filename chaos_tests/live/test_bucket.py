@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.minio import TestBucket
+from harness.stack.alone import LockedBucket
 from harness.stack.world.bucket import LOOKS_PER_FULL_LISTING_MIN, MinioBucket, patient_client
 
 pytestmark = pytest.mark.live
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 class CountingClient:
     """Passes listings on to a real client and counts the entries that came back."""
 
-    def __init__(self, place: TestBucket) -> None:
+    def __init__(self, place: LockedBucket) -> None:
         self.real = patient_client(place.url, access_key=place.access_key, secret_key=place.secret_key)
         self.bucket = place.bucket
         self.entries = 0
@@ -35,7 +35,7 @@ class CountingClient:
 
 
 @pytest.fixture
-def client(locked_bucket: TestBucket) -> CountingClient:
+def client(locked_bucket: LockedBucket) -> CountingClient:
     """A client of the session's bucket."""
     return CountingClient(locked_bucket)
 

@@ -20,15 +20,18 @@ from harness.model.plan import KillArchiver, Plan
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load
 from harness.session import LiveSession
+from harness.stack.options import StackOptions
+
+pytestmark = pytest.mark.live
 
 TENANTS = 8
 Drill = Callable[[Plan], DrillVerdict]
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[LiveSession]:
+def shop(restoreproof_options: StackOptions) -> Iterator[LiveSession]:
     """A stack that holds the second schema."""
-    with LiveSession.open("shop") as session:
+    with LiveSession.open("shop", restoreproof_options) as session:
         yield session
 
 

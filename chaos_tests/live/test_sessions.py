@@ -389,7 +389,7 @@ def nobody_answers(admin: str) -> Iterator[None]:
         try:
             yield
         finally:
-            configure(session, "RESET synchronous_standby_names")
+            configure(session, "SET synchronous_standby_names = ''")
 
 
 def end_the_wait(admin: str, xid: int, ending: str) -> None:

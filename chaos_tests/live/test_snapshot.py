@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from fixtures.stack import read_topic
@@ -14,10 +15,13 @@ from harness.drive.ports import Machinery, World
 from harness.generate.campaigns import campaign
 from harness.judge import check_run
 from harness.schemas import load
+from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
 from harness.stack.wait import wait_until
 from harness.stack.world.open import archive_config, open_world
 from harness.subject.reference.adapters.wiring import subject_of
+
+pytestmark = pytest.mark.live
 
 SENT_BEFORE_KILL = 20
 BEGUN_S_MAX = 60.0
@@ -66,12 +70,14 @@ def _snapshot_marks(records: list[dict[str, object]]) -> list[str]:
     return [str(source.get("snapshot")) for source in sources]
 
 
-def test_a_snapshot_killed_midway_changes_no_verdict(tmp_path: Path) -> None:
+def test_a_snapshot_killed_midway_changes_no_verdict(
+    restoreproof_options: StackOptions, tmp_path: Path
+) -> None:
     """Tenants loaded before the connector's first start come back, though its snapshot was cut short."""
     loaded = load("helpdesk")
     plan, *_ = campaign(loaded.schema, seed=12, plans=2, tenants=24)
     assert plan.initial == "snapshot"
-    with Stack.start() as stack:
+    with Stack.start(restoreproof_options) as stack:
         subject = subject_of(archive_config(stack, loaded))
         world: World = open_world(stack, loaded, subject)
         killer = KillsTheSnapshot(world.machinery, stack)

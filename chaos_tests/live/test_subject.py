@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -112,10 +113,12 @@ class Pipeline:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def pipeline(
+    restoreproof_options: StackOptions, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
     """A pipeline with one tenant from before the capture's start and five streamed ones."""
     folder = tmp_path_factory.mktemp("subject")
-    with Stack.start(StackOptions(logs=folder)) as stack:
+    with Stack.start(msgspec.structs.replace(restoreproof_options, logs=folder)) as stack:
         made = Pipeline(stack, folder)
         made.do(made.world.machinery.prepare(fresh=True))
         made.do(_country(made.world))

@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 from minio.deleteobjects import DeleteObject
 
-from fixtures.minio import TestBucket
 from harness.model.errors import ArchiveBroken
+from harness.stack.alone import LockedBucket
 from harness.stack.world.bucket import patient_client
 from harness.subject.reference.adapters.s3_store import S3Store
 from harness.subject.reference.ports import StoredObject, StoreUnavailable
@@ -23,7 +23,7 @@ T = TypeVar("T")
 RETENTION_S = 3600.0
 
 
-def with_store(place: TestBucket, test: Callable[[S3Store], Awaitable[T]], *, url: str = "") -> T:
+def with_store(place: LockedBucket, test: Callable[[S3Store], Awaitable[T]], *, url: str = "") -> T:
     """Run a test with a store of its own on the session's bucket."""
 
     async def main() -> T:
@@ -47,7 +47,7 @@ def key_of_its_own() -> str:
     return f"store-{uuid.uuid4().hex}/000000000001"
 
 
-def test_the_same_bytes_put_twice_are_one_version(locked_bucket: TestBucket) -> None:
+def test_the_same_bytes_put_twice_are_one_version(locked_bucket: LockedBucket) -> None:
     """A retry whose first answer was lost finds what it wrote (FM-84)."""
 
     async def test(store: S3Store) -> list[StoredObject]:
@@ -59,7 +59,7 @@ def test_the_same_bytes_put_twice_are_one_version(locked_bucket: TestBucket) -> 
     assert found[0].size_bytes == 7
 
 
-def test_other_bytes_under_the_same_name_are_refused(locked_bucket: TestBucket) -> None:
+def test_other_bytes_under_the_same_name_are_refused(locked_bucket: LockedBucket) -> None:
     """Two archivers can't both write entry n."""
 
     async def test(store: S3Store) -> None:
@@ -71,7 +71,7 @@ def test_other_bytes_under_the_same_name_are_refused(locked_bucket: TestBucket) 
     with_store(locked_bucket, test)
 
 
-def test_what_is_written_is_locked_for_the_given_time(locked_bucket: TestBucket) -> None:
+def test_what_is_written_is_locked_for_the_given_time(locked_bucket: LockedBucket) -> None:
     """The retention is the archive's own, not the bucket's default (FM-89)."""
 
     async def test(store: S3Store) -> float | None:
@@ -83,7 +83,7 @@ def test_what_is_written_is_locked_for_the_given_time(locked_bucket: TestBucket)
     assert RETENTION_S - 60 < left_s <= RETENTION_S
 
 
-def test_a_large_object_is_put_in_one_piece(locked_bucket: TestBucket) -> None:
+def test_a_large_object_is_put_in_one_piece(locked_bucket: LockedBucket) -> None:
     """The condition holds for all of it."""
     body = bytes(range(256)) * (48 << 10)
 
@@ -94,7 +94,7 @@ def test_a_large_object_is_put_in_one_piece(locked_bucket: TestBucket) -> None:
     assert with_store(locked_bucket, test) == body
 
 
-def test_parts_of_a_version_can_be_read(locked_bucket: TestBucket) -> None:
+def test_parts_of_a_version_can_be_read(locked_bucket: LockedBucket) -> None:
     """Ranges are by first byte and size, at both ends and of nothing."""
 
     async def test(store: S3Store) -> list[bytes]:
@@ -108,7 +108,7 @@ def test_parts_of_a_version_can_be_read(locked_bucket: TestBucket) -> None:
 
 
 def test_overwrites_and_delete_markers_change_nothing_that_is_read(
-    locked_bucket: TestBucket,
+    locked_bucket: LockedBucket,
 ) -> None:
     """Object Lock does not stop them; the oldest version is listed and read all the same (FM-85, FM-86)."""
     raw = patient_client(
@@ -135,7 +135,7 @@ def test_overwrites_and_delete_markers_change_nothing_that_is_read(
     assert body == b"true"
 
 
-def test_a_listing_begins_after_a_key_and_is_in_order(locked_bucket: TestBucket) -> None:
+def test_a_listing_begins_after_a_key_and_is_in_order(locked_bucket: LockedBucket) -> None:
     """Following a growing chain costs only what is new."""
     prefix = f"list-{uuid.uuid4().hex}/"
 
@@ -147,7 +147,7 @@ def test_a_listing_begins_after_a_key_and_is_in_order(locked_bucket: TestBucket)
     assert with_store(locked_bucket, test) == [f"{prefix}{number:012d}" for number in (2, 3, 10)]
 
 
-def test_what_is_not_there_is_said_to_be_missing(locked_bucket: TestBucket) -> None:
+def test_what_is_not_there_is_said_to_be_missing(locked_bucket: LockedBucket) -> None:
     """Neither a lost key nor a lost version is an empty object."""
 
     async def test(store: S3Store) -> None:
@@ -160,7 +160,7 @@ def test_what_is_not_there_is_said_to_be_missing(locked_bucket: TestBucket) -> N
     with_store(locked_bucket, test)
 
 
-def test_a_server_that_is_away_is_no_broken_archive(locked_bucket: TestBucket) -> None:
+def test_a_server_that_is_away_is_no_broken_archive(locked_bucket: LockedBucket) -> None:
     """The call may be made again."""
 
     async def test(store: S3Store) -> None:
