@@ -6,8 +6,8 @@ so that a changed pin or Dockerfile is another image and never mistaken for the 
 - ``engine``: reaches the Docker engine, or says how to get one;
 - ``recipes``: the table of images, and the digest of each;
 - ``context``: what is sent to the engine for a build, packed with all times kept;
-- ``base``: the Debian that all are built on, pulled or made;
-- ``build``: makes one image;
+- ``base``: the Debian that all are built on, pulled (``pull``) or made;
+- ``build``: makes one image, and ``outdated`` removes the one before it;
 - ``contents``: asks an image what is in it, and ``labels`` keeps the answer;
 - ``located``: finds images, ours or those that replace them;
 - ``ensure``: puts these together.

@@ -15,7 +15,7 @@ from pathlib import Path
 from docker.client import DockerClient
 
 from harness.model.errors import MissingProgram
-from harness.stack.images import labels, recipes
+from harness.stack.images import labels, outdated, recipes
 from harness.stack.images.pull import pull
 from harness.stack.programs import cache, children
 
@@ -50,7 +50,7 @@ def _make(client: DockerClient, refusal: str) -> str:
             cure=f"`docker pull {DEBIAN}` where a registry answers, or as root `apt install debootstrap`",
         )
     with tempfile.TemporaryDirectory(prefix=cache.SCRATCH, dir=_scratch()) as folder:
-        command = [str(recipes.root() / "base" / "make-root"), folder]
+        command = ["bash", str(recipes.root() / "base" / "make-root"), folder]
         done = children.run(command, limit_s=MAKE_S_MAX)
         if done.code != 0:
             cure = "let a Debian mirror be reached over plain HTTP; DEBIAN_MIRROR names another one"
@@ -59,6 +59,7 @@ def _make(client: DockerClient, refusal: str) -> str:
         client.api.import_image_from_file(
             f"{folder}/root.tar", name, tag, changes=[f"LABEL {labels.IMAGE}=base", 'CMD ["/bin/sh"]']
         )
+    outdated.remove_others(client, reference())
     return reference()
 
 

@@ -11,58 +11,35 @@ from collections import deque
 from typing import IO
 
 from docker.client import DockerClient
-from docker.errors import APIError
 
 from harness.model.errors import MissingProgram
-from harness.stack.images import base, contents, context, engine, labels
+from harness.stack.images import base, contents, context, engine, labels, outdated
 from harness.stack.images.recipes import Recipe
 from harness.stack.programs.children import Stopped
 
 _LAST_LINES = 8
-_CONFLICT = 409  # the engine's answer for an image in use
 
 
 def build(recipe: Recipe, stopping: threading.Event) -> None:
     """Build ``recipe`` on the base; raises MissingProgram, or Stopped once ``stopping`` is set."""
     scratch = f"{recipe.repository}:building"
     with engine.connected() as client:
+        on = base.present(client)
         with context.packed(recipe.folder, recipe.files) as packed:
-            _run(
-                client,
-                recipe,
-                packed,
-                stopping,
-                tag=scratch,
-                buildargs={"BASE": base.present(client)},
-                nocache=True,
-            )
-        found = {
-            **contents.distribution_versions(client, scratch),
-            recipe.name: contents.program_version(client, recipe.name, scratch),
-            **recipe.versions,
-        }
+            _run(client, recipe, packed, stopping, tag=scratch, buildargs={"BASE": on}, nocache=True)
+        found = {"base": on, **_versions(client, recipe, scratch)}
         marks = labels.labels(
             name=recipe.name, digest=recipe.digest, versions=found, java_caches=recipe.java_caches
         )
         with context.only(f"FROM {scratch}\n") as packed:
             _run(client, recipe, packed, stopping, tag=recipe.reference, labels=marks)
-        remove_others(client, recipe)
+        outdated.remove_others(client, recipe.reference)
 
 
-def remove_others(client: DockerClient, recipe: Recipe) -> None:
-    """Remove all other images in the recipe's repository that no container uses."""
-    for image in client.images.list(name=recipe.repository):
-        for tag in image.tags:
-            if tag != recipe.reference:
-                _remove_unused(client, tag)
-
-
-def _remove_unused(client: DockerClient, tag: str) -> None:
-    try:
-        client.images.remove(tag)
-    except APIError as refused:
-        if refused.status_code not in (_CONFLICT, 404):
-            raise
+def _versions(client: DockerClient, recipe: Recipe, image: str) -> dict[str, str]:
+    """What the image says; the version of a pinned program is called as its pin calls it."""
+    said = contents.program_version(client, recipe.name, image)
+    return {**contents.distribution_versions(client, image), recipe.name: said, **recipe.versions}
 
 
 def _run(

@@ -44,11 +44,11 @@ def postgres_version(said: str, image: str) -> str:
 
 def major(version: str) -> int:
     """Return the major version in ``17.11`` or ``18beta1``."""
-    return int(re.match(r"\d+", version).group())  # type: ignore[union-attr] # checked by postgres_version
+    return int(re.split(r"\D", version, maxsplit=1)[0])
 
 
 def distribution_versions(client: DockerClient, image: str) -> dict[str, str]:
     """Return the Debian release of one of our images, and each package that was unpacked into it."""
-    said = engine.output_of(client, image, ["sh", "-c", f"cat /etc/debian_version; cat {PACKAGES} || true"])
-    release, *packages = [line for line in said.splitlines() if "No such file" not in line]
+    read = f"cat /etc/debian_version; cat {PACKAGES} 2>/dev/null || true"
+    release, *packages = engine.output_of(client, image, ["sh", "-c", read]).splitlines()
     return {"debian": release, **dict(line.split(" ", 1) for line in packages)}

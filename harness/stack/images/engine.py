@@ -5,7 +5,9 @@ Nothing here starts or installs one: ``docker/ensure-engine`` in a checkout does
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +22,7 @@ CURE = (
     "start Docker and join its group, or set DOCKER_HOST; on a machine without an engine run"
     " `docker/ensure-engine` of a checkout as root"
 )
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 SILENT_S_MAX = 300.0
 """How long the engine may say nothing in the middle of an answer."""
 RUN_S_MAX = 60.0
@@ -33,8 +36,9 @@ def connected(*, silent_s_max: float = SILENT_S_MAX) -> Iterator[DockerClient]:
     What the engine itself refuses inside the block is raised as HarnessFailed.
     """
     try:
+        _knock()
         client = DockerClient.from_env(timeout=silent_s_max)
-    except DockerException as unreachable:
+    except (DockerException, OSError) as unreachable:
         raise MissingProgram(f"no Docker engine answers: {unreachable}", cure=CURE) from unreachable
     try:
         yield client
@@ -44,6 +48,19 @@ def connected(*, silent_s_max: float = SILENT_S_MAX) -> Iterator[DockerClient]:
         ) from refused
     finally:
         client.close()
+
+
+def _knock() -> None:
+    """Connect to the engine's socket file and hang up: docker-py leaks a socket where nobody answers."""
+    address = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    if not address.startswith("unix://"):
+        return
+    path = "/" + address.removeprefix("unix://").lstrip("/")
+    try:
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.connect(path)
+    except OSError as refused:
+        raise OSError(f"{address}: {refused.strerror}") from refused
 
 
 def parse_version(version: str) -> tuple[int, ...]:

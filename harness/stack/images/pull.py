@@ -18,7 +18,7 @@ def pull(client: DockerClient, reference: str, stopping: threading.Event) -> str
     """
     refusal = ""
     try:
-        for news in client.api.pull(*_name_and_tag(reference), stream=True, decode=True):
+        for news in client.api.pull(*name_and_tag(reference), stream=True, decode=True):
             if stopping.is_set():
                 raise Stopped
             refusal = news.get("error", refusal)
@@ -27,7 +27,7 @@ def pull(client: DockerClient, reference: str, stopping: threading.Event) -> str
     return refusal
 
 
-def _name_and_tag(reference: str) -> tuple[str, str | None]:
+def name_and_tag(reference: str) -> tuple[str, str | None]:
     """A digest is part of the name; without a tag or digest the engine would pull every tag there is."""
     name, colon, tag = reference.rpartition(":")
     if "@" in reference:
