@@ -1,4 +1,4 @@
-"""The stack on this machine: its readiness facts, its faults, and that nothing stays behind."""
+"""The stack on the chosen host: its readiness facts, its faults, and that nothing stays behind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import psycopg
 import pytest
 from confluent_kafka import KafkaException
@@ -21,9 +22,9 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from fixtures.stack import begin_capture, read_topic, wait_arrived, write
+from fixtures.stack import begin_capture, read_topic, traces, wait_arrived, write
 from harness.model.errors import BadInput, UnknownName
-from harness.stack import folder, processes, rest
+from harness.stack import rest
 from harness.stack.links import LinkName
 from harness.stack.options import StackOptions
 from harness.stack.portblock import first_in_use
@@ -35,9 +36,10 @@ pytestmark = pytest.mark.live
 
 OWNER = """
 import sys
+from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
 from harness.stack.wait import hold
-with Stack.start() as stack:
+with Stack.start(StackOptions(host=sys.argv[1])) as stack:
     sys.stdout.write(f"{stack.folder}\\n")
     sys.stdout.flush()
     hold()
@@ -59,9 +61,10 @@ def show(dsn: str, setting: str) -> object:
 
 
 @contextmanager
-def owner_of_a_stack() -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Another process that owns a running stack, and that stack's folder."""
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+def owner_of_a_stack(options: StackOptions) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Another process that owns a running stack on the same host, and that stack's folder."""
+    command = [sys.executable, "-c", OWNER, options.host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         try:
             assert owner.stdout is not None
             yield owner, Path(owner.stdout.readline().strip())
@@ -169,7 +172,7 @@ def reaches(stack: Stack, link: LinkName) -> bool:
         if server == "kafka":
             broker = f"127.0.0.1:{stack.port(link)}"
             admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
-            return bool(admin.list_topics(timeout=2).brokers)
+            return bool(admin.list_topics(timeout=5).brokers)
         postgres.one(f"postgresql://postgres@127.0.0.1:{stack.port(link)}/app", "SELECT 1")
     except (HTTPError, KafkaException, psycopg.OperationalError):
         return False
@@ -273,41 +276,42 @@ def test_a_fresh_cluster_stands_behind_the_same_addresses(stack: Stack) -> None:
     wait_arrived(stack, write(stack))
 
 
-def test_two_stacks_live_side_by_side_and_a_killed_owner_is_swept(stack: Stack) -> None:
-    """A second stack shares nothing with the first; its SIGKILLed owner leaves nothing after a sweep."""
-    with owner_of_a_stack() as (owner, place):
+def test_two_stacks_live_side_by_side_and_a_killed_owner_is_swept(
+    stack: Stack, restoreproof_options: StackOptions
+) -> None:
+    """A second stack shares nothing with the first; the next start sweeps what its SIGKILLed owner left."""
+    with owner_of_a_stack(restoreproof_options) as (owner, place):
         assert place != stack.folder
         owner.kill()
         owner.wait(timeout=10)
-        assert len(processes.of_stack(place.name, place)) >= len(SERVICES)
-        assert folder.sweep(place.parent) == [place.name]
-    assert processes.of_stack(place.name, place) == []
-    assert not place.exists()
+        assert len(traces(restoreproof_options, place)) > len(SERVICES)
+        Stack.start(restoreproof_options, only=("minio",)).close()
+    assert traces(restoreproof_options, place) == []
     wait_arrived(stack, write(stack))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_owner_ends_its_stack(signum: signal.Signals) -> None:
-    """Asked to end, the harness takes every process and file of its stack with it."""
-    with owner_of_a_stack() as (owner, place):
+def test_a_signal_to_the_owner_ends_its_stack(
+    restoreproof_options: StackOptions, signum: signal.Signals
+) -> None:
+    """Asked to end, the harness takes every process, container and file of its stack with it."""
+    with owner_of_a_stack(restoreproof_options) as (owner, place):
         assert place.is_dir()
         owner.send_signal(signum)
         owner.wait(timeout=30)
-    assert processes.of_stack(place.name, place) == []
-    assert not place.exists()
+    assert traces(restoreproof_options, place) == []
 
 
-def test_a_closed_stack_leaves_no_process_port_or_file() -> None:
+def test_a_closed_stack_leaves_no_process_port_or_file(restoreproof_options: StackOptions) -> None:
     """A stack on ports of our choice is gone from all of them once closed; a busy port was refused."""
-    with Stack.start() as first:
+    with Stack.start(restoreproof_options) as first:
         base = first.port(PORT_NAMES[0])
         with pytest.raises(BadInput, match=f"port {base} is in use"):
-            Stack.start(StackOptions(first_port=base))
+            Stack.start(msgspec.structs.replace(restoreproof_options, first_port=base))
         assert first_in_use(base, len(PORT_NAMES)) is not None
         place = first.folder
-    assert processes.of_stack(place.name, place) == []
+    assert traces(restoreproof_options, place) == []
     assert first_in_use(base, len(PORT_NAMES)) is None
-    assert not place.exists()
 
 
 def _waits(stack: Stack) -> bool:
