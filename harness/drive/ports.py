@@ -143,6 +143,14 @@ Rows = dict[str, list[RawRow]]
 """Table name to rows."""
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's rows, catalogue digest and next values (none of scratch), as ``Database`` reads them."""
+
+    rows: Rows
+    catalogue_digest: str
+    next_values: dict[str, int]
+
+
 class Database(Protocol):
     """The application's database, behind the address that clients use."""
 
@@ -166,6 +174,10 @@ class Database(Protocol):
 
     async def next_values(self, place: Place) -> dict[str, int]:
         """Return the next value of each sequence behind an owned table, by ``table.column``."""
+        ...
+
+    async def look(self, tenant: str, place: Place) -> Looked:
+        """Read one tenant's rows, the catalogue's digest and the next values in one transaction."""
         ...
 
     async def clear(self) -> None:

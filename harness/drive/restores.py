@@ -114,7 +114,13 @@ class Restores:
 
     async def catalogue(self, place: Place, when: str) -> None:
         """Journal the digest of a place's catalogue."""
-        digest = await self._drill.world.database.catalogue_digest(place)
+        self._note_catalogue(place, when, await self._drill.world.database.catalogue_digest(place))
+
+    async def sequences(self, place: Place, when: str) -> None:
+        """Journal the next values of a place's sequences."""
+        self._note_sequences(place, when, await self._drill.world.database.next_values(place))
+
+    def _note_catalogue(self, place: Place, when: str, digest: str) -> None:
         self._drill.journal.write(
             CatalogueSeen(
                 at_s=self._drill.journal.now_s(),
@@ -125,11 +131,9 @@ class Restores:
             )
         )
 
-    async def sequences(self, place: Place, when: str) -> None:
-        """Journal the next values of a place's sequences."""
-        values = await self._drill.world.database.next_values(place)
+    def _note_sequences(self, place: Place, when: str, next_values: dict[str, int]) -> None:
         at_s = self._drill.journal.now_s()
-        self._drill.journal.write(SequencesSeen(at_s=at_s, place=place, when=when, next_values=values))
+        self._drill.journal.write(SequencesSeen(at_s=at_s, place=place, when=when, next_values=next_values))
 
     async def _ask(self, assignment: Assignment, round_: int) -> RestoreResult:
         journal = self._drill.journal
@@ -187,16 +191,14 @@ class Restores:
         """Read back rows, catalogue and, in place, sequences; bind handles to the rows that are there."""
         tenant, place = assignment.tenant, assignment.place
         when = f"after restore {number}"
-        found, _ = await asyncio.gather(
-            self._drill.world.database.read([tenant], place), self.catalogue(place, when)
-        )
-        rows = found[tenant]
-        read_back(self._drill, number, tenant, rows)
+        seen = await self._drill.world.database.look(tenant, place)
+        self._note_catalogue(place, when, seen.catalogue_digest)
+        read_back(self._drill, number, tenant, seen.rows)
         if place == "live":
-            await self.sequences(place, when)
+            self._note_sequences(place, when, seen.next_values)
             keys = {name: table.key for name, table in self._drill.where.tables.items()}
             self._drill.bindings[tenant].now_are(
-                {name: {key_of(row, keys[name]): row for row in of} for name, of in rows.items()}
+                {name: {key_of(row, keys[name]): row for row in of} for name, of in seen.rows.items()}
             )
 
 

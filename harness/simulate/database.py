@@ -8,7 +8,7 @@ from itertools import count
 
 import msgspec
 
-from harness.drive.ports import Cluster, Rows
+from harness.drive.ports import Cluster, Looked, Rows
 from harness.model.history import Place
 from harness.model.schema import Schema
 from harness.model.values import key_of
@@ -67,6 +67,14 @@ class SimulatedDatabase:
         owned = {table.name for table in self._schema.owned}
         sequences = server.storage.sequences if server.storage else {}
         return {name: value for name, value in sequences.items() if name.rpartition(".")[0] in owned}
+
+    async def look(self, tenant: str, place: Place) -> Looked:
+        """Read it all, each with the latency of a statement."""
+        return Looked(
+            rows=(await self.read([tenant], place))[tenant],
+            catalogue_digest=await self.catalogue_digest(place),
+            next_values=await self.next_values(place) if place == "live" else {},
+        )
 
     async def clear(self) -> None:
         """Delete all rows in one captured transaction, children before parents."""

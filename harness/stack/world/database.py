@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from psycopg.conninfo import make_conninfo
 
-from harness.drive.ports import Cluster, ConnectionLost, Refused, Rows
+from harness.drive.ports import Cluster, ConnectionLost, Looked, Refused, Rows
 from harness.model.errors import HarnessFailed
 from harness.model.history import Place
 from harness.model.schema import ByColumn, Schema, Table
@@ -90,15 +90,8 @@ class PostgresDatabase:
         return PostgresOperator(connection, self._schema, RightOfWay(watcher))
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
-        owned = self._schema.owned
-        found: dict[str, Rows] = {t: {table.name: [] for table in owned} for t in tenants}
         async with self._snapshot(place) as connection:
-            for table in await _present(connection, owned):
-                query = statements.rows_of_tenants(self._schema, table)
-                cursor = await connection.run(query, (array(tenants),))
-                async for row in cursor:
-                    found[str(row.pop(statements.OWNER))][table.name].append(row)
-        return found
+            return await self._read(connection, tenants)
 
     async def read_unowned(self, place: Place) -> Rows:
         unowned = (*self._schema.shared, *self._schema.infrastructure)
@@ -111,29 +104,20 @@ class PostgresDatabase:
 
     async def catalogue_digest(self, place: Place) -> str:
         async with self._snapshot(place) as connection:
-            await connection.run("SET LOCAL search_path = pg_catalog")
-            found = await connection.run_together([(q, None) for q in catalogue.QUERIES.values()])
-        return catalogue.digest(
-            f"{what} {next(iter(row.values()))}"
-            for what, rows in zip(catalogue.QUERIES, found, strict=True)
-            for row in rows
-        )
+            return await _catalogue_digest(connection)
 
     async def next_values(self, place: Place) -> dict[str, int]:
         async with self._snapshot(place) as connection:
-            counted = [
-                (table, column)
-                for table in await _present(connection, self._schema.owned)
-                for column in _counted(table)
-            ]
-            asked = [(_SEQUENCE, (statements.qualified(table.name), column)) for table, column in counted]
-            names = [row["name"] for (row,) in await connection.run_together(asked)]
-            named = [(where, name) for where, name in zip(counted, names, strict=True) if name]
-            told = await connection.run_together([(_NEXT.format(name=n), (n,)) for _, n in named])
-        return {
-            f"{table.name}.{column}": int(row["next"] or 0)
-            for ((table, column), _), (row,) in zip(named, told, strict=True)
-        }
+            return await self._next_values(connection)
+
+    async def look(self, tenant: str, place: Place) -> Looked:
+        """Read it all on one connection: opening one costs as much as most of what is read."""
+        async with self._snapshot(place) as connection:
+            return Looked(
+                rows=(await self._read(connection, [tenant]))[tenant],
+                next_values=await self._next_values(connection) if place == "live" else {},
+                catalogue_digest=await _catalogue_digest(connection),
+            )
 
     async def clear(self) -> None:
         """Remove all rows by ordinary captured deletes: tenants some at a time, then what is left."""
@@ -149,6 +133,31 @@ class PostgresDatabase:
         async with _connected(self._admin["maintenance"], "make scratch") as connection:
             await connection.run(f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
             await connection.run(f"CREATE DATABASE {SCRATCH} TEMPLATE template0")
+
+    async def _read(self, connection: Connection, tenants: Sequence[str]) -> dict[str, Rows]:
+        owned = self._schema.owned
+        found: dict[str, Rows] = {t: {table.name: [] for table in owned} for t in tenants}
+        for table in await _present(connection, owned):
+            query = statements.rows_of_tenants(self._schema, table)
+            cursor = await connection.run(query, (array(tenants),))
+            async for row in cursor:
+                found[str(row.pop(statements.OWNER))][table.name].append(row)
+        return found
+
+    async def _next_values(self, connection: Connection) -> dict[str, int]:
+        counted = [
+            (table, column)
+            for table in await _present(connection, self._schema.owned)
+            for column in _counted(table)
+        ]
+        asked = [(_SEQUENCE, (statements.qualified(table.name), column)) for table, column in counted]
+        names = [row["name"] for (row,) in await connection.run_together(asked)]
+        named = [(where, name) for where, name in zip(counted, names, strict=True) if name]
+        told = await connection.run_together([(_NEXT.format(name=n), (n,)) for _, n in named])
+        return {
+            f"{table.name}.{column}": int(row["next"] or 0)
+            for ((table, column), _), (row,) in zip(named, told, strict=True)
+        }
 
     async def _tenants(self, connection: Connection) -> list[str]:
         found: set[str] = set()
@@ -206,6 +215,17 @@ async def _connected(dsn: str, name: str) -> AsyncIterator[Connection]:
         raise HarnessFailed(f"the database was lost, or not there, to {name}: {lost}") from lost
     finally:
         await connection.close()
+
+
+async def _catalogue_digest(connection: Connection) -> str:
+    """Digest the catalogue, in a transaction that needs its search path no more."""
+    await connection.run("SET LOCAL search_path = pg_catalog")
+    found = await connection.run_together([(q, None) for q in catalogue.QUERIES.values()])
+    return catalogue.digest(
+        f"{what} {next(iter(row.values()))}"
+        for what, rows in zip(catalogue.QUERIES, found, strict=True)
+        for row in rows
+    )
 
 
 async def _present(connection: Connection, tables: Sequence[Table]) -> list[Table]:
