@@ -159,10 +159,18 @@ def archive_status(config: Config) -> None:
 
 @archive_app.command("verify")
 def archive_verify(config: Config) -> None:
-    """Check chain, hashes, retention and gaps of the whole archive."""
+    """Check chain, signatures, hashes, retention and gaps of the whole archive."""
     from harness.subject.reference import process
 
     _print_json(process.verify(config))
+
+
+@archive_app.command("key")
+def archive_key(config: Config) -> None:
+    """Print the public key for `verify_key`, making the signing key if there is none."""
+    from harness.subject.reference import process
+
+    typer.echo(process.key(config))
 
 
 @app.command()

@@ -23,7 +23,7 @@ from harness.subject.reference.batch import Batch
 from harness.subject.reference.format import MANIFEST_PREFIX, ManifestEntry, Part
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.ports import StoredObject, TenantKey
-from harness.subject.reference.verifier import Verified, Verifier
+from harness.subject.reference.verifier import Verified
 
 ACME = insert("app.note", note_row(1, "acme"))
 
@@ -35,7 +35,7 @@ async def _entries(bench: Bench) -> list[ManifestEntry]:
 
 
 async def _verified(bench: Bench) -> Verified:
-    return await Verifier(bench.store, bench.keys).verify()
+    return await bench.verifier().verify()
 
 
 def test_a_quiet_tenants_write_is_durable_within_two_intervals() -> None:

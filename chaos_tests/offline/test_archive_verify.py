@@ -11,7 +11,7 @@ from fixtures.archive import Bench, insert, note_row, tenant_row, virtually
 from harness.model.position import Position
 from harness.subject.reference import format as archive
 from harness.subject.reference.format import FeedMark, ManifestEntry
-from harness.subject.reference.verifier import Verified, Verifier
+from harness.subject.reference.verifier import Verified
 
 Harm = Callable[[Bench], None]
 
@@ -25,7 +25,7 @@ def _verified(harm: Harm) -> Verified:
         bench.tape.commit(insert("app.note", note_row(1, "acme")))
         await bench.archive()
         harm(bench)
-        return await Verifier(bench.store, bench.keys).verify()
+        return await bench.verifier().verify()
 
     return virtually(scene)
 
@@ -35,7 +35,9 @@ def _rewrite(bench: Bench, **changes: object) -> None:
     key = archive.manifest_key(2)
     version, body = bench.store.versions[key][0]
     entry: ManifestEntry = msgspec.structs.replace(archive.decode_entry(body, key=key), **changes)
-    bench.store.versions[key][0] = (version, archive.encode_entry(entry))
+    unsigned = archive.encode_entry(msgspec.structs.replace(entry, signature=None))
+    assert bench.signer is not None
+    bench.store.versions[key][0] = (version, bench.signer.sign(unsigned))
 
 
 def _change_last_byte(bench: Bench, prefix: str) -> None:
@@ -72,7 +74,7 @@ def test_a_sound_archive_has_no_problems() -> None:
         (lambda b: _change_last_byte(b, "seg/"), "the manifest says"),
         (lambda b: _change_last_byte(b, "schema/"), "has SHA-256"),
         (lambda b: _lose(b, archive.manifest_key(1)), "man/000000000001 is gone"),
-        (_break_entry, "no manifest entry of format 1"),
+        (_break_entry, "man/000000000002 is refused: it is not signed"),
         (_unlock, "not locked any more"),
         (lambda b: b.keys.keys.clear(), "not in the key store"),
         (lambda b: _rewrite(b, start=Position(epoch=1, lsn=1)), "the one before ended elsewhere"),

@@ -13,6 +13,7 @@ from harness.stack.world.clock import WallClock
 from harness.stack.world.database import SCRATCH, PostgresDatabase
 from harness.stack.world.machinery import StackMachinery
 from harness.subject.port import Subject
+from harness.subject.reference.adapters.local_files import make_signing_key
 from harness.subject.reference.config import ArchiveConfig
 
 
@@ -55,6 +56,8 @@ def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
         state_path=str(names.archiver_folder / "state.json"),
         placeholder=names.placeholder,
         pg_dump=str(locate().postgres_bin / "pg_dump"),
+        signing_key_path=str(names.keys_folder / "signing.pem"),
+        verify_key=make_signing_key(names.keys_folder / "signing.pem").verify_key,
     )
 
 

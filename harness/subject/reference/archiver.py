@@ -40,6 +40,7 @@ from harness.subject.reference.ports import (
 )
 from harness.subject.reference.replay import read_all_parts
 from harness.subject.reference.sealing import Entropy, seal
+from harness.subject.reference.signing import TRUSTS_ALL, Signer, Trust
 
 READ_LIMIT = 2_000
 BATCH_ROWS_MAX = 20_000
@@ -48,7 +49,7 @@ T = TypeVar("T")
 
 
 class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an archiver reaches."""
+    """Everything that an archiver reaches. ``signer`` signs entries, ``trust`` says whose are believed."""
 
     feed: Feed
     store: ObjectStore
@@ -56,6 +57,8 @@ class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
     index: OwnerIndex
     source: Source
     clock: Clock
+    signer: Signer | None = None
+    trust: Trust = TRUSTS_ALL
 
 
 class Archiver:
@@ -72,6 +75,7 @@ class Archiver:
         self.schema = schema
         self.feed, self.source, self.clock = ports.feed, ports.source, ports.clock
         self.store, self.keys, self.index = ports.store, ports.keys, ports.index
+        self.signer, self.trust = ports.signer, ports.trust
         self.flush_interval_s = flush_interval_s
         self.entropy = entropy
         self.last: Link | None = None
@@ -164,10 +168,14 @@ class Archiver:
         seq = before.entry.seq + 1 if before else 1
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
-        body = archive.encode_entry(entry)
+        body = self.signed(archive.encode_entry(entry))
         stored = await self.put(archive.manifest_key(seq), body)
         self.last = Link(entry=entry, stored=stored, sha256=archive.digest(body))
         return entry
+
+    def signed(self, body: bytes) -> bytes:
+        """Sign an entry, if there is a key to sign with."""
+        return body if self.signer is None else self.signer.sign(body)
 
     def parts_to_write(self, batch: Batch) -> dict[str, list[Part]]:
         """Return what goes into the segment, by tenant."""
@@ -224,7 +232,7 @@ class Archiver:
 
     async def resume(self) -> None:
         """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
-        manifest = Manifest(self.store)
+        manifest = Manifest(self.store, self.trust)
         await self._patiently(manifest.catch_up)
         start = await self._patiently(self.feed.start)
         last = self.last = manifest.last

@@ -20,7 +20,9 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     restorer reaches it, as superuser; ``scratch_dsn``: a database to restore beside. ``s3_endpoint`` and
     ``s3_restorer_endpoint`` are URLs. ``keys_path`` outlives bucket and database; ``index_path`` and
     ``state_path`` lie on the archiver's disk and may be lost. ``pg_dump``: the program, of the server's
-    version or a later one.
+    version or a later one. ``signing_key_path``: the file, beside the keys, with which the archiver signs
+    manifest entries; ``verify_key``: its public half (``archive key`` prints it), without which signatures
+    are not checked; ``unsigned_until``: the last entry from before the archive was signed, if there is any.
     """
 
     schema: str
@@ -42,6 +44,9 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pg_dump: str
     flush_interval_s: Seconds = 1.0
     retention_s: Seconds = 3600.0
+    signing_key_path: str = ""
+    verify_key: str = ""
+    unsigned_until: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 def read_config(path: str | Path) -> ArchiveConfig:

@@ -8,13 +8,15 @@ An archive is a bucket with three kinds of objects, each written once:
 
 A manifest entry is all that makes a segment part of the archive: it pins the segment's VersionId, size and
 SHA-256 (an overwrite or a delete marker only adds versions: FM-85, FM-86). What is in a segment is in
-``segment``, how blocks are sealed in ``sealing``. Places that later versions fill are here from the first
-on: ``signature`` of an entry, ``base`` (a checkpoint, the bases folded so far), subjects' key slots.
+``segment``, how blocks are sealed in ``sealing``, how entries are signed in ``signing``. Places that later
+versions fill are here from the first on: ``base`` (a checkpoint, the bases folded so far), subjects' key
+slots. A field that is added to an entry has a default, and stands before ``signature``, which is last.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -30,12 +32,19 @@ SCHEMA_PREFIX = "schema/"
 SHARED = "@shared"
 """The pseudo-tenant under which rows of shared tables are archived."""
 
+_MANIFEST_KEY = re.compile(MANIFEST_PREFIX + r"(?!0{12})\d{12}", re.ASCII)
+
 Seq = Annotated[int, msgspec.Meta(ge=1)]
 
 
 def manifest_key(seq: int) -> str:
     """Name the manifest entry ``seq``; names grow in the order of entries."""
     return f"{MANIFEST_PREFIX}{seq:012d}"
+
+
+def is_manifest_key(key: str) -> bool:
+    """Whether an entry can have this name; whatever else lies beside them is nobody's entry."""
+    return _MANIFEST_KEY.fullmatch(key) is not None
 
 
 def segment_key(epoch: int, seq: int, token: str) -> str:

@@ -1,7 +1,9 @@
 """Reading the manifest: the chain of entries, each verified against the one before.
 
 What was verified once is kept, so that following a living archive costs one listing and the new entries.
-Reading is always by the *oldest* version of an entry: whoever adds a version later changes nothing.
+Reading is always by the *oldest* version of an entry: whoever adds a version later changes nothing. What
+lies after the last entry that the archiver signed (a planted next key) is passed over and named in
+``refused``; what is in the middle of the chain and does not belong there is an error.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from harness.subject.reference.format import (
     ManifestEntry,
     decode_entry,
     digest,
+    is_manifest_key,
     manifest_key,
 )
 from harness.subject.reference.ports import ObjectStore, StoredObject
+from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 READS_AT_ONCE = 8
+ENTRY_BYTES_MAX = 32 << 20
+"""No archiver writes a larger entry; what is larger is refused unread."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +39,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest:
-    """The chain as far as it was read; ``links`` grows with each ``catch_up``."""
+    """The chain as far as it was read; ``links`` grows with each ``catch_up``.
 
-    def __init__(self, store: ObjectStore) -> None:
+    ``refused``: by key, why an object under an entry's name is none.
+    """
+
+    def __init__(self, store: ObjectStore, trust: Trust = TRUSTS_ALL) -> None:
         self._store = store
+        self._trust = trust
         self._lock = asyncio.Lock()
         self._gate = asyncio.Semaphore(READS_AT_ONCE)
+        self._refused: dict[StoredObject, str] = {}
         self.links: list[Link] = []
 
     @property
@@ -46,20 +57,60 @@ class Manifest:
         """The newest entry read so far."""
         return self.links[-1] if self.links else None
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """By key, why what lies there is no entry of this archive."""
+        return {stored.key: objection for stored, objection in self._refused.items()}
+
     async def catch_up(self) -> Sequence[Link]:
         """Read and verify the entries that were added; return them. Raises ArchiveBroken."""
         async with self._lock:
             after = manifest_key(self.links[-1].entry.seq) if self.links else ""
-            listed = await self._store.list(MANIFEST_PREFIX, after=after)
+            listed = [s for s in await self._store.list(MANIFEST_PREFIX, after=after) if self._is_new(s)]
             bodies = await asyncio.gather(*(self._get(stored) for stored in listed))
             before = len(self.links)
-            for stored, body in zip(listed, bodies, strict=True):
-                self.links.append(link(self.last, stored, body))
+            self._add(list(zip(listed, bodies, strict=True)))
             return self.links[before:]
 
+    def _is_new(self, stored: StoredObject) -> bool:
+        return is_manifest_key(stored.key) and stored not in self._refused
+
     async def _get(self, stored: StoredObject) -> bytes:
+        if stored.size_bytes > ENTRY_BYTES_MAX:
+            return b""
         async with self._gate:
             return await self._store.get(stored.key, stored.version)
+
+    def _add(self, found: list[tuple[StoredObject, bytes]]) -> None:
+        """Add what is signed. The signature of the newest such entry vouches for the chain before it."""
+        while found and (objection := self._objection(*found[-1])) is not None:
+            self._refused[found.pop()[0]] = objection
+        try:
+            self.links += _chained(self.last, found)
+        except ArchiveBroken:
+            self._add_singly(found)
+
+    def _add_singly(self, found: list[tuple[StoredObject, bytes]]) -> None:
+        """Add entries up to the first one that can't be believed, or does not follow; raise at that one."""
+        for stored, body in found:
+            objection = self._objection(stored, body)
+            if objection is not None:
+                raise ArchiveBroken(
+                    f"{stored.key} can't be used, {objection}, and others come after it",
+                    cure="bring the true entry back from a replica of the bucket",
+                )
+            self.links.append(link(self.last, stored, body))
+
+    def _objection(self, stored: StoredObject, body: bytes) -> str | None:
+        return self._trust.objection(stored.key, body)
+
+
+def _chained(last: Link | None, found: list[tuple[StoredObject, bytes]]) -> list[Link]:
+    links: list[Link] = []
+    for stored, body in found:
+        last = link(last, stored, body)
+        links.append(last)
+    return links
 
 
 def link(before: Link | None, stored: StoredObject, body: bytes) -> Link:

@@ -15,7 +15,7 @@ from harness.model.errors import EXIT_PROVEN, BadInput, SubjectFailed
 from harness.model.history import Cut
 from harness.subject.port import RestoreResult
 from harness.subject.reference.adapters import wiring
-from harness.subject.reference.adapters.local_files import SqliteKeys
+from harness.subject.reference.adapters.local_files import SqliteKeys, make_signing_key
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import read_config
 from harness.subject.reference.format import ManifestEntry
@@ -78,7 +78,7 @@ def status(config: str | Path) -> Status:
     settings = read_config(config)
 
     async def look() -> Status:
-        manifest = Manifest(wiring.store_of(settings, settings.s3_endpoint))
+        manifest = Manifest(wiring.store_of(settings, settings.s3_endpoint), wiring.trust_of(settings))
         await manifest.catch_up()
         entries = [link.entry for link in manifest.links]
         segments = [entry.segment for entry in entries if entry.segment is not None]
@@ -100,7 +100,16 @@ def verify(config: str | Path) -> Verified:
     """Read and check the whole archive."""
     settings = read_config(config)
     store = wiring.store_of(settings, settings.s3_endpoint)
-    return asyncio.run(Verifier(store, SqliteKeys(settings.keys_path)).verify())
+    verifier = Verifier(store, SqliteKeys(settings.keys_path), wiring.trust_of(settings))
+    return asyncio.run(verifier.verify())
+
+
+def key(config: str | Path) -> str:
+    """Return the public key for ``verify_key``, making the pair if there is none yet."""
+    settings = read_config(config)
+    if not settings.signing_key_path:
+        raise BadInput("the configuration names no signing_key_path", cure="add it, beside keys_path")
+    return make_signing_key(settings.signing_key_path).verify_key
 
 
 def restore(config: str | Path, tenant: str, cut: Cut, into: str | None = None) -> RestoreResult:

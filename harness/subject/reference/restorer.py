@@ -19,6 +19,7 @@ from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, di
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import KeyStore, ObjectStore, Swap, Swapped, Target
 from harness.subject.reference.replay import TenantReader
+from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 LSN_MAX = (1 << 64) - 1
 
@@ -26,10 +27,12 @@ LSN_MAX = (1 << 64) - 1
 class Restorer:
     """Restores tenants of one archive; keeps what it verified of the manifest between restores."""
 
-    def __init__(self, *, schema: Schema, store: ObjectStore, keys: KeyStore) -> None:
+    def __init__(
+        self, *, schema: Schema, store: ObjectStore, keys: KeyStore, trust: Trust = TRUSTS_ALL
+    ) -> None:
         self.schema = schema
         self.store = store
-        self.manifest = Manifest(store)
+        self.manifest = Manifest(store, trust)
         self.reader = TenantReader(store, keys)
 
     async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:

@@ -15,6 +15,7 @@ from harness.subject.reference.format import ManifestEntry
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import Clock, ObjectStore, Swapped, Target
 from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 PROMISE_S = 300.0
 RESTORE_LIMIT_S = 60.0
@@ -41,9 +42,10 @@ class ReferenceSubject:
         clock: Clock,
         flush_interval_s: float = 1.0,
         stopped: Callable[[], str | None] = lambda: None,
+        trust: Trust = TRUSTS_ALL,
     ) -> None:
         self.flush_interval_s = flush_interval_s
-        self._manifest = Manifest(store)
+        self._manifest = Manifest(store, trust)
         self._restorer = restorer
         self._targets = targets
         self._clock = clock
@@ -90,7 +92,7 @@ class ReferenceSubject:
             return RestoreResult(result="failed", detail=str(failed))
         except TimeoutError:
             return RestoreResult(result="failed", detail=f"not done within {RESTORE_LIMIT_S:.0f} s")
-        return _result(swapped)
+        return _result(swapped, self._restorer.manifest.refused)
 
     async def _last(self) -> ManifestEntry | None:
         if await self._manifest.catch_up() and self._looked:
@@ -141,9 +143,11 @@ def _need(link: Link, *, with_schema: bool) -> Need:
     return Need(epoch=entry.end.epoch, lsn=entry.end.lsn, objects=tuple(objects))
 
 
-def _result(swapped: Swapped) -> RestoreResult:
+def _result(swapped: Swapped, refused: dict[str, str]) -> RestoreResult:
+    """Say what was done, and which objects in the bucket were passed over on the way."""
     return RestoreResult(
         result="restored",
+        detail="; ".join(f"{key} was passed over: {objection}" for key, objection in refused.items()),
         rows=swapped.rows,
         set_aside=tuple(SetAside(table=table, row=to_row(row)) for table, row in swapped.set_aside),
         shared_added=swapped.shared_added,

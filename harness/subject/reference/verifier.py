@@ -13,6 +13,7 @@ from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.replay import read_whole
 from harness.subject.reference.sealing import header_of, unseal
+from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +29,11 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verifier:
-    """Checks chain, hashes, seals, retention and gaps of one archive."""
+    """Checks chain, signatures, hashes, seals, retention and gaps of one archive."""
 
-    def __init__(self, store: ObjectStore, keys: KeyStore) -> None:
+    def __init__(self, store: ObjectStore, keys: KeyStore, trust: Trust = TRUSTS_ALL) -> None:
         self._store = store
+        self._trust = trust
         self._keys = keys
         self._blocks = 0
         self._size_bytes = 0
@@ -39,12 +41,13 @@ class Verifier:
 
     async def verify(self) -> Verified:
         """Read everything; never raises for what is wrong with the archive."""
-        manifest = Manifest(self._store)
+        manifest = Manifest(self._store, self._trust)
         problems: list[str] = []
         try:
             await manifest.catch_up()
         except SubjectFailed as failed:
             problems.append(failed.message)
+        problems += [f"{key} is refused: {objection}" for key, objection in manifest.refused.items()]
         problems += [problem async for problem in self._problems(manifest.links)]
         return Verified(
             ok=not problems,

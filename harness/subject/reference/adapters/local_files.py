@@ -1,14 +1,21 @@
-"""Keys and owner index in SQLite files. Keys outlive everything; the index may be lost and is rebuilt."""
+"""Keys and owner index in SQLite files, and the signing key's own. Keys outlive everything; the index may
+be lost and is rebuilt.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
-from harness.model.errors import ArchiveBroken
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness.model.errors import ArchiveBroken, BadInput
 from harness.subject.reference.ports import TenantKey
+from harness.subject.reference.signing import Signer
 
 SEPARATOR = "\x1f"
 
@@ -65,6 +72,44 @@ def _make(db: sqlite3.Connection, tenant: str) -> TenantKey:
             (key.id, key.tenant, key.secret),
         )
     return key
+
+
+def make_signing_key(path: str | Path) -> Signer:
+    """Return the signing key in this file, made and durable if there is none; for its owner's eyes only."""
+    file = Path(path)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+        _write_private(fresh, Ed25519PrivateKey.generate())
+        with suppress(FileExistsError):  # somebody else was first: theirs is the key
+            os.link(fresh, file)
+        fresh.unlink()
+    return read_signing_key(file)
+
+
+def read_signing_key(path: str | Path) -> Signer:
+    """Read the signing key; raises BadInput when there is none."""
+    try:
+        key = serialization.load_pem_private_key(Path(path).read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"the signing key can't be read: {error}", cure="`restoreproof archive key` makes one"
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(f"{path} holds another kind of key", cure="use an Ed25519 key")
+    return Signer(key)
+
+
+def _write_private(file: Path, key: Ed25519PrivateKey) -> None:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(pem)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 class SqliteIndex:

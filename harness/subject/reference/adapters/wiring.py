@@ -13,7 +13,7 @@ from harness.schemas import load
 from harness.subject.reference.adapters.clock import MonotonicClock
 from harness.subject.reference.adapters.envelope import Reader
 from harness.subject.reference.adapters.kafka_feed import KafkaFeed
-from harness.subject.reference.adapters.local_files import SqliteIndex, SqliteKeys
+from harness.subject.reference.adapters.local_files import SqliteIndex, SqliteKeys, read_signing_key
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
 from harness.subject.reference.adapters.s3_store import S3Store
 from harness.subject.reference.adapters.source import PostgresSource
@@ -21,6 +21,7 @@ from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.config import ArchiveConfig
 from harness.subject.reference.ports import Clock, Target
 from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
 from harness.subject.reference.values import not_carried
 
@@ -53,8 +54,29 @@ def archiver_of(config: ArchiveConfig, *, kind: Callable[..., Archiver] = Archiv
         index=SqliteIndex(config.index_path),
         source=PostgresSource(dsn=config.dsn, pg_dump=config.pg_dump, schema=schema),
         clock=MonotonicClock(),
+        signer=signer_of(config),
+        trust=trust_of(config),
     )
     return kind(schema=schema, ports=ports, flush_interval_s=config.flush_interval_s)
+
+
+def signer_of(config: ArchiveConfig) -> Signer | None:
+    """Return what the archiver signs with; raises BadInput when readers know another key, or none."""
+    if not config.signing_key_path:
+        return None
+    signer = read_signing_key(config.signing_key_path)
+    if signer.verify_key != config.verify_key:
+        raise BadInput(
+            f"entries would be signed with key {signer.verify_key}, and readers are told to verify them"
+            f" with {config.verify_key or 'none'}",
+            cure=f'set verify_key = "{signer.verify_key}"',
+        )
+    return signer
+
+
+def trust_of(config: ArchiveConfig) -> Trust:
+    """Return whom readers of this archive believe."""
+    return Trust(config.verify_key, unsigned_until=config.unsigned_until)
 
 
 def store_of(config: ArchiveConfig, endpoint: str) -> S3Store:
@@ -74,6 +96,7 @@ def restorer_of(config: ArchiveConfig, *, kind: Callable[..., Restorer] = Restor
         schema=schema_of(config),
         store=store_of(config, config.s3_restorer_endpoint),
         keys=SqliteKeys(config.keys_path),
+        trust=trust_of(config),
     )
 
 
@@ -97,6 +120,7 @@ def subject_of(
         clock=clock or MonotonicClock(),
         flush_interval_s=config.flush_interval_s,
         stopped=lambda: stopped_reason(config),
+        trust=trust_of(config),
     )
 
 
