@@ -13,6 +13,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
 # Further arguments, as in `make drill ARGS="--tenants 240"`.
 ARGS ?=
+# Where services run: `make drill HOST=containers`. Some shells export the machine's name under this name.
+HOST ?= local
+ifeq ($(origin HOST),environment)
+ifeq ($(filter $(HOST),local containers),)
+HOST := local
+endif
+endif
+# In containers only what runs on services is tested again, and nothing is linted twice.
+TESTS_IN_containers := chaos_tests/live chaos_tests/planted/test_live.py
+TESTED_AFTER_local := lint
+TESTED_AFTER_containers := images
 
 .PHONY: help
 help: ## say what there is
@@ -40,11 +51,11 @@ images: setup ## build the images of the containers host (needs Docker; docker/e
 
 .PHONY: drill
 drill: setup ## break tenants on real services and prove each one restorable
-	@$(BIN)/restoreproof drill $(ARGS)
+	@$(BIN)/restoreproof drill --host $(HOST) $(ARGS)
 
 .PHONY: test
-test: setup lint ## lint, types and every suite, the live one included
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup $(TESTED_AFTER_$(HOST)) ## lint, types and every suite; with HOST=containers the live ones there
+	@$(BIN)/python -m pytest --restoreproof-host $(HOST) $(TESTS_IN_$(HOST)) $(ARGS)
 
 .PHONY: bench
 bench: setup ## measure start-up, drills and memory against their limits
@@ -52,14 +63,16 @@ bench: setup ## measure start-up, drills and memory against their limits
 
 .PHONY: soak
 soak: setup ## twenty quick drills without a defect: all must be proven
-	@$(BIN)/restoreproof drill --profile quick --plans 20 $(ARGS)
+	@$(BIN)/restoreproof drill --host $(HOST) --profile quick --plans 20 $(ARGS)
 
 .PHONY: lint
-lint: $(STAMP) ## ruff, mypy --strict and the import contracts
+lint: $(STAMP) ## ruff, mypy --strict, the import contracts, and the workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --offline --quiet .github/workflows
 
 .PHONY: lock
 lock: ## resolve requirements.lock anew (needs uv)
