@@ -18,6 +18,7 @@ import pytest
 
 from harness.model.errors import EXIT_BAD_INPUT, BadInput, MissingProgram, UnknownName
 from harness.stack import doctor_engine, images
+from harness.stack.images import __main__ as command
 from harness.stack.images import base, contents, context, engine, labels, located, pull, recipes
 from harness.stack.programs import Programs
 
@@ -276,6 +277,15 @@ def test_no_engine_is_bad_input_with_the_cure(monkeypatch: pytest.MonkeyPatch, p
         images.locate({}, programs)
     assert refused.value.exit_code == EXIT_BAD_INPUT
     assert "docker/ensure-engine" in refused.value.cure
+
+
+def test_the_command_ends_with_64_without_an_engine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``make images`` says what to do and shows no traceback."""
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+    assert command.main() == EXIT_BAD_INPUT
+    assert "docker/ensure-engine" in capsys.readouterr().err
 
 
 def test_the_doctor_notes_a_missing_engine_and_finds_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

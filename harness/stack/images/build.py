@@ -6,8 +6,10 @@ only once the image exists, so labels are put on by a second build, which adds n
 
 from __future__ import annotations
 
+import re
 import threading
-from collections import deque
+from collections.abc import Iterable
+from contextlib import closing
 from typing import IO
 
 from docker.client import DockerClient
@@ -18,6 +20,8 @@ from harness.stack.images.recipes import Recipe
 from harness.stack.programs.children import Stopped
 
 _LAST_LINES = 8
+_STEP_DONE = re.compile(r"^ ---> ([0-9a-f]{12})$", re.MULTILINE)
+"""How the engine's builder tells the id of the image after each step."""
 
 
 def build(recipe: Recipe, stopping: threading.Event) -> None:
@@ -50,16 +54,32 @@ def _run(
     **options: object,
 ) -> None:
     """Run a build to its end; when told to stop, an answer left half-read makes the engine give it up."""
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    for news in client.api.build(
+    said: list[str] = []
+    answer = client.api.build(
         fileobj=packed, custom_context=True, decode=True, rm=True, forcerm=True, **options
-    ):
+    )
+    try:
+        with closing(answer):
+            _listen(recipe, answer, said, stopping)
+    except BaseException:
+        outdated.remove_half_built(client, _STEP_DONE.findall("\n".join(said)))
+        raise
+
+
+def _listen(
+    recipe: Recipe, answer: Iterable[dict[str, str]], said: list[str], stopping: threading.Event
+) -> None:
+    for news in answer:
         if stopping.is_set():
             raise Stopped
-        last.append(str(news.get("stream", "")).strip())
+        said += news.get("stream", "").splitlines()
         if "error" in news:
-            raise MissingProgram(
-                f"the image {recipe.name} can't be built: {news['error']}; last lines: "
-                + " | ".join(filter(None, last)),
-                cure="let containers reach a Debian mirror over plain HTTP, then `make images`",
-            )
+            raise _failed(recipe, news["error"], said)
+
+
+def _failed(recipe: Recipe, error: str, said: list[str]) -> MissingProgram:
+    last_lines = " | ".join(line.strip() for line in said[-_LAST_LINES:] if line.strip())
+    return MissingProgram(
+        f"the image {recipe.name} can't be built: {error}; last lines: {last_lines}",
+        cure="let containers reach a Debian mirror over plain HTTP, then `make images`",
+    )
