@@ -9,15 +9,18 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from docker.errors import ImageNotFound
 
 from harness.model.errors import EXIT_BAD_INPUT, BadInput, MissingProgram, UnknownName
-from harness.stack import doctor_engine, images
+from harness.stack import doctor_engine, images, settings
+from harness.stack.findings import Finding
 from harness.stack.images import __main__ as command
 from harness.stack.images import base, contents, context, engine, labels, located, pull, recipes
 from harness.stack.programs import Programs
@@ -294,6 +297,86 @@ def test_the_doctor_notes_a_missing_engine_and_finds_no_fault(monkeypatch: pytes
     [finding] = doctor_engine.check_engine(False)
     assert (finding.subject, finding.state) == ("docker", "note")
     assert "docker/ensure-engine" in finding.cure
+
+
+class _Engine:
+    """An engine that has no base and no image of ours but, if told so, an outdated one."""
+
+    def __init__(self, *, version: str, driver: str, outdated: bool) -> None:
+        self.version, self.driver = version, driver
+        nothing = SimpleNamespace(list=lambda **_: [])
+        self.api = SimpleNamespace(base_url="http+docker://localhost")
+        self.containers = self.networks = self.volumes = nothing
+        self.images = SimpleNamespace(get=self._get, list=self._list)
+        self._repositories = [images.repository("minio")] if outdated else []
+
+    def info(self) -> dict[str, str]:
+        return {
+            "ServerVersion": self.version,
+            "Driver": self.driver,
+            "OperatingSystem": "Debian",
+            "DockerRootDir": "/nonexistent",
+        }
+
+    def _get(self, reference: str) -> None:
+        raise ImageNotFound(reference)
+
+    def _list(self, *, name: str) -> list[str]:
+        return [name] if name in self._repositories else []
+
+
+def _diagnosis(
+    monkeypatch: pytest.MonkeyPatch, programs: Programs, folder: Path, found: _Engine
+) -> dict[str, Finding]:
+    monkeypatch.chdir(folder)  # a folder without restoreproof.toml
+    monkeypatch.setattr(engine, "connected", lambda: nullcontext(found))
+    monkeypatch.setattr(images, "recipes_for", lambda _wanted: [recipes.recipe("minio", programs)])
+    return {finding.subject: finding for finding in doctor_engine.check_engine(False)}
+
+
+def test_the_doctor_notes_what_is_built_on_demand(
+    monkeypatch: pytest.MonkeyPatch, programs: Programs, tmp_path: Path
+) -> None:
+    """A missing base and a missing image are no faults, and `make images` cures both."""
+    found = _Engine(version="28.2.2", driver="overlay2", outdated=False)
+    diagnosis = _diagnosis(monkeypatch, programs, tmp_path, found)
+    assert [finding for finding in diagnosis.values() if finding.state == "fault"] == []
+    for subject in ("base image", "image minio"):
+        assert diagnosis[subject].state == "note"
+        assert "make images" in diagnosis[subject].cure
+    assert "not built" in diagnosis["image minio"].text
+    assert diagnosis["docker left"].state == "ok"
+
+
+def test_the_doctor_tells_a_stale_image_from_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch, programs: Programs, tmp_path: Path
+) -> None:
+    """An image of another digest is there, and is said to be stale."""
+    found = _Engine(version="28.2.2", driver="overlay2", outdated=True)
+    assert "stale" in _diagnosis(monkeypatch, programs, tmp_path, found)["image minio"].text
+
+
+def test_the_doctor_finds_an_engine_too_old_and_a_driver_that_copies(
+    monkeypatch: pytest.MonkeyPatch, programs: Programs, tmp_path: Path
+) -> None:
+    """Too old is a fault; vfs works, slowly, and is a note."""
+    diagnosis = _diagnosis(
+        monkeypatch, programs, tmp_path, _Engine(version="19.03.1", driver="vfs", outdated=False)
+    )
+    assert (diagnosis["docker"].state, diagnosis["storage"].state) == ("fault", "note")
+    assert "20.10" in diagnosis["docker"].cure
+    assert "overlay2" in diagnosis["storage"].cure
+
+
+def test_a_typing_error_in_the_settings_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, programs: Programs, tmp_path: Path
+) -> None:
+    """The doctor names the file and what it takes."""
+    (tmp_path / settings.FILE).write_text("[images]\npostgresql = 'ours'\n")
+    found = _Engine(version="28.2.2", driver="overlay2", outdated=False)
+    finding = _diagnosis(monkeypatch, programs, tmp_path, found)["settings"]
+    assert finding.state == "fault"
+    assert "postgres" in finding.cure
 
 
 def test_ensure_engine_gives_up_with_64_and_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
