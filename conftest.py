@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ("fixtures.planted", "fixtures.postgres", "fixtures.stack")
+pytest_plugins = ("pytester", "fixtures.planted", "fixtures.postgres", "fixtures.stack")
 
 OF_THE_OTHER_HOST = {"local": "containers", "containers": "local_only"}
 """The marker of tests that make no sense on a host."""

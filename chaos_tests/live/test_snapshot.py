@@ -86,4 +86,5 @@ def test_a_snapshot_killed_midway_changes_no_verdict(
     marks = _snapshot_marks(killer.cut_short)
     assert "true" in marks or "first" in marks, "the kill came before the snapshot"
     assert "last" not in marks, "the kill came after the snapshot"
-    assert check_run(tmp_path / "run").verdict == "proven"
+    verdict = check_run(tmp_path / "run")
+    assert verdict.verdict == "proven", verdict
