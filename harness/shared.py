@@ -135,8 +135,8 @@ def keep(commands: BinaryIO, listener_fd: int) -> None:
     """Be the keeper: ``commands`` holds the order, and ends with our parent."""
     order = msgspec.json.decode(commands.readline(), type=Order)
     ending.exit_on_signals()
-    threading.Thread(target=_end_with, args=(commands,), daemon=True).start()
     try:
+        threading.Thread(target=_end_with, args=(commands,), daemon=True).start()
         with socket.socket(fileno=listener_fd) as listener, ExitStack() as stack:
             service = _Service(order, stack)
             while True:

@@ -71,4 +71,4 @@ def test_a_run_folder_is_judged_again_from_its_files(
     assert check_run(tmp_path / "run") == verdict
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {folder.PLAN, folder.HISTORY, folder.RESTORED, folder.LOGS, folder.REPORT}
-    assert (tmp_path / "run" / folder.LOGS / "primary.log").stat().st_size > 0
+    assert (tmp_path / "run" / folder.LOGS / "postgres-1.log").stat().st_size > 0

@@ -15,6 +15,7 @@ from harness.generate.campaigns import campaign
 from harness.model import plan
 from harness.model.errors import EXIT_BAD_INPUT
 from harness.schemas import load
+from harness.stack.settings import FILE
 
 Run = Callable[..., tuple[int, str]]
 
@@ -108,6 +109,24 @@ def test_missing_programs_are_named(run: Run, tmp_path: Path, monkeypatch: pytes
     """With an empty cache a drill starts nothing, and says how to fill it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert_refused(run("drill", "--plans", "1", "--tenants", "4", "--out", tmp_path), "cure:", "make setup")
+
+
+@pytest.mark.parametrize("command", [("drill",), ("replay", "runs"), ("up",)])
+def test_an_unknown_host_is_refused(run: Run, command: tuple[str, ...]) -> None:
+    """Every command that starts a stack names the hosts there are."""
+    assert_refused(run(*command, "--host", "moon"), "moon", "local", "containers")
+
+
+@pytest.mark.parametrize("host", ["local", "containers"])
+def test_settings_that_are_not_understood_are_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """A typo in restoreproof.toml is told before anything is started, on either host."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FILE).write_text("[containers]\nmemroy_mb = 512\n")
+    outcome = run("drill", "--plans", "1", "--tenants", "4", "--host", host)
+    assert_refused(outcome, FILE, "memroy_mb", "cure:", "memory_mb")
+    assert list(tmp_path.iterdir()) == [tmp_path / FILE]
 
 
 def test_a_restore_needs_exactly_one_cut(run: Run, tmp_path: Path) -> None:
