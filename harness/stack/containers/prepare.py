@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,16 @@ def _run(context: StackContext, spec: ServiceSpec, command: Command, container: 
     said = container.logs()
     with (context.logs / f"{spec.name}.prepare.log").open("ab") as log:
         log.write(said)
-    code = container.wait(timeout=PREPARE_S_MAX)["StatusCode"]
-    if code != 0:
+    state = context.client.api.inspect_container(container.id)["State"]
+    if state["ExitCode"] != 0:
         words = said.decode(errors="replace").strip()[-2000:]
-        raise HarnessFailed(f"{command.program} for {spec.name} ended with {code}:\n{words}")
+        raise HarnessFailed(f"{command.program} for {spec.name} ended {how_ended(state)}:\n{words}")
+
+
+def how_ended(state: Mapping[str, Any]) -> str:
+    """Say how a container ended, from the engine's record of its state."""
+    code = f"with {state['ExitCode']}" if "ExitCode" in state else "and is gone"
+    return f"{code}, for lack of memory" if state.get("OOMKilled") else code
 
 
 def _keep(container: Any, data: str, files: tuple[str, ...], kept: Path) -> None:

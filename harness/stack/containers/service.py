@@ -234,10 +234,9 @@ class ContainerService:
 
     def _died(self) -> ServiceDied:
         self._follower.settle()
-        state = self._state()
-        ended = "for lack of memory" if state.get("OOMKilled") else f"with {state.get('ExitCode')}"
         return ServiceDied(
-            f"{self.spec.name} ended {ended} before this held: {self.spec.ready.words};"
+            f"{self.spec.name} ended {prepare.how_ended(self._state())}"
+            f" before this held: {self.spec.ready.words};"
             f" its log ends:\n{self.log_tail()}",
             cure=f"read the whole of {self._log}",
         )

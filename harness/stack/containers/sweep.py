@@ -40,14 +40,14 @@ def of_stack(client: Any, stack_id: str) -> Leftovers:
 
 def remove(found: Leftovers) -> None:
     """Remove it all, volumes without a name included; what is gone already is no error."""
-    if found.containers:
-        with ThreadPoolExecutor(max_workers=len(found.containers)) as pool:
-            list(pool.map(_remove_container, found.containers))
-    for network in found.networks:
-        _remove_network(network)
-    for volume in found.volumes:
-        with engine.asked(f"remove the volume {volume.name}"), engine.UnlessGone():
-            volume.remove(force=True)
+    for things, remove_one in (
+        (found.containers, _remove_container),
+        (found.networks, _remove_network),
+        (found.volumes, _remove_volume),
+    ):
+        if things:
+            with ThreadPoolExecutor(max_workers=len(things)) as pool:
+                list(pool.map(remove_one, things))
 
 
 def _find(client: Any, label: str, wanted: Wanted) -> Leftovers:
@@ -74,3 +74,8 @@ def _remove_container(container: Any) -> None:
 def _remove_network(network: Any) -> None:
     with engine.asked(f"remove the network {network.name}"), engine.UnlessGone():
         network.remove()
+
+
+def _remove_volume(volume: Any) -> None:
+    with engine.asked(f"remove the volume {volume.name}"), engine.UnlessGone():
+        volume.remove(force=True)
