@@ -119,6 +119,23 @@ def test_roles_change_back_with_the_old_primary_left_alive_and_rewound(crashed: 
     assert _snapshots(stack) == crashed.snapshots
 
 
+def test_nodes_with_exchanged_roles_are_killed_restarted_and_replaced_as_before(crashed: Pair) -> None:
+    """A fault on the primary hits whoever is it; a fresh cluster can follow a failover without rejoin."""
+    stack, names = crashed.stack, crashed.stack.endpoints
+    stack.promote_standby("fenced")
+    stack.kill("primary")
+    assert not stack.is_running("primary")
+    stack.restart("primary")
+    assert postgres.one(names.app_dsn, "SELECT count(*) > 0 FROM helpdesk.ledger") == (True,)
+    stack.strike_all_but_archive()
+    stack.destroy_all_but_archive()
+    stack.fresh_cluster()
+    assert stack.service("primary").spec.name == "postgres-2"
+    assert postgres.one(names.app_dsn, "SELECT to_regclass('helpdesk.ledger')") == (None,)
+    query = "SELECT state, sync_state FROM pg_stat_replication WHERE application_name = 'standby'"
+    assert postgres.one(names.admin_dsn, query) == ("streaming", "sync")
+
+
 def _archived_op(stack: Stack, op: str) -> bool:
     rows = [row for record in read_topic(stack) if isinstance(row := record.get("after"), dict)]
     if not any(row.get("op") == op for row in rows):

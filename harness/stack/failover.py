@@ -106,6 +106,7 @@ class Failover:
         else:
             node.destroy()
         node.start()
+        promotion.follow_settings_file(self._direct("standby"))
         promotion.lean_on_standby(self._direct("primary"))
         ready = node.spec.ready
         wait_for(ready.words, ready.probe, limit_s=IN_SYNC_S_MAX, transient=ready.transient)
@@ -115,6 +116,7 @@ class Failover:
             self._services["proxy-postgres"].kill()
         if old_primary != "alive":
             self._services["primary"].kill()
+            self._services["proxy-postgres"].strike()  # its end is not waited for: there is more to do
 
     def _exchange(self) -> None:
         """Exchange the roles, and have every address lead to the node that has its role now."""

@@ -36,9 +36,6 @@ _IMAGE_OF: Mapping[Program, ImageName] = {
     "toxiproxy": "toxiproxy",
 }
 
-# Names are looked up anew each time: a container that was started again may have another address.
-_NAMES_CHANGE = ("-Dsun.net.inetaddr.ttl=0", "-Dsun.net.inetaddr.negative.ttl=0")
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What all containers of a stack share: ``ports`` by name, and of Java the class paths and options."""
@@ -132,7 +129,7 @@ def argv(command: Command, settings: Settings) -> tuple[str, ...]:
         return (command.program, *command.arguments)
     options = settings.java_options.get(command.program, ())
     class_path = ("-cp", settings.class_paths[command.program])
-    return ("java", *options, *_NAMES_CHANGE, *class_path, *command.arguments)
+    return ("java", *options, *class_path, *command.arguments)
 
 
 def _environment(spec: ServiceSpec) -> dict[str, str]:

@@ -12,7 +12,7 @@ import httpx
 from harness.stack import rest
 from harness.stack.identity import DATABASE, DEBEZIUM, Identity
 from harness.stack.service import Command, Fact, ServiceSpec, Site
-from harness.stack.services.java import LOGGING, jvm_options
+from harness.stack.services.java import JVM_FILES, jvm_options
 from harness.stack.services.kafka import RECORD_BYTES_MAX
 from harness.stack.services.postgres import NUDGE_PREFIX, has_failover_slots
 from harness.stack.wait import NotYet
@@ -71,7 +71,7 @@ def connect(site: Site) -> ServiceSpec:
         run=Command(
             program="connect",
             arguments=(
-                *jvm_options(heap_mb=384, log_config=site.file("connect", "log4j2.properties")),
+                *jvm_options(site, "connect", heap_mb=384),
                 "org.apache.kafka.connect.cli.ConnectDistributed",
                 site.file("connect", "connect.properties"),
             ),
@@ -83,7 +83,7 @@ def connect(site: Site) -> ServiceSpec:
             transient=NOT_THERE,
         ),
         ports=("connect",),
-        files={"connect.properties": _settings(site), "log4j2.properties": LOGGING},
+        files={"connect.properties": _settings(site), **JVM_FILES},
     )
 
 

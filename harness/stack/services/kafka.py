@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from harness.stack.identity import new_cluster_id
 from harness.stack.portblock import LOOPBACK
 from harness.stack.service import Address, Command, Fact, ServiceSpec, Site, Template
-from harness.stack.services.java import LOGGING, jvm_options
+from harness.stack.services.java import JVM_FILES, jvm_options
 from harness.stack.wait import NotYet
 
 RECORD_BYTES_MAX = 33554432
@@ -80,7 +80,7 @@ def kafka(site: Site) -> ServiceSpec:
         run=Command(
             program="broker",
             arguments=(
-                *jvm_options(heap_mb=256, log_config=site.file("kafka", "log4j2.properties")),
+                *jvm_options(site, "kafka", heap_mb=256),
                 *("kafka.Kafka", site.file("kafka", "server.properties")),
             ),
         ),
@@ -90,7 +90,7 @@ def kafka(site: Site) -> ServiceSpec:
             transient=NOT_THERE,
         ),
         ports=("kafka-control", "kafka-internal", "kafka-connect", "kafka-archiver"),
-        files={"server.properties": _settings(site), "log4j2.properties": LOGGING},
+        files={"server.properties": _settings(site), **JVM_FILES},
         prepare=(_format(site),),
     )
 

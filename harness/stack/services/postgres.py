@@ -68,6 +68,9 @@ primary_conninfo = '{conninfo} application_name={standby}'
 """
 """What is said of the primary means nothing to the primary itself: the standby reads it."""
 
+_ENVIRONMENT = {"PG_GRANDPARENT_PID": "1"}
+"""In a container process 1 is never another Postgres, though a lock file of a crashed one may say so."""
+
 _FAILOVER_SLOT_SETTINGS = """\
 synchronized_standby_slots = '{standby}'
 sync_replication_slots = off
@@ -232,6 +235,7 @@ def _node(site: Site, node: Node, ready: Fact, prepare: Command) -> ServiceSpec:
         run=Command(program="postgres", arguments=arguments),
         ready=ready,
         ports=(node,),
+        environment=_ENVIRONMENT,
         files={"postgresql.conf": _settings(site, node), "pg_hba.conf": _WHO_MAY_CONNECT},
         prepare=(prepare,),
         unprivileged=True,
@@ -267,7 +271,7 @@ def _basebackup(site: Site, node: Node) -> tuple[str, ...]:
 def rewind(site: Site, node: Node) -> Command:
     """Return what makes the data of a node that was primary those of a standby of the one that is now.
 
-    It needs data checksums, and on both the WAL since the last checkpoint that they share: ``wal_keep_size``.
+    It needs data checksums, and the WAL since the last checkpoint that both share (``wal_keep_size``).
     """
     config = site.file(node, "postgresql.conf")
     return Command(

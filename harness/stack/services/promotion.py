@@ -7,6 +7,8 @@ which hides what the configuration file says), and that is taken back once a new
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.stack.identity import STANDBY
 from harness.stack.services.postgres import connect, one
 from harness.stack.wait import NotYet
@@ -20,12 +22,20 @@ _TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::i
 
 def stand_alone(standby_dsn: str) -> None:
     """Have a standby wait for no standby once it is primary, and copy no slots any more."""
-    _alter_system(standby_dsn, *(f"SET {name} = ''" for name in _OF_A_PAIR), "RESET sync_replication_slots")
+    _alter_system(standby_dsn, {**dict.fromkeys(_OF_A_PAIR, "''"), "sync_replication_slots": None})
+
+
+def follow_settings_file(standby_dsn: str) -> None:
+    """Have a standby find its primary by its settings file, and by nothing that a tool wrote beside it.
+
+    What pg_rewind writes before Postgres 18 lacks the database that slots are copied through.
+    """
+    _alter_system(standby_dsn, {"primary_conninfo": None, "primary_slot_name": None})
 
 
 def lean_on_standby(primary_dsn: str) -> None:
     """Have commits and decoding of a primary wait for its standby again, as its settings file says."""
-    _alter_system(primary_dsn, *(f"RESET {name}" for name in _OF_A_PAIR))
+    _alter_system(primary_dsn, dict.fromkeys(_OF_A_PAIR))
 
 
 def promote(standby_dsn: str) -> None:
@@ -59,8 +69,12 @@ def keep_wal_for_standby(primary_dsn: str) -> None:
         session.execute("SELECT pg_create_physical_replication_slot(%s, true)", [STANDBY])
 
 
-def _alter_system(dsn: str, *changes: str) -> None:
+def _alter_system(dsn: str, changes: Mapping[str, str | None]) -> None:
+    """Give settings new values, or with None those of the file; older versions lack some of them."""
     with connect(dsn) as session:
-        for change in changes:
+        known = session.execute("SELECT name FROM pg_settings WHERE name = ANY(%s)", [list(changes)])
+        for (name,) in known.fetchall():
+            value = changes[name]
+            change = f"RESET {name}" if value is None else f"SET {name} = {value}"
             session.execute(f"ALTER SYSTEM {change}".encode())
         session.execute("SELECT pg_reload_conf()")
