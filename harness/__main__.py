@@ -15,7 +15,13 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from harness.model.errors import EXIT_BAD_INPUT, EXIT_HARNESS_FAILED, EXIT_PROVEN, RestoreproofError
+from harness.model.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_HARNESS_FAILED,
+    EXIT_PROVEN,
+    BadInput,
+    RestoreproofError,
+)
 
 if TYPE_CHECKING:
     from harness.session import Judged
@@ -142,11 +148,16 @@ def doctor(
 
 
 @archive_app.command("run")
-def archive_run(config: Config) -> None:
+def archive_run(
+    config: Config,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Go on with an archive that another archiver writes.")
+    ] = False,
+) -> None:
     """Archive a configured stack until stopped."""
     from harness.subject.reference import process
 
-    raise typer.Exit(process.run(config))
+    raise typer.Exit(process.run(config, take_over=take_over))
 
 
 @archive_app.command("status")
@@ -173,6 +184,14 @@ def archive_key(config: Config) -> None:
     typer.echo(process.key(config))
 
 
+@archive_app.command("incidents")
+def archive_incidents(config: Config) -> None:
+    """List transactions that took most of a tenant's rows, as JSON, from the archive alone."""
+    from harness.subject.reference import process
+
+    _print_json(process.incidents(config))
+
+
 @app.command()
 def restore(
     tenant: Annotated[str, typer.Option(help="The tenant's id.")],
@@ -183,15 +202,35 @@ def restore(
     before_lsn: Annotated[
         str | None, typer.Option(metavar="EPOCH:LSN", help="Cut at this position.")
     ] = None,
+    incident: Annotated[
+        int | None, typer.Option(metavar="N", help="Cut just before this one of `archive incidents`.")
+    ] = None,
+    before_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Cut before the tenant's first change from then on.")
+    ] = None,
     into: Annotated[
         str | None, typer.Option(metavar="DSN", help="Restore beside, into this database.")
     ] = None,
 ) -> None:
-    """Restore one tenant from the archive, in place or beside."""
+    """Restore one tenant from the archive, in place or beside. Give exactly one cut."""
     from harness import session
     from harness.subject.reference import process
 
-    cut = session.read_cut(before_xid, before_lsn)
+    if sum(given is not None for given in (before_xid, before_lsn, incident, before_time)) != 1:
+        raise BadInput(
+            "a restore needs exactly one cut",
+            cure="give one of --before-xid, --before-lsn, --incident and --before-time",
+        )
+    if incident is not None or before_time is not None:
+        chosen = (
+            process.cut_of_incident(config, incident)
+            if incident is not None
+            else process.cut_before_time(config, tenant, before_time or "")
+        )
+        typer.echo(chosen.words, err=True)
+        cut = chosen.cut
+    else:
+        cut = session.read_cut(before_xid, before_lsn)
     _print_json(process.restore(config, tenant, cut, into))
 
 

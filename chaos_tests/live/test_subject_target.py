@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -16,8 +17,10 @@ from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.values import RawRow
 from harness.schemas import load
 from harness.stack.world.database import PostgresDatabase
+from harness.subject.reference.adapters import postgres_target
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
-from harness.subject.reference.ports import Swap, Swapped
+from harness.subject.reference.adapters.sessions import Session, open_session
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
 
 pytestmark = pytest.mark.live
 
@@ -271,7 +274,37 @@ def test_a_database_that_is_away_is_a_failure_with_its_reason() -> None:
     """Not a traceback."""
 
     async def main() -> None:
-        await PostgresTarget(dsn="postgresql://nobody@127.0.0.1:9/none", schema=SCHEMA).has_schema()
+        nobody = PostgresTarget(dsn="postgresql://nobody@127.0.0.1:9/none", schema=SCHEMA)
+        await nobody.swap(Swap(tenant="1", rows={}, shared={}, high={}, set_aside=False))
 
     with pytest.raises(SubjectFailed, match="the target database"):
         asyncio.run(main())
+
+
+def test_an_empty_database_is_told_from_one_that_is_away(place: TestDatabase) -> None:
+    """The swap itself notices that there are no tables; nobody has to ask over another connection."""
+
+    async def test(bench: Bench) -> None:
+        bench.run("DROP SCHEMA helpdesk CASCADE")
+        with pytest.raises(SchemaMissing, match="helpdesk"):
+            await bench.swap()
+
+    run(place, test)
+
+
+def test_a_swap_opens_one_connection(place: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one costs a process on the server, and time that a restore has not."""
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def counting(dsn: str) -> AsyncIterator[Session]:
+        opened.append(dsn)
+        async with open_session(dsn) as session:
+            yield session
+
+    async def test(bench: Bench) -> None:
+        monkeypatch.setattr(postgres_target, "open_session", counting)
+        await bench.swap()
+
+    run(place, test)
+    assert opened == [place.admin]

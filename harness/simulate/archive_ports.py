@@ -15,6 +15,7 @@ from harness.subject.reference.ports import (
     FeedEvent,
     FeedStart,
     FeedUnavailable,
+    SchemaMissing,
     StoredObject,
     StoreUnavailable,
     Swap,
@@ -210,16 +211,14 @@ class MemoryTarget:
         self.swaps: list[Swap] = []
         self._refuses = refuses
 
-    async def has_schema(self) -> bool:
-        """Whether a schema was built."""
-        return self.ddl is not None
-
     async def build_schema(self, ddl: str) -> None:
         """Note the DDL."""
         self.ddl = ddl
 
     async def swap(self, swap: Swap) -> Swapped:
         """Note the swap, or refuse it."""
+        if self.ddl is None:
+            raise SchemaMissing("nothing was built here")
         if self._refuses is not None:
             raise RestoreRefused(self._refuses)
         self.swaps.append(swap)

@@ -15,7 +15,7 @@ from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Server, Work, Written
 from harness.simulate.sessions import Address
 from harness.simulate.storage import Storage, cells_of
-from harness.subject.reference.ports import Swap, Swapped
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
 
 _Rows = Mapping[str, Sequence[RawRow]]
 
@@ -26,11 +26,6 @@ class SimulatedTarget:
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def has_schema(self) -> bool:
-        """Whether tables were built."""
-        await self._address.latency.statement()
-        return self._reach().storage is not None
-
     async def build_schema(self, ddl: str) -> None:
         """Build the tables that ``ddl`` (a schema as JSON) declares."""
         await self._address.latency.statement()
@@ -40,6 +35,8 @@ class SimulatedTarget:
         """Put the tenant's rows in the place of those that are there."""
         await self._address.latency.statement()
         server = self._reach()
+        if server.storage is None:
+            raise SchemaMissing("the simulated database is empty")
         work = server.begin(patient=True)
         try:
             swapped = await _swap(server, work, swap)

@@ -12,17 +12,26 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
-from harness.model.errors import ArchiverStopped
+from harness.model.errors import ArchiveBroken, ArchiverStopped, SubjectFailed
 from harness.model.schema import Schema
 from harness.subject.reference import format as archive
 from harness.subject.reference import segment as layout
 from harness.subject.reference.assembler import Assembler, Transaction
 from harness.subject.reference.batch import Batch, counters_of
-from harness.subject.reference.format import FeedMark, ManifestEntry, Part, SchemaRef, SegmentRef
+from harness.subject.reference.fencing import Identity, Predecessor, claim, explain, takeover_entry
+from harness.subject.reference.format import (
+    FeedMark,
+    Fence,
+    ManifestEntry,
+    Part,
+    SchemaRef,
+    SegmentRef,
+)
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.owners import Owners
 from harness.subject.reference.ports import (
@@ -49,7 +58,10 @@ T = TypeVar("T")
 
 
 class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an archiver reaches. ``signer`` signs entries, ``trust`` says whose are believed."""
+    """Everything that an archiver reaches, and who it is.
+
+    ``signer`` signs its entries, ``trust`` says whose it believes.
+    """
 
     feed: Feed
     store: ObjectStore
@@ -59,6 +71,7 @@ class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     signer: Signer | None = None
     trust: Trust = TRUSTS_ALL
+    identity: Identity = Identity()
 
 
 class Archiver:
@@ -75,7 +88,7 @@ class Archiver:
         self.schema = schema
         self.feed, self.source, self.clock = ports.feed, ports.source, ports.clock
         self.store, self.keys, self.index = ports.store, ports.keys, ports.index
-        self.signer, self.trust = ports.signer, ports.trust
+        self.signer, self.trust, self.identity = ports.signer, ports.trust, ports.identity
         self.flush_interval_s = flush_interval_s
         self.entropy = entropy
         self.last: Link | None = None
@@ -83,7 +96,9 @@ class Archiver:
         self.assembler = Assembler()
         self.batch = Batch()
         self.flushed_s = 0.0
+        self.fence: Fence | None = None
         self._counters = counters_of(schema)
+        self._run = entropy(4).hex()
         self._feed_name = ""
         self._consumed = 0
         self._held: int | None = None
@@ -149,7 +164,11 @@ class Archiver:
             return
         batch, self.batch = self.batch, Batch()
         offset = self.offset_to_commit()
-        entry = await self.write(batch, offset)
+        try:
+            entry = await self.write(batch, offset)
+        except Predecessor:
+            await self.resume()
+            return
         self.index.flush(entry.seq)
         await self.move_offset(offset)
 
@@ -168,10 +187,23 @@ class Archiver:
         seq = before.entry.seq + 1 if before else 1
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
-        body = self.signed(archive.encode_entry(entry))
-        stored = await self.put(archive.manifest_key(seq), body)
-        self.last = Link(entry=entry, stored=stored, sha256=archive.digest(body))
+        self.last = await self.chain(entry)
         return entry
+
+    async def chain(self, entry: ManifestEntry) -> Link:
+        """Write an entry, signed; raises ArchiverStopped, or Predecessor, when another one is there."""
+        body = self.signed(archive.encode_entry(entry))
+        try:
+            stored = await self.put(archive.manifest_key(entry.seq), body)
+        except ArchiveBroken as broken:
+            raise await self._explained(entry, body, broken) from broken
+        return Link(entry=entry, stored=stored, sha256=archive.digest(body))
+
+    async def _explained(self, entry: ManifestEntry, body: bytes, broken: ArchiveBroken) -> SubjectFailed:
+        manifest = Manifest(self.store, self.trust)
+        await self._patiently(manifest.catch_up)
+        assert entry.fence is not None  # resume() has claimed one
+        return explain(manifest, entry.fence, entry.seq, body, broken)
 
     def signed(self, body: bytes) -> bytes:
         """Sign an entry, if there is a key to sign with."""
@@ -228,12 +260,12 @@ class Archiver:
             high=batch.high(before.entry.high if before else {}, self._counters),
             globals=tuple(batch.globals),
             beat=batch.beat or (before.entry.beat if before else None),
+            fence=self.fence,
         )
 
     async def resume(self) -> None:
         """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
-        manifest = Manifest(self.store, self.trust)
-        await self._patiently(manifest.catch_up)
+        manifest = await self._claimed()
         start = await self._patiently(self.feed.start)
         last = self.last = manifest.last
         same_feed = last is not None and last.entry.feed.feed == start.feed
@@ -249,6 +281,21 @@ class Archiver:
             await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
         await self._archive_schema(last, same_feed=same_feed)
         self.flushed_s = self.clock.now_s()
+
+    async def _claimed(self) -> Manifest:
+        """Read the manifest, claim the next token, and say so in the archive if it is another one's."""
+        manifest = Manifest(self.store, self.trust)
+        while True:
+            await self._patiently(manifest.catch_up)
+            last = manifest.last
+            if last is not None and last.entry.fence is not None and last.entry.fence.run == self._run:
+                self.fence = last.entry.fence
+                return manifest
+            self.fence = claim(self.identity, last, self._run)
+            if last is None or last.entry.fence is None or not self.identity.take_over:
+                return manifest
+            with suppress(Predecessor):
+                await self.chain(takeover_entry(last, self.fence))
 
     def require_no_gap(self, start: FeedStart, last: ManifestEntry) -> None:
         """Raise ArchiverStopped when the feed goes on later than the archive ends."""

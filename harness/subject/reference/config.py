@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from harness.model.errors import BadInput
+from harness.subject.reference.fencing import WRITER
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -23,6 +24,7 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     version or a later one. ``signing_key_path``: the file, beside the keys, with which the archiver signs
     manifest entries; ``verify_key``: its public half (``archive key`` prints it), without which signatures
     are not checked; ``unsigned_until``: the last entry from before the archive was signed, if there is any.
+    ``writer``: the archiver's name; one of another name must be told to take over (see ``fencing``).
     """
 
     schema: str
@@ -47,6 +49,7 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signing_key_path: str = ""
     verify_key: str = ""
     unsigned_until: Annotated[int, msgspec.Meta(ge=0)] = 0
+    writer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = WRITER
 
 
 def read_config(path: str | Path) -> ArchiveConfig:

@@ -104,6 +104,7 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     xid: int = 0
     order: int = 0
     table: str = ""
+    committed_ms: int | None = None
 
     @property
     def position(self) -> Position:
@@ -152,12 +153,20 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wrote an entry: ``writer``'s name, and ``run`` for its process; ``token`` never falls."""
+
+    token: int
+    writer: str
+    run: str
+
+
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One link of the chain: everything committed after ``start`` up to ``end`` is in ``segment``.
 
     ``prev`` is the SHA-256 of the entry before (None in the first). ``high``: per ``table.column`` of an
     identity or serial column the highest value archived so far, of any tenant. ``epochs`` is the whole
-    table so far. ``segment`` is None when nothing but infrastructure was written.
+    table so far. ``segment`` is None when nothing but infrastructure was written. ``fence``: see there.
     """
 
     format: Literal[1] = FORMAT
@@ -173,6 +182,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     globals: tuple[Global, ...] = ()
     beat: Beat | None = None
     base: str | None = None
+    fence: Fence | None = None
     signature: str | None = None
 
     def __post_init__(self) -> None:

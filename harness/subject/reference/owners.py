@@ -138,6 +138,7 @@ class Owners:
                     xid=transaction.xid,
                     order=event.order,
                     table=event.table,
+                    committed_ms=transaction.committed_ms,
                 )
 
 

@@ -24,6 +24,10 @@ class FeedUnavailable(SubjectFailed):
     """The change feed did not answer; the call may be made again."""
 
 
+class SchemaMissing(SubjectFailed):
+    """The target database lacks a table of the schema: in an empty one it must be built first."""
+
+
 class Clock(Protocol):
     """Monotonic seconds, and the only way to let time pass (the drill's clock fits)."""
 
@@ -227,14 +231,15 @@ class Source(Protocol):
 class Target(Protocol):
     """A database into which tenants are restored."""
 
-    async def has_schema(self) -> bool: ...
-
     async def build_schema(self, ddl: str) -> None:
-        """Build the archived schema, publication and identities included, in an empty database."""
+        """Build the archived schema, publication and identities included, if the database is empty."""
         ...
 
     async def swap(self, swap: Swap) -> Swapped:
-        """Replace one tenant's rows in one transaction; raises RestoreRefused naming what is in the way."""
+        """Replace one tenant's rows in one transaction.
+
+        Raises RestoreRefused naming what is in the way, SchemaMissing when there are no such tables.
+        """
         ...
 
 

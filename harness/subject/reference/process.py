@@ -19,6 +19,13 @@ from harness.subject.reference.adapters.local_files import SqliteKeys, make_sign
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import read_config
 from harness.subject.reference.format import ManifestEntry
+from harness.subject.reference.incidents import (
+    Incident,
+    NamedCut,
+    find_incidents,
+    numbered,
+    read_time,
+)
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.verifier import Verified, Verifier
 
@@ -41,13 +48,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str | None
 
 
-def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver) -> int:
+def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver, take_over: bool = False) -> int:
     """Archive until SIGTERM or SIGINT; return the exit code. The reason of a stop goes to stderr.
 
-    ``kind`` lets a test put a broken archiver in its place.
+    ``take_over``: from an archiver of another name. ``kind`` lets a test put a broken one in its place.
     """
     settings = read_config(config)
-    archiver = wiring.archiver_of(settings, kind=kind)
+    archiver = wiring.archiver_of(settings, kind=kind, take_over=take_over)
     wiring.write_state(settings, reason=None)
     try:
         asyncio.run(_run(archiver))
@@ -110,6 +117,33 @@ def key(config: str | Path) -> str:
     if not settings.signing_key_path:
         raise BadInput("the configuration names no signing_key_path", cure="add it, beside keys_path")
     return make_signing_key(settings.signing_key_path).verify_key
+
+
+def incidents(config: str | Path) -> list[Incident]:
+    """Return the transactions that took most of a tenant's rows, from the archive alone."""
+    settings = read_config(config)
+
+    async def look() -> list[Incident]:
+        store = wiring.store_of(settings, settings.s3_restorer_endpoint)
+        manifest = Manifest(store, wiring.trust_of(settings))
+        await manifest.catch_up()
+        keys = SqliteKeys(settings.keys_path)
+        return await find_incidents(store, keys, wiring.schema_of(settings), manifest.links)
+
+    return asyncio.run(look())
+
+
+def cut_of_incident(config: str | Path, number: int) -> NamedCut:
+    """Return the cut just before incident ``number``, in words too."""
+    incident = numbered(incidents(config), number)
+    words = f"cut just before transaction {incident.xid} at {incident.position} of {incident.at}"
+    return NamedCut(cut=incident.cut, words=words)
+
+
+def cut_before_time(config: str | Path, tenant: str, at: str) -> NamedCut:
+    """Return the cut of a tenant just before a time (ISO 8601 with its offset), in words too."""
+    settings, when = read_config(config), read_time(at)
+    return asyncio.run(wiring.restorer_of(settings).cut_before_time(tenant, when))
 
 
 def restore(config: str | Path, tenant: str, cut: Cut, into: str | None = None) -> RestoreResult:

@@ -8,6 +8,7 @@ which swaps them in. What is read follows that tenant's size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
 from harness.model.history import Cut
@@ -16,8 +17,16 @@ from harness.model.schema import Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference import fold as folding
 from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, digest
+from harness.subject.reference.incidents import NamedCut, cut_before_time
 from harness.subject.reference.manifest import Link, Manifest
-from harness.subject.reference.ports import KeyStore, ObjectStore, Swap, Swapped, Target
+from harness.subject.reference.ports import (
+    KeyStore,
+    ObjectStore,
+    SchemaMissing,
+    Swap,
+    Swapped,
+    Target,
+)
 from harness.subject.reference.replay import TenantReader
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
@@ -40,7 +49,9 @@ class Restorer:
         await self.manifest.catch_up()
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
-        if not await target.has_schema():
+        try:
+            return await target.swap(swap)
+        except SchemaMissing:
             await target.build_schema(await self.ddl(links[-1].entry.db_schema))
         return await target.swap(swap)
 
@@ -105,6 +116,14 @@ class Restorer:
         keys = {table.name: table.key for table in tables}
         state = folding.fold(parts, globals_, keys=keys, keeps=keeps)
         return {table: list(rows.values()) for table, rows in state.items()}
+
+    async def cut_before_time(self, tenant: str, at: datetime) -> NamedCut:
+        """Return the cut of ``tenant`` that stands for a time; raises RestoreRefused, ArchiveBroken."""
+        await self.manifest.catch_up()
+        links = self.links_for(Cut())
+        globals_ = [found for link in links for found in link.entry.globals]
+        parts = await self.reader.parts(tenant, links)
+        return cut_before_time(at, parts, globals_, str(links[-1].entry.end))
 
     async def ddl(self, schema: SchemaRef) -> str:
         """Read an archived schema; raises ArchiveBroken."""

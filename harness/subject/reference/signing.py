@@ -93,4 +93,3 @@ def _public_key(text: str) -> Ed25519PublicKey:
             f"verify_key {text!r} is no Ed25519 public key",
             cure="`restoreproof archive key --config FILE` prints it",
         ) from None
-

@@ -11,6 +11,7 @@ from harness.model.history import Cut, Need, Place, SetAside
 from harness.model.position import Position
 from harness.model.values import to_row
 from harness.subject.port import RestoreResult, Watermark
+from harness.subject.reference.fencing import is_takeover
 from harness.subject.reference.format import ManifestEntry
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import Clock, ObjectStore, Swapped, Target
@@ -95,7 +96,8 @@ class ReferenceSubject:
         return _result(swapped, self._restorer.manifest.refused)
 
     async def _last(self) -> ManifestEntry | None:
-        if await self._manifest.catch_up() and self._looked:
+        added = await self._manifest.catch_up()
+        if self._looked and not all(is_takeover(link.entry) for link in added):
             self._moved_s = self._clock.now_s()
         self._looked = True  # what the first look finds may be old: it says nothing of exposure
         last = self._manifest.last

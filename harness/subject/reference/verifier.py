@@ -8,7 +8,8 @@ import msgspec
 
 from harness.model.errors import SubjectFailed
 from harness.subject.reference import segment as layout
-from harness.subject.reference.format import SchemaRef, digest
+from harness.subject.reference.fencing import is_takeover
+from harness.subject.reference.format import ManifestEntry, SchemaRef, digest
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.replay import read_whole
@@ -111,11 +112,17 @@ def _gaps(before: Link | None, link: Link) -> list[str]:
     entry, gaps = link.entry, []
     if entry.start != (before.entry.end if before else None):
         gaps.append(f"entry {entry.seq} begins at {entry.start}, the one before ended elsewhere")
-    if entry.start is not None and entry.end <= entry.start:
+    if entry.start is not None and entry.end <= entry.start and not is_takeover(entry):
         gaps.append(f"entry {entry.seq} ends at {entry.end}, before it begins")
+    if _token(entry) < (_token(before.entry) if before else 0):
+        gaps.append(f"entry {entry.seq} has a lower token than the one before: two archivers wrote")
     if before and entry.feed.feed == before.entry.feed.feed:
         if entry.feed.next_offset < before.entry.feed.next_offset:
             gaps.append(f"entry {entry.seq} ends at an earlier feed offset than the one before")
     elif before and not any(found.kind == "snapshot" for found in entry.globals):
         gaps.append(f"entry {entry.seq} goes over to another feed without a snapshot")
     return gaps
+
+
+def _token(entry: ManifestEntry) -> int:
+    return entry.fence.token if entry.fence else 0

@@ -22,7 +22,7 @@ from harness.subject.reference.adapters import statements
 from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
 from harness.subject.reference.capture import SET_ASIDE
-from harness.subject.reference.ports import Swap, Swapped
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
 
 BUILD_LOCK = 0x5250_0001
 """Advisory lock under which a schema is built."""
@@ -35,6 +35,7 @@ FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE c.relname = %s AND c.relnamespace = %s::regnamespace ORDER BY a.attnum"""
 
+_NO_TABLE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 _AS_REPLICA = Query(sql="SET LOCAL session_replication_role = replica")
 
 
@@ -53,20 +54,18 @@ class PostgresTarget:
         self._dsn = dsn
         self._schema = schema
 
-    async def has_schema(self) -> bool:
-        """Whether the first declared table is there."""
-        async with self._session() as session:
-            return await self._has_schema(session)
-
     async def build_schema(self, ddl: str) -> None:
-        """Run the archived DDL in one transaction, unless somebody else has built it meanwhile."""
+        """Run the archived DDL in one transaction, unless the first declared table is there already."""
         async with self._session() as session, session.transaction():
             await session.execute(f"SELECT pg_advisory_xact_lock({BUILD_LOCK})".encode())
             if not await self._has_schema(session):
                 await session.execute(ddl.encode(), prepare=False)
 
     async def swap(self, swap: Swap) -> Swapped:
-        """Put the tenant's rows in place; raises RestoreRefused naming what is in the way."""
+        """Put the tenant's rows in place over one connection.
+
+        Raises RestoreRefused naming what is in the way, SchemaMissing when a table is not there.
+        """
         async with self._session() as session:
             changes: list[Change] = []
             try:
@@ -240,7 +239,8 @@ class PostgresTarget:
                 yield session
         except psycopg.Error as error:
             words = f"{error.sqlstate or type(error).__name__}: {error}".strip()
-            raise SubjectFailed(f"the target database: {words}") from error
+            kind = SchemaMissing if isinstance(error, _NO_TABLE) else SubjectFailed
+            raise kind(f"the target database: {words}") from error
 
 
 def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:

@@ -19,6 +19,7 @@ from harness.subject.reference.adapters.s3_store import S3Store
 from harness.subject.reference.adapters.source import PostgresSource
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.config import ArchiveConfig
+from harness.subject.reference.fencing import Identity
 from harness.subject.reference.ports import Clock, Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import Signer, Trust
@@ -39,7 +40,9 @@ def schema_of(config: ArchiveConfig) -> Schema:
     return schema
 
 
-def archiver_of(config: ArchiveConfig, *, kind: Callable[..., Archiver] = Archiver) -> Archiver:
+def archiver_of(
+    config: ArchiveConfig, *, kind: Callable[..., Archiver] = Archiver, take_over: bool = False
+) -> Archiver:
     """Build the archiver; ``kind`` lets a test put a broken one in its place."""
     schema = schema_of(config)
     ports = ArchiverPorts(
@@ -56,6 +59,7 @@ def archiver_of(config: ArchiveConfig, *, kind: Callable[..., Archiver] = Archiv
         clock=MonotonicClock(),
         signer=signer_of(config),
         trust=trust_of(config),
+        identity=Identity(writer=config.writer, take_over=take_over),
     )
     return kind(schema=schema, ports=ports, flush_interval_s=config.flush_interval_s)
 
