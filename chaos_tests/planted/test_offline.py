@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from fixtures.handmade import shop_plan, shop_plan_at
 from harness import schemas
-from harness.generate import plans
+from harness.generate import pinned_plan, plans
 from harness.model.plan import KillArchiver, Plan
 from harness.model.verdict import DrillVerdict
 from harness.simulate import drill
@@ -22,6 +22,8 @@ PROMISE_S = 300.0
 
 def plan_for(planted: Defect) -> Plan:
     """Return the plan in which the defect can show itself."""
+    if planted.step is not None:
+        return pinned_plan(SHOP, kind=planted.step, seed=1, profile="simulated", survivors="all")
     match planted.name:
         case "moves the offset before the write":
             return shop_plan(faults=(KILL,))
@@ -105,6 +107,16 @@ def test_one_cut_for_all_is_right_when_all_were_hit_at_once() -> None:
     """The near miss of the common cut: a script of one transaction has only one place to cut."""
     early = defect("cuts all at the start of the script")
     assert drill(shop_plan(at_once=True), SHOP, early.parts()).verdict == "proven"
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_one_cut_for_all_loses_what_was_written_during_a_long_run(seed: int) -> None:
+    """Whoever takes the start of a long script for everybody's cut loses legitimate writes (FM-10)."""
+    early = defect("cuts all at the start of the script")
+    plan = pinned_plan(SHOP, kind="sequential", seed=seed, profile="simulated", survivors="all")
+    verdict = drill(plan, SHOP, early.parts())
+    assert verdict.verdict == "broken"
+    assert "loss" in broken_checks(verdict)
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(301.0, "broken"), (299.0, "proven")])

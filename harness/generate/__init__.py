@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.generate.campaigns import campaign
+from harness.generate.campaigns import campaign, pinned_plan
 from harness.generate.strategies import Pins, plans, shapes
 from harness.generate.validate import validate
 
-__all__ = ["Pins", "campaign", "plans", "shapes", "validate"]
+__all__ = ["Pins", "campaign", "pinned_plan", "plans", "shapes", "validate"]

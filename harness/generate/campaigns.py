@@ -27,7 +27,7 @@ from hypothesis import seed as seeded
 from hypothesis import settings as with_settings
 
 from harness.generate.expand import expand
-from harness.generate.profiles import Settings
+from harness.generate.profiles import Settings, profile_named
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import possible
 from harness.generate.strategies import BATCHINGS, FaultPhase, Pins, reruns, shapes
@@ -54,16 +54,27 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
             cure="give at least one plan, and a seed from 0",
         )
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
-    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors)
+    storm = profile_named(profile).storm
+    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm)
     return [
         expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
         for number, pins in enumerate(pinned)
     ]
 
 
-def strata(schema: Schema, rng: Random, plans: int, survivors: Survivors | None) -> Iterator[Pins]:
-    """Yield what is pinned in each plan."""
-    scripts = _scripts(schema)
+def pinned_plan(
+    schema: Schema, *, kind: str, seed: int, profile: str = "quick", survivors: Survivors | None = None
+) -> Plan:
+    """Return the plan of that seed whose script is of one ``kind``; raises BadInput, UnknownName."""
+    shape = _drawn(schema, profile, None, Pins(kind=kind, survivors=survivors), f"pinned {kind} {seed}")
+    return expand(shape, schema, Settings(profile=profile))
+
+
+def strata(
+    schema: Schema, rng: Random, plans: int, survivors: Survivors | None, *, storm: bool = False
+) -> Iterator[Pins]:
+    """Yield what is pinned in each plan; ``storm``: with the whole grammar."""
+    scripts = _scripts(schema, storm=storm)
     seen: set[tuple[object, ...]] = set()
     in_turn: tuple[Survivors, Survivors] = ("all", "archive")
     for number in range(plans):
@@ -77,11 +88,11 @@ def strata(schema: Schema, rng: Random, plans: int, survivors: Survivors | None)
         yield this
 
 
-def _scripts(schema: Schema) -> list[Pins]:
+def _scripts(schema: Schema, *, storm: bool) -> list[Pins]:
     """Every kind of script that the schema can say."""
     return [
         Pins(kind=step.kind, means=means, batching=batching, killed=killed)
-        for step in possible(schema)
+        for step in possible(schema, storm=storm)
         for means, batching, killed in product(step.means(schema), BATCHINGS, (False, True))
         if not killed or reruns(step, means)
     ]

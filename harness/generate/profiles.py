@@ -10,10 +10,10 @@ younger; the floors of ``harness.model.plan.Floors`` say the rest. From the numb
     tail_s      how long writers go on afterwards: restores of every tenant, one after another and with
                 room, the script, and what survivors, faults and second rounds add
 
-In the tail each pause is ``TAIL_GROWTH`` longer than the one before: brisk while the script runs, and long
-enough even on a slow day without a plan of many megabytes. Once a budget has gone by since the script
-(what is younger at an incident has been written then), all tenants together make at most ``TAIL_RATE_MAX``
-transactions a second, so that hundreds of neighbours leave the machine to the restores.
+In the tail pauses are even while the script runs, and then each is ``TAIL_GROWTH`` longer than the one
+before: long enough even on a slow day without a plan of many megabytes. Once a budget has gone by since the
+script (what is younger at an incident has been written then), all tenants together make at most
+``TAIL_RATE_MAX`` transactions a second, so that hundreds of neighbours leave the machine to the restores.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
 """When a quiet tenant makes its one write; whoever performs the plan holds its tail until the incident."""
 
+STORM_RECOVERY_S = 10.0
+"""What a storm allows beyond its longest outage: half a minute would triple the length of each drill."""
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What a transaction is like: ``rows`` it changes on average (ledger included), and its bulk loads.
@@ -69,7 +72,8 @@ BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=2.0)
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage.
 
-    ``tail``: what share of the tail that real services may need is planned.
+    ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
+    any step of the grammar, not only those that every quick drill is sure to prove.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     load: Load = SMALL_STATEMENTS
     tail: float = 1.0
     promise_s: float = 300.0
+    storm: bool = False
 
 
 PROFILES = {
@@ -100,6 +105,14 @@ PROFILES = {
             recovery_s=5.0,
             load=LEISURELY,
             tail=0.35,
+        ),
+        Profile(
+            name="storm",
+            tenants=12,
+            budget_s=lambda tenants, flush_s: max(STORM_RECOVERY_S, 3 * flush_s, tenants / 8),
+            write_s_min=5.5,
+            recovery_s=STORM_RECOVERY_S,
+            storm=True,
         ),
         Profile(
             name="audit",
@@ -161,7 +174,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         while due_s < self.tail_s:
             pauses_s.append(round(pause_s * rng.uniform(0.7, 1.3), 3))
             due_s += pause_s
-            pause_s *= TAIL_GROWTH
+            if due_s > self.script_s:
+                pause_s *= TAIL_GROWTH
             if due_s > self.script_s + self.budget_s:
                 pause_s = max(pause_s, writers / self.tail_rate_s)
         return pauses_s

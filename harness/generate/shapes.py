@@ -35,6 +35,7 @@ class HowShape(msgspec.Struct, frozen=True, kw_only=True):
 
     ``batch``: ids a transaction, for batches. ``killed_after``: the script is killed in its transaction of
     that number (modulo their count) and run again from the start; None: it is not.
+    ``lasts_s``: how long a slow script takes, about; None: as usual.
     """
 
     means: Means = "tables"
@@ -42,6 +43,7 @@ class HowShape(msgspec.Struct, frozen=True, kw_only=True):
     control_plane: bool = False
     batch: int = 2
     killed_after: int | None = None
+    lasts_s: float | None = None
 
 
 class ScriptShape(msgspec.Struct, frozen=True, kw_only=True):

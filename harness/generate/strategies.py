@@ -86,12 +86,12 @@ def shapes(
             f"{count} tenants are too few for a drill",
             cure=f"give at least {TENANTS_MIN}: one must be left alone",
         )
-    return _shapes(count, pins, _steps(schema, pins), schema)
+    return _shapes(count, pins, _steps(schema, pins, storm=profile_named(profile).storm), schema)
 
 
-def _steps(schema: Schema, pins: Pins) -> list[Step]:
+def _steps(schema: Schema, pins: Pins, *, storm: bool) -> list[Step]:
     """Return the steps that fit schema and pins; raises BadInput when there is none."""
-    wanted = possible(schema) if pins.kind is None else [step_named(pins.kind)]
+    wanted = possible(schema, storm=storm) if pins.kind is None else [step_named(pins.kind)]
     fitting = [step for step in wanted if _means(step, schema, pins)]
     if not fitting:
         raise BadInput(
@@ -145,7 +145,7 @@ def _tenant(draw: st.DrawFn, pins: Pins) -> TenantShape:
 
 @st.composite
 def _script(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> ScriptShape:
-    step = draw(st.sampled_from(steps))
+    step = draw(st.sampled_from([step for step in steps for _ in range(step.weight or 1)]))
     means = draw(st.sampled_from(_means(step, schema, pins)))
     can_rerun = reruns(step, means)
     killed = can_rerun and (draw(st.booleans()) if pins.killed is None else pins.killed)

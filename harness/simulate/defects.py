@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from harness.simulate import faulty
+from harness.simulate import faulty, misled
 from harness.simulate.world import Parts
 
 
@@ -21,7 +21,8 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     """A backup system that is wrong. ``caught_by``: names of checks, each of which must find it.
 
     ``parts`` makes it anew for each drill. ``failure_mode`` is its number in the catalogue of failure
-    modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists.
+    modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists. ``step``:
+    the kind of script in which it shows itself; None: any.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     caught_by: tuple[str, ...]
     parts: Callable[[], Parts]
     near_miss: Callable[[], Parts] | None = None
+    step: str | None = None
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -98,6 +100,15 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver archives nothing any more once nothing came for a while",
         caught_by=("loss", "exposure"),
         parts=lambda: Parts(archiver=faulty.FallsAsleep),
+    ),
+    Defect(
+        name="restores the canary too",
+        failure_mode="FM-3",
+        words="tenants that were rightly deleted come back into the live database",
+        caught_by=("live rows",),
+        parts=lambda: Parts(subject=misled.RestoresTheCanary),
+        near_miss=lambda: Parts(subject=misled.RestoresTheCanaryTwice),
+        step="canary",
     ),
 )
 

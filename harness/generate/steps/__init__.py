@@ -10,7 +10,15 @@ import msgspec
 from harness.generate.facts import SchemaFacts
 from harness.generate.layout import Layout
 from harness.generate.shapes import HowShape, ScriptShape
-from harness.generate.steps import mode_flipped, off_by_one, stale_list, wrong_database, wrong_kind
+from harness.generate.steps import (
+    canary,
+    mode_flipped,
+    off_by_one,
+    sequential,
+    stale_list,
+    wrong_database,
+    wrong_kind,
+)
 from harness.generate.steps.ground import Ground
 from harness.generate.steps.how import how_words, perform
 from harness.generate.steps.step import Step
@@ -24,6 +32,8 @@ _TABLE = (
     wrong_kind.STEP,
     stale_list.STEP,
     off_by_one.STEP,
+    canary.STEP,
+    sequential.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""
@@ -36,9 +46,11 @@ def step_named(kind: str) -> Step:
     return STEPS[kind]
 
 
-def possible(schema: Schema) -> list[Step]:
-    """Return the steps that the schema can say, in the table's order."""
-    return [step for step in STEPS.values() if step.means(schema)]
+def possible(schema: Schema, *, storm: bool = False) -> list[Step]:
+    """Return the steps that the schema can say, in the table's order; ``storm``: the whole grammar."""
+    return [
+        step for step in STEPS.values() if step.weight and (storm or not step.storm) and step.means(schema)
+    ]
 
 
 def write_script(facts: SchemaFacts, layout: Layout, shape: ScriptShape) -> Script:
@@ -62,11 +74,12 @@ def write_again(
 
 def _written(ground: Ground, shape: ScriptShape, prefix: str) -> Script:
     due = step_named(shape.kind).due(ground, shape)
-    transactions = perform(ground, due.orders, shape.how, prefix=prefix, as_range=due.as_range)
+    how = due.how or shape.how
+    transactions = perform(ground, due.orders, how, prefix=prefix, as_range=due.as_range, canary=due.canary)
     damaged = any(t.damaged for t in transactions if not t.killed)
     return Script(
         kind=shape.kind,
-        words=f"{due.words} ({how_words(shape.how)})",
+        words=f"{due.words} ({how_words(how)})",
         transactions=transactions,
         damages_nobody=not damaged,
     )

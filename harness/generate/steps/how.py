@@ -36,18 +36,25 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def perform(
-    ground: Ground, due: Sequence[Order], how: HowShape, *, prefix: str, as_range: bool = False
+    ground: Ground,
+    due: Sequence[Order],
+    how: HowShape,
+    *,
+    prefix: str,
+    as_range: bool = False,
+    canary: int = 0,
 ) -> tuple[ScriptTransaction, ...]:
     """Return the transactions that carry out what is ``due``, with their exact effects.
 
-    ``as_range``: the tenants of one statement are given as a range rather than a list.
+    ``as_range``: the tenants of one statement are given as a range rather than a list. ``canary``: so many
+    orders go first, in a transaction of their own.
     """
-    groups = _groups(due, how)
+    groups = [*([due[:canary]] if canary else []), *_groups(due[canary:], how)]
     passes = [(group, False) for group in groups]
     if how.killed_after is not None:
         cut = how.killed_after % len(groups)
         passes = [*((group, place == cut) for place, group in enumerate(groups[: cut + 1])), *passes]
-    pause_s = min(SLOW_PAUSE_S, round(SLOW_S / len(passes), 3)) if how.batching == "slow" else 0.0
+    pause_s = _pause_s(how, len(passes))
     transactions = []
     for number, (group, killed) in enumerate(passes):
         statements, actual = _carry_out(ground, group, how, as_range=as_range)
@@ -123,6 +130,14 @@ def how_words(how: HowShape) -> str:
     words += ["control plane too"] if how.control_plane or how.means == "cascade" else []
     words += ["killed midway and run again"] if how.killed_after is not None else []
     return ", ".join(words)
+
+
+def _pause_s(how: HowShape, transactions: int) -> float:
+    if how.batching != "slow":
+        return 0.0
+    if how.lasts_s is not None:
+        return round(how.lasts_s / transactions, 3)
+    return min(SLOW_PAUSE_S, round(SLOW_S / transactions, 3))
 
 
 def _groups(orders: Sequence[Order], how: HowShape) -> list[Sequence[Order]]:

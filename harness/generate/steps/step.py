@@ -10,18 +10,24 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from harness.generate.shapes import Means, ScriptShape
+from harness.generate.shapes import HowShape, Means, ScriptShape
 from harness.generate.steps.ground import Ground
 from harness.generate.steps.how import Order
 from harness.model.schema import Schema
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step wants done: orders, and a sentence about them. ``as_range``: see ``how.perform``."""
+    """What a step wants done: orders, and a sentence about them.
+
+    ``as_range`` and ``canary``: see ``how.perform``. ``how``: how it is gone about, where that is the
+    step's own nature and not drawn.
+    """
 
     orders: Sequence[Order]
     words: str
     as_range: bool = False
+    canary: int = 0
+    how: HowShape | None = None
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +38,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     intended. ``one_hit``: it always hits one tenant. ``marks``: its damage may be a mark instead.
     ``marked``: most tenants that it marks as intended.
     ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
+    ``storm``: only profiles that ask for the whole grammar take it. ``weight``: how often it is drawn,
+    beside the others; with 0 only where it is asked for by name.
     """
 
     kind: str
@@ -42,6 +50,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     marks: bool = False
     marked: int = 0
     reruns: bool = True
+    storm: bool = False
+    weight: int = 1
 
 
 def any_means(schema: Schema) -> tuple[Means, ...]:
