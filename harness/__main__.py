@@ -38,7 +38,7 @@ app = typer.Typer(
 archive_app = typer.Typer(help="Run and inspect the reference archive.", no_args_is_help=True)
 app.add_typer(archive_app, name="archive")
 
-Profile = Literal["quick", "audit"]
+Profile = Literal["quick", "storm", "audit"]
 Out = Annotated[Path, typer.Option("--out", help="Folder for run folders; made when absent.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON and nothing else.")]
 SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, shop, or a folder of your own.")]
