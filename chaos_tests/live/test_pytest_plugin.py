@@ -36,6 +36,14 @@ def test_drill(drill, restoreproof_stack, seed):
     assert drill(plan).verdict == "proven"
 """
 
+ON_ITS_OWN = """
+import os
+from pathlib import Path
+
+def test_bucket(locked_bucket):
+    Path(f"worker-{os.environ['PYTEST_XDIST_WORKER']}").write_text(locked_bucket.bucket)
+"""
+
 pytestmark = pytest.mark.live
 
 
@@ -74,6 +82,27 @@ def test_the_example_of_each_fixture_works(
     done.stdout.fnmatch_lines(
         [f"restoreproof: host {restoreproof_options.host}: postgres 1*, toxiproxy v*"]
     )
+
+
+def test_each_worker_has_a_stack_of_its_own(
+    pytester: pytest.Pytester, restoreproof_options: StackOptions
+) -> None:
+    """Nothing is shared by default: two workers, two buckets."""
+    pytester.makepyfile(test_mine=ON_ITS_OWN)
+    run(pytester, restoreproof_options.host, "-n", "2", "--dist=each").assert_outcomes(passed=2)
+    assert len({told.read_text() for told in pytester.path.glob("worker-*")}) == 2
+
+
+@pytest.mark.containers
+def test_without_an_engine_tests_fail_and_do_not_skip(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be tested is an error with its cure, and no success."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/nobody")
+    pytester.makepyfile(test_mine="def test_mine(locked_bucket): pass")
+    done = run(pytester, "containers")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["restoreproof: host containers: *cure: *", "*MissingProgram*"])
 
 
 def test_workers_that_share_a_stack_take_turns_on_it(
