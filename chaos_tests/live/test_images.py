@@ -15,11 +15,12 @@ import pytest
 from harness.model.errors import BadInput, MissingProgram
 from harness.stack import doctor_engine, images, settings
 from harness.stack.containers.labels import OWNER
-from harness.stack.images import base, build, context, engine, recipes
+from harness.stack.images import base, build, context, engine, labels, outdated, recipes
 from harness.stack.owner import this_process
 from harness.stack.programs import Programs, locate
 from harness.stack.programs.children import Stopped
 from harness.stack.together import StepSeen, silent
+from harness.stack.wait import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.containers]
 
@@ -254,6 +255,12 @@ def toy_name(client: Any, built: dict[images.ImageName, images.Image]) -> Iterat
         client.images.remove(image.id, force=True)
 
 
+def _left_of(client: Any, name: str) -> list[str]:
+    """Return the images without a name that builds of the image ``name`` left, finished or not."""
+    dangling = client.images.list(filters={"dangling": True})
+    return [image.id for image in dangling if image.labels.get(labels.BUILDER, "").endswith(f" {name}")]
+
+
 def _tags(client: Any, name: str) -> list[str]:
     return sorted(tag for image in client.images.list(name=images.repository(name)) for tag in image.tags)
 
@@ -279,9 +286,7 @@ def test_a_build_that_fails_says_where(client: Any, toy_name: str, tmp_path: Pat
         build.build(broken, threading.Event())
     assert toy_name in str(refused.value)
     assert refused.value.cure
-    dangling = client.images.list(filters={"dangling": True})
-    left = [image.id for image in dangling for step in image.history() if toy_name in step["CreatedBy"]]
-    assert left == []
+    assert _left_of(client, toy_name) == []
 
 
 def test_a_build_ends_when_told_to(client: Any, toy_name: str, tmp_path: Path) -> None:
@@ -290,4 +295,33 @@ def test_a_build_ends_when_told_to(client: Any, toy_name: str, tmp_path: Path) -
     stopping.set()
     with pytest.raises(Stopped):
         build.build(_toy(tmp_path / "a", toy_name, "a", ""), stopping)
+    assert _tags(client, toy_name) == []
+
+
+KILLED = """
+import sys, threading
+from pathlib import Path
+from harness.stack.images import build, recipes
+name, folder = sys.argv[1:]
+build.build(
+    recipes.Recipe(name=name, folder=Path(folder), files={}, digest="a", versions={}), threading.Event()
+)
+"""
+
+
+def test_what_a_killed_builder_left_is_swept(client: Any, toy_name: str, tmp_path: Path) -> None:
+    """SIGKILL leaves no time to clean up: the next build does it."""
+    slow = _toy(tmp_path / "a", toy_name, "a", "RUN sleep 60\n")
+    builder = subprocess.Popen([sys.executable, "-c", KILLED, toy_name, str(slow.folder)])
+    try:
+        wait_until("a step of the build is done", lambda: bool(_left_of(client, toy_name)), limit_s=60)
+    finally:
+        builder.kill()
+        builder.wait(timeout=10)
+
+    def swept() -> bool:
+        outdated.sweep(client)
+        return not _left_of(client, toy_name)
+
+    wait_until("the engine gave up and all is swept", swept, limit_s=60)
     assert _tags(client, toy_name) == []

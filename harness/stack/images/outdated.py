@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
+from typing import Any
 
 from docker.client import DockerClient
 from docker.errors import APIError, ImageNotFound
 
 from harness.model.errors import TimedOut
+from harness.stack.images import labels
+from harness.stack.owner import this_process
 from harness.stack.wait import wait_until
 
 CONFLICT = 409
@@ -35,24 +37,48 @@ def _remove_unused(client: DockerClient, tag: str) -> None:
             raise
 
 
-def remove_half_built(client: DockerClient, steps: Sequence[str]) -> None:
-    """Remove what a failed build left; ``steps``: the ids after each of its steps, the base's first.
+def remove_unfinished(client: DockerClient, builder: str) -> None:
+    """Remove what a failed build of ``builder`` left, see ``labels``.
 
-    The engine needs a moment to give up the step under way. What it will not remove stays: the failure
-    itself matters more.
+    The engine needs a moment to give up the step under way. What it will not remove by then stays for the
+    next build to sweep: the failure itself matters more.
     """
-    for step in steps[:0:-1]:
-        try:
-            wait_until(f"the engine gave up {step}", partial(_is_gone, client, step), limit_s=GIVE_UP_S_MAX)
-        except (APIError, TimedOut):
-            continue
 
+    def gone() -> bool:
+        return all(_remove_untagged(client, image) for image in _unfinished(client, builder.__eq__))
 
-def _is_gone(client: DockerClient, step: str) -> bool:
-    """Whether an image without a name is removed now, or was before; one with a name is left alone."""
     try:
-        if not client.images.get(step).tags:
-            client.images.remove(step)
+        wait_until("nothing of the failed build is left", gone, limit_s=GIVE_UP_S_MAX)
+    except (APIError, TimedOut):
+        return
+
+
+def sweep(client: DockerClient) -> None:
+    """Remove what builders left that were killed, or stopped before the engine had given up."""
+    from harness.stack.containers import engine  # that package stands on this one
+    from harness.stack.containers import labels as owners
+
+    same_machine = engine.is_local(client)
+
+    def is_left(builder: str) -> bool:
+        process = builder.partition(" ")[0]
+        found = {owners.OWNER: process}
+        return process == str(this_process()) or owners.is_left_behind(found, same_machine=same_machine)
+
+    for image in _unfinished(client, is_left):
+        _remove_untagged(client, image)
+
+
+def _unfinished(client: DockerClient, wanted: Callable[[str], bool]) -> list[Any]:
+    """The last image of each unfinished build, whose builder is wanted."""
+    found = client.images.list(filters={"dangling": True, "label": labels.BUILDER})
+    return [image for image in found if wanted(image.labels[labels.BUILDER])]
+
+
+def _remove_untagged(client: DockerClient, image: Any) -> bool:
+    """Whether an image, with those before it that have no name either, is gone now."""
+    try:
+        client.images.remove(image.id)
     except ImageNotFound:
         return True
     except APIError as refused:
