@@ -12,6 +12,7 @@ import pytest
 
 from harness.model.errors import BadInput, HarnessFailed
 from harness.stack import local, owner
+from harness.stack.capture import Capture
 from harness.stack.containers import archives, arguments, labels
 from harness.stack.containers.arguments import Settings
 from harness.stack.containers.gate import Gate
@@ -250,3 +251,10 @@ def test_a_shut_gate_lets_nobody_in_and_knows_who_still_is() -> None:
     go.set()
     maker.join(5)
     assert (busy, gate.is_empty()) == (False, True)
+
+
+def test_a_failover_is_refused_where_the_slot_would_be_lost(tmp_path: Path) -> None:
+    """Before Postgres 17: declared in the evidence, and never ignored."""
+    capture = Capture(Inside(16), new_identity(), tmp_path / "connect.log")
+    with pytest.raises(BadInput, match="Postgres 16 loses the connector's slot in a failover"):
+        capture.require_failover_slot()
