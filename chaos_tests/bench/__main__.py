@@ -27,7 +27,7 @@ def main() -> int:
     console = Console(highlight=False)
     if asked.what == "failover":
         options = msgspec.structs.replace(stack_options(asked.host), logs=asked.logs)
-        return 0 if failover(options, asked.crashes, console) else 1
+        return 0 if failover(options, asked.crashes, console, unguarded=asked.unguarded) else 1
     return 0 if _limits_hold(console) else 1
 
 
@@ -39,6 +39,7 @@ def _arguments() -> argparse.ArgumentParser:
     crashes.set_defaults(what="failover")
     crashes.add_argument("--crashes", type=int, default=10)
     crashes.add_argument("--host", choices=get_args(HostName), default="local")
+    crashes.add_argument("--unguarded", action="store_true", help="plant ghosts, which must be found")
     crashes.add_argument("--logs", type=Path, help="a folder for the services' logs")
     return parser
 
