@@ -78,7 +78,7 @@ def test_the_example_of_each_fixture_works(
     """What the docs show passes as it stands there, on the host of this run; the header names that host."""
     pytester.makepyfile(test_mine=fewer_drills(EXAMPLES[FIXTURES.index(fixture)]))
     done = run(pytester, restoreproof_options.host)
-    done.assert_outcomes(passed=1)
+    assert done.parseoutcomes() == {"passed": 1}
     done.stdout.fnmatch_lines(
         [f"restoreproof: host {restoreproof_options.host}: postgres 1*, toxiproxy v*"]
     )
@@ -101,7 +101,7 @@ def test_without_an_engine_tests_fail_and_do_not_skip(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/nobody")
     pytester.makepyfile(test_mine="def test_mine(locked_bucket): pass")
     done = run(pytester, "containers")
-    done.assert_outcomes(errors=1)
+    assert done.parseoutcomes() == {"errors": 1}
     done.stdout.fnmatch_lines(["restoreproof: host containers: *cure: *", "*MissingProgram*"])
 
 
