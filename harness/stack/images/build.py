@@ -26,6 +26,8 @@ def build(recipe: Recipe, stopping: threading.Event) -> None:
     scratch = f"{recipe.repository}:building"
     with engine.connected() as client:
         on = base.present(client)
+        if not on:
+            raise MissingProgram("the base image is gone again", cure="run `make images` once more")
         with context.packed(recipe) as packed:
             _run(client, recipe, packed, stopping, tag=scratch, buildargs={"BASE": on}, nocache=True)
         found = {"base": on, **_versions(client, recipe, scratch)}
