@@ -222,6 +222,8 @@ def test_a_partitioned_standby_holds_commits_until_it_is_back(pair: Stack) -> No
         finally:
             pair.reconnect("standby")
         commit.result(timeout=90)
+    found = postgres.one(pair.endpoints.admin_dsn, "SELECT count(*) FROM pg_class WHERE relname = 'held'")
+    assert found == (1,)
 
 
 def test_logs_are_whole_over_kill_and_restart(pair: Stack, engine: DockerClient) -> None:
