@@ -240,6 +240,10 @@ def test_the_commands_answer(pipeline: Pipeline) -> None:
     assert status.exposure_s is not None
     assert 0 <= status.exposure_s < 30
     assert status.stopped is None
+    assert status.state == "ok"
+    assert status.pipeline in ("idle", "working")
+    assert status.refused == ()
+    assert status.slot_lag_bytes is not None
     verified = process.verify(pipeline.config)
     assert verified.problems == ()
     assert verified.segments == process.status(pipeline.config).segments or verified.segments > 0
@@ -247,6 +251,41 @@ def test_the_commands_answer(pipeline: Pipeline) -> None:
     result = process.restore(pipeline.config, NEIGHBOUR, Cut(), pipeline.settings.scratch_dsn)
     assert result.result == "restored", result.detail
     assert pipeline.rows(NEIGHBOUR, "scratch") == pipeline.rows(NEIGHBOUR)
+
+
+def test_an_archive_cut_off_from_its_bucket_says_so(pipeline: Pipeline) -> None:
+    """Breached as soon as the promise is over, though the bucket can't be asked; well again once healed."""
+    config = pipeline.config.with_name("strict.json")
+    config.write_text(encode_config(msgspec.structs.replace(pipeline.settings, promise_s=6.0)))
+    pipeline.stack.cut("archiver-minio")
+    try:
+        wait_until("it is breached", lambda: process.status(config).state == "breached", limit_s=30.0)
+        found = process.status(config)
+    finally:
+        pipeline.stack.heal("archiver-minio")
+    assert found.pipeline == "heartbeat not arrived"
+    assert found.archive is not None
+    wait_until("it is well again", lambda: process.status(config).state == "ok", limit_s=30.0)
+
+
+def test_an_incident_is_found_in_the_archive_and_undone_by_its_number(pipeline: Pipeline) -> None:
+    """As an operator does it who knows nothing but that somebody's rows are gone; and so by the time."""
+    before = pipeline.rows(NEIGHBOUR)
+    (noted,) = pipeline.sql("SELECT clock_timestamp()")
+    cut = pipeline.damage(f"DELETE FROM helpdesk.tenants WHERE id = {NEIGHBOUR}")
+    pipeline.reach()
+    found = process.incidents(pipeline.config)[-1]
+    assert found.xid == f"{cut.epoch}:{cut.xid}"
+    assert [(loss.tenant, loss.rows) for loss in found.losses] == [
+        (NEIGHBOUR, sum(map(len, before.values())))
+    ]
+    by_time = process.cut_before_time(pipeline.config, NEIGHBOUR, noted[0].isoformat())
+    assert found.xid in by_time.words
+    assert pipeline.beside(NEIGHBOUR, by_time.cut) == before
+    chosen = process.cut_of_incident(pipeline.config, found.number)
+    result = process.restore(pipeline.config, NEIGHBOUR, chosen.cut)
+    assert result.result == "restored", result.detail
+    assert pipeline.rows(NEIGHBOUR) == before
 
 
 def test_when_only_the_archive_survives_everything_comes_back(pipeline: Pipeline) -> None:

@@ -24,6 +24,7 @@ from harness.stack.alone import LockedBucket
 from harness.stack.world.bucket import patient_client
 from harness.subject.reference import format as archive
 from harness.subject.reference.adapters.s3_store import S3Store
+from harness.subject.reference.fencing import Identity
 from harness.subject.reference.format import Global
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.signing import Signer
@@ -185,6 +186,26 @@ def test_a_planted_next_key_stops_the_archiver_and_forks_nothing(locked_bucket: 
         return [key for key, _ in bench.versions() if key.startswith("man/")]
 
     assert sorted(attacked(locked_bucket, attack)) == [archive.manifest_key(seq) for seq in (1, 2, 3)]
+
+
+def test_of_two_archivers_the_overtaken_one_stops(locked_bucket: LockedBucket) -> None:
+    """The server's own condition on writing decides, and the entry says who won (FM-84)."""
+
+    async def attack(bench: OnTheBucket) -> tuple[str, ...]:
+        first = bench.archiver()
+        await first.resume()
+        bench.tape.heartbeat(1)
+        second = bench.archiver(identity=Identity(writer="spare", take_over=True))
+        await second.resume()
+        for archiver in (second, first):
+            for event in bench.feed.events:
+                archiver.take(event)
+        await second.flush()
+        with pytest.raises(ArchiverStopped, match=r"archiver 'spare' .* took over"):
+            await first.flush()
+        return (await bench.verifier().verify()).problems
+
+    assert attacked(locked_bucket, attack) == ()
 
 
 def test_objects_planted_among_the_entries_are_nobodys(locked_bucket: LockedBucket) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
+from harness.subject.reference.health import Beaten
 from harness.subject.reference.ports import (
     Clock,
     FeedEvent,
@@ -188,6 +189,7 @@ class MemorySource:
     def __init__(self, ddl: str, *, on_beat: Callable[[], None] = lambda: None) -> None:
         self.ddl = ddl
         self.catalogue = "catalogue-1"
+        self.beats = 0
         self.down = False
         self._on_beat = on_beat
 
@@ -195,12 +197,13 @@ class MemorySource:
         """Return the DDL."""
         return None if self.down else self.ddl
 
-    async def beat(self) -> str | None:
+    async def beat(self) -> Beaten | None:
         """Write a heartbeat."""
         if self.down:
             return None
+        self.beats += 1
         self._on_beat()
-        return self.catalogue
+        return Beaten(beat=self.beats, catalogue=self.catalogue)
 
 
 class MemoryTarget:

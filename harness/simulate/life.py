@@ -19,6 +19,7 @@ from harness.simulate.database import catalogue_digest
 from harness.simulate.latency import Latency
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.sessions import Address
+from harness.subject.reference.health import Beaten
 from harness.subject.reference.ports import StoredObject, TenantKey
 
 T = TypeVar("T")
@@ -141,7 +142,7 @@ class LivingSource:
         except ConnectionLost:
             return None
 
-    async def beat(self) -> str | None:
+    async def beat(self) -> Beaten | None:
         """Write the heartbeat row in a transaction of its own."""
         await self._life.wait(self._address.latency.statement())
         try:
@@ -155,4 +156,5 @@ class LivingSource:
             "at": pg_timestamp(now_s),
         }
         server.append(server.draw_xid(), now_s, heartbeat=server.heartbeat)
-        return catalogue_digest(server)
+        row = server.heartbeat
+        return Beaten(beat=int(row["beat"] or 0), at=row["at"] or "", catalogue=catalogue_digest(server))

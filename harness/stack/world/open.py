@@ -55,6 +55,7 @@ def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
         index_path=str(names.archiver_folder / "owners.sqlite"),
         state_path=str(names.archiver_folder / "state.json"),
         placeholder=names.placeholder,
+        publication=names.publication,
         pg_dump=str(locate().postgres_bin / "pg_dump"),
         signing_key_path=str(names.keys_folder / "signing.pem"),
         verify_key=make_signing_key(names.keys_folder / "signing.pem").verify_key,

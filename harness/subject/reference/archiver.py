@@ -32,6 +32,7 @@ from harness.subject.reference.format import (
     SchemaRef,
     SegmentRef,
 )
+from harness.subject.reference.health import PROMISE_S, Health, Pulse
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.owners import Owners
 from harness.subject.reference.ports import (
@@ -60,7 +61,8 @@ T = TypeVar("T")
 class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an archiver reaches, and who it is.
 
-    ``signer`` signs its entries, ``trust`` says whose it believes.
+    ``signer`` signs its entries, ``trust`` says whose it believes; more exposure than ``promise_s`` is a
+    breach.
     """
 
     feed: Feed
@@ -72,6 +74,7 @@ class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
     signer: Signer | None = None
     trust: Trust = TRUSTS_ALL
     identity: Identity = Identity()
+    promise_s: float = PROMISE_S
 
 
 class Archiver:
@@ -96,6 +99,7 @@ class Archiver:
         self.assembler = Assembler()
         self.batch = Batch()
         self.flushed_s = 0.0
+        self.pulse = Pulse(interval_s=flush_interval_s, promise_s=ports.promise_s)
         self.fence: Fence | None = None
         self._counters = counters_of(schema)
         self._run = entropy(4).hex()
@@ -188,7 +192,14 @@ class Archiver:
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
         self.last = await self.chain(entry)
+        if batch.beat is not None:
+            self.pulse.durable(batch.beat.beat, idle=entry.segment is None)
         return entry
+
+    def health(self) -> Health:
+        """Say how the archive is doing, by this archiver's heartbeats."""
+        watermark = str(self.last.entry.end) if self.last else None
+        return self.pulse.health(self.clock.now_s(), watermark=watermark)
 
     async def chain(self, entry: ManifestEntry) -> Link:
         """Write an entry, signed; raises ArchiverStopped, or Predecessor, when another one is there."""
@@ -280,6 +291,7 @@ class Archiver:
         if last is not None:
             await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
         await self._archive_schema(last, same_feed=same_feed)
+        self.pulse.start(self.clock.now_s(), last.entry.beat.at if last and last.entry.beat else None)
         self.flushed_s = self.clock.now_s()
 
     async def _claimed(self) -> Manifest:
@@ -342,7 +354,11 @@ class Archiver:
     async def _pulse(self) -> None:
         """Write heartbeats, two in each flush interval, and watch the catalogue with them."""
         while True:
-            seen = await self.source.beat()
+            began_s = self.clock.now_s()
+            beaten = await self.source.beat()
+            seen = beaten.catalogue if beaten is not None else None
+            if beaten is not None:
+                self.pulse.wrote(beaten, began_s)
             if seen is not None and self._catalogue not in (None, seen):
                 raise ArchiverStopped(
                     "a captured table was changed by DDL",

@@ -8,7 +8,9 @@ from typing import Annotated
 import msgspec
 
 from harness.model.errors import BadInput
+from harness.subject.reference.capture import PUBLICATION
 from harness.subject.reference.fencing import WRITER
+from harness.subject.reference.health import PROMISE_S
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -25,6 +27,8 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     manifest entries; ``verify_key``: its public half (``archive key`` prints it), without which signatures
     are not checked; ``unsigned_until``: the last entry from before the archive was signed, if there is any.
     ``writer``: the archiver's name; one of another name must be told to take over (see ``fencing``).
+    ``promise_s``: an exposure beyond it is a breach. ``metrics_port``: of the archiver's OpenMetrics
+    endpoint on 127.0.0.1, 0 for none. ``publication``: what the lint looks at.
     """
 
     schema: str
@@ -46,6 +50,9 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pg_dump: str
     flush_interval_s: Seconds = 1.0
     retention_s: Seconds = 3600.0
+    promise_s: Seconds = PROMISE_S
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    publication: str = PUBLICATION
     signing_key_path: str = ""
     verify_key: str = ""
     unsigned_until: Annotated[int, msgspec.Meta(ge=0)] = 0

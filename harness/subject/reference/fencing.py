@@ -48,7 +48,8 @@ def claim(identity: Identity, last: Link | None, run: str) -> Fence:
             f" {identity.writer!r}",
             cure="if that one shall stop and this one go on: archive run --take-over",
         )
-    return Fence(token=before.token + 1 if before else 1, writer=identity.writer, run=run)
+    step = 2 if identity.take_over else 1  # above what a process has claimed and not written yet
+    return Fence(token=(before.token if before else 0) + step, writer=identity.writer, run=run)
 
 
 def takeover_entry(last: Link, fence: Fence) -> ManifestEntry:

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model.errors import SubjectFailed
 from harness.model.values import RawRow
+from harness.subject.reference.health import Beaten
 
 
 class StoreUnavailable(SubjectFailed):
@@ -220,8 +221,8 @@ class Source(Protocol):
         """
         ...
 
-    async def beat(self) -> str | None:
-        """Write the heartbeat row; return a digest of the captured tables' catalogue.
+    async def beat(self) -> Beaten | None:
+        """Write the heartbeat row; return what was written, and seen of the database with it.
 
         None when the database could not be reached: that is no news, and not the archiver's fault.
         """

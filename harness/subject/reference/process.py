@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,20 @@ from harness.model.history import Cut
 from harness.subject.port import RestoreResult
 from harness.subject.reference.adapters import wiring
 from harness.subject.reference.adapters.local_files import SqliteKeys, make_signing_key
+from harness.subject.reference.adapters.metrics import metrics_endpoint
+from harness.subject.reference.adapters.source import Glance, look_at
 from harness.subject.reference.archiver import Archiver
-from harness.subject.reference.config import read_config
+from harness.subject.reference.config import ArchiveConfig, read_config
 from harness.subject.reference.format import ManifestEntry
+from harness.subject.reference.health import (
+    BEHIND_INTERVALS,
+    Health,
+    Pipeline,
+    State,
+    age_s,
+    open_metrics,
+    state_of,
+)
 from harness.subject.reference.incidents import (
     Incident,
     NamedCut,
@@ -27,25 +39,36 @@ from harness.subject.reference.incidents import (
     read_time,
 )
 from harness.subject.reference.manifest import Manifest
+from harness.subject.reference.ports import StoreUnavailable
 from harness.subject.reference.verifier import Verified, Verifier
 
 LAST_FLUSH_S_MAX = 5.0
 """How long a stopped archiver may take for its last flush."""
+WORD_S = 1.0
+"""How often an archiver leaves word."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """``archive status``. ``exposure_s``: the age of the last heartbeat in the archive, by this clock.
+    """``archive status``. ``watermark`` is EPOCH:LSN; ``stopped`` the archiver's reason, if it gave one.
 
-    ``watermark`` is EPOCH:LSN; ``stopped`` the archiver's reason, if it gave one.
+    ``exposure_s``: what would be lost now. ``pipeline`` tells an idle database from heartbeats that were
+    not written and such that did not arrive. ``slot_lag_bytes``: WAL not confirmed by the capture.
+    ``refused``: objects in the bucket that are no entries of this archive. ``archive``: why the bucket was
+    not looked at.
     """
 
+    state: State
+    pipeline: Pipeline
     watermark: str | None
     exposure_s: float | None
+    slot_lag_bytes: int | None
     entries: int
     segments: int
     size_bytes: int
     epochs: int
+    refused: tuple[str, ...]
     stopped: str | None
+    archive: str | None = None
 
 
 def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver, take_over: bool = False) -> int:
@@ -54,18 +77,28 @@ def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver, take_ov
     ``take_over``: from an archiver of another name. ``kind`` lets a test put a broken one in its place.
     """
     settings = read_config(config)
+    wiring.refuse_what_cant_be_carried(settings)
     archiver = wiring.archiver_of(settings, kind=kind, take_over=take_over)
     wiring.write_state(settings, reason=None)
     try:
-        asyncio.run(_run(archiver))
+        with _metrics(settings, archiver):
+            asyncio.run(_run(archiver, settings))
     except SubjectFailed as failed:
-        wiring.write_state(settings, reason=failed.message)
+        wiring.write_state(settings, reason=failed.message, health=archiver.health())
         sys.stderr.write(f"restoreproof archive: stopped: {failed}\n")
         return failed.exit_code
     return EXIT_PROVEN
 
 
-async def _run(archiver: Archiver) -> None:
+def _metrics(settings: ArchiveConfig, archiver: Archiver) -> AbstractContextManager[object]:
+    def text() -> str:
+        entries = archiver.last.entry.seq if archiver.last else 0
+        return open_metrics(archiver.health(), entries=entries)
+
+    return metrics_endpoint(settings.metrics_port, text) if settings.metrics_port else nullcontext()
+
+
+async def _run(archiver: Archiver, settings: ArchiveConfig) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(archiver.run())
 
     def stop() -> None:
@@ -74,33 +107,106 @@ async def _run(archiver: Archiver) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    watch = asyncio.ensure_future(_watch(archiver, settings))
     try:
         await task
     except asyncio.CancelledError:
         sys.stderr.write("restoreproof archive: ended without a last flush\n")
+    finally:
+        watch.cancel()
+
+
+async def _watch(archiver: Archiver, settings: ArchiveConfig) -> None:
+    """Leave word each second, and say at once when the archive falls behind or breaks its promise."""
+    said: State = "ok"
+    while True:
+        health = archiver.health()
+        try:
+            wiring.write_state(settings, reason=None, health=health)
+        except OSError as error:
+            sys.stderr.write(f"restoreproof archive: {settings.state_path} can't be written: {error}\n")
+        if health.state != said and health.exposure_s is not None:
+            said = health.state
+            sys.stderr.write(f"restoreproof archive: {said}: {_in_words(health, settings)}\n")
+        await archiver.clock.sleep(WORD_S)
+
+
+def _in_words(health: Health, settings: ArchiveConfig) -> str:
+    return (
+        f"{health.exposure_s:.1f} s would be lost now, {settings.promise_s:.0f} s are promised;"
+        f" {health.pipeline}; archived up to {health.watermark}"
+    )
 
 
 def status(config: str | Path) -> Status:
-    """Look at the archive once. Raises BadInput for the configuration, SubjectFailed for the archive."""
+    """Look once at the archive, at the database, and at what the archiver left word of.
+
+    What can't be reached is said and not waited for. Raises BadInput for the configuration, ArchiveBroken.
+    """
     settings = read_config(config)
 
     async def look() -> Status:
-        manifest = Manifest(wiring.store_of(settings, settings.s3_endpoint), wiring.trust_of(settings))
-        await manifest.catch_up()
-        entries = [link.entry for link in manifest.links]
-        segments = [entry.segment for entry in entries if entry.segment is not None]
-        return Status(
-            watermark=str(entries[-1].end) if entries else None,
-            exposure_s=_age_s(entries[-1]) if entries else None,
-            entries=len(entries),
-            segments=len(segments),
-            size_bytes=sum(link.stored.size_bytes for link in manifest.links)
-            + sum(segment.size_bytes for segment in segments),
-            epochs=len(entries[-1].epochs) if entries else 0,
-            stopped=wiring.stopped_reason(settings),
+        manifest = Manifest(
+            wiring.store_of(settings, settings.s3_endpoint, patient=False), wiring.trust_of(settings)
         )
+        away = None
+        try:
+            await manifest.catch_up()
+        except StoreUnavailable as error:
+            away = error.message
+        seen = await look_at(settings.dsn)
+        return _status(settings, manifest, seen, away)
 
     return asyncio.run(look())
+
+
+def _status(settings: ArchiveConfig, manifest: Manifest, seen: Glance | None, away: str | None) -> Status:
+    entries = [link.entry for link in manifest.links]
+    segments = [entry.segment for entry in entries if entry.segment is not None]
+    word = wiring.last_word(settings)
+    exposure_s = _exposure_s(entries, seen, word)
+    state = state_of(exposure_s, interval_s=settings.flush_interval_s, promise_s=settings.promise_s)
+    stopped = word.stopped if word else None
+    said = word.health if word else None
+    return Status(
+        state="stopped" if stopped is not None else state,
+        pipeline=_pipeline(settings, entries, seen, exposure_s),
+        watermark=str(entries[-1].end) if entries else said.watermark if said else None,
+        exposure_s=exposure_s,
+        slot_lag_bytes=seen.slot_lag_bytes if seen else None,
+        entries=len(entries),
+        segments=len(segments),
+        size_bytes=sum(link.stored.size_bytes for link in manifest.links)
+        + sum(segment.size_bytes for segment in segments),
+        epochs=len(entries[-1].epochs) if entries else 0,
+        refused=tuple(f"{name}: {why}" for name, why in manifest.refused.items()),
+        stopped=stopped,
+        archive=away,
+    )
+
+
+def _exposure_s(
+    entries: list[ManifestEntry], seen: Glance | None, word: wiring.LastWord | None
+) -> float | None:
+    """Return the age of the newest heartbeat in the archive, or what the archiver itself knew of it."""
+    at = entries[-1].beat.at if entries and entries[-1].beat else None
+    if at is not None:
+        return age_s(at, seen.now if seen else None)
+    if word is None or word.health is None or word.health.exposure_s is None:
+        return None
+    return word.health.exposure_s + max(time.time() - word.at_s, 0.0)
+
+
+def _pipeline(
+    settings: ArchiveConfig, entries: list[ManifestEntry], seen: Glance | None, exposure_s: float | None
+) -> Pipeline:
+    late_s = BEHIND_INTERVALS * settings.flush_interval_s
+    written_s = age_s(seen.beat_at, seen.now) if seen else None
+    if written_s is None or written_s > late_s:
+        return "heartbeat not written"
+    if exposure_s is None or exposure_s > late_s:
+        return "heartbeat not arrived"
+    return "idle" if entries and entries[-1].segment is None else "working"
 
 
 def verify(config: str | Path) -> Verified:
@@ -157,13 +263,3 @@ def restore(config: str | Path, tenant: str, cut: Cut, into: str | None = None) 
         return await subject.restore(tenant, cut, "scratch" if into else "live")
 
     return asyncio.run(bring_back())
-
-
-def _age_s(entry: ManifestEntry) -> float | None:
-    if entry.beat is None:
-        return None
-    try:
-        at = datetime.fromisoformat(entry.beat.at)
-    except ValueError:
-        return None
-    return (datetime.now(UTC) - at).total_seconds()

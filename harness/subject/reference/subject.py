@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
 
 from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.history import Cut, Need, Place, SetAside
@@ -13,16 +12,15 @@ from harness.model.values import to_row
 from harness.subject.port import RestoreResult, Watermark
 from harness.subject.reference.fencing import is_takeover
 from harness.subject.reference.format import ManifestEntry
+from harness.subject.reference.health import PROMISE_S, State, state_of
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import Clock, ObjectStore, Swapped, Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
-PROMISE_S = 300.0
 RESTORE_LIMIT_S = 60.0
 REACH_LIMIT_S = 10.0
 POLL_S = 0.05
-State = Literal["ok", "behind", "breached", "stopped"]
 
 
 class ReferenceSubject:
@@ -112,11 +110,9 @@ class ReferenceSubject:
     def _state(self, exposure_s: float | None) -> State:
         if self._stopped() is not None:
             return "stopped"
-        if exposure_s is not None and exposure_s > PROMISE_S:
-            return "breached"
-        if exposure_s is not None and exposure_s > 5 * self.flush_interval_s:
-            return "behind"
-        return "ok"
+        if exposure_s is None:
+            return "ok"
+        return state_of(exposure_s, interval_s=self.flush_interval_s, promise_s=PROMISE_S)
 
     async def _reach(self, cut: Cut) -> None:
         """Wait until the archive has come to the cut, as long as it is seen to move."""

@@ -36,10 +36,20 @@ T = TypeVar("T")
 
 
 class S3Store:
-    """One bucket. ``retention_s`` is how long what is written stays locked."""
+    """One bucket. ``retention_s`` is how long what is written stays locked.
+
+    ``patient``: False to be told soon, after one try, that the server is away.
+    """
 
     def __init__(
-        self, *, endpoint: str, access_key: str, secret_key: str, bucket: str, retention_s: float
+        self,
+        *,
+        endpoint: str,
+        access_key: str,
+        secret_key: str,
+        bucket: str,
+        retention_s: float,
+        patient: bool = True,
     ) -> None:
         self._bucket = bucket
         self._retention = timedelta(seconds=retention_s)
@@ -51,7 +61,7 @@ class S3Store:
             secret_key=secret_key,
             secure=parts.scheme == "https",
             region=REGION,
-            http_client=_pool(),
+            http_client=_pool(patient=patient),
         )
 
     async def put_once(self, key: str, body: bytes) -> StoredObject:
@@ -156,13 +166,15 @@ class S3Store:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _pool() -> urllib3.PoolManager:
+def _pool(*, patient: bool) -> urllib3.PoolManager:
     """A cut connection is tried anew at once: every call may be made twice.
 
     A starting server answers Retry-After: 60, which is not obeyed; waiting for it is the caller's business.
     """
     return urllib3.PoolManager(
         maxsize=THREADS,
-        timeout=urllib3.Timeout(connect=2, read=ANSWER_S_MAX),
-        retries=urllib3.Retry(total=2, backoff_factor=0.05, respect_retry_after_header=False),
+        timeout=urllib3.Timeout(connect=2, read=ANSWER_S_MAX if patient else 2),
+        retries=urllib3.Retry(
+            total=2 if patient else 0, backoff_factor=0.05, respect_retry_after_header=False
+        ),
     )

@@ -6,26 +6,36 @@ import asyncio
 import logging
 import re
 
+import msgspec
 import psycopg
 
 from harness.model.errors import ArchiverStopped
 from harness.model.schema import Schema
 from harness.subject.reference.capture import HEARTBEAT, IDENTITY_SQL, PUBLICATION
+from harness.subject.reference.health import Beaten
 
 CONNECT_S_MAX = 3
 ANSWER_S_MAX = 30.0
+GLANCE_S_MAX = 3.0
 _LEFT_OUT = re.compile(r"^(\\(un)?restrict \w+|SET transaction_timeout = 0;)$\n", re.MULTILINE)
 """Of a dump: commands to psql with random words in them, and a setting that Postgres 15 and 16 don't know.
 
 The rest is the same for the same schema, and is understood by the version that it came from.
 """
 
+_PRINTED = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_LAG = """\
+(SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)) FROM pg_replication_slots
+    WHERE slot_type = 'logical' AND database = current_database())"""
+"""WAL that no capture has confirmed yet, of the slot that is furthest behind."""
+
 _BEAT = f"""\
 UPDATE {HEARTBEAT} SET beat = beat + 1, at = clock_timestamp(), system_id = now.system_id,
-    timeline = now.timeline FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat"""
+    timeline = now.timeline FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat,
+    {_PRINTED.format("at")}"""
 
-_CATALOGUE = """\
-SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
+_CATALOGUE = f"""\
+SELECT md5(string_agg(line, E'\\n' ORDER BY line)), {_LAG} FROM (
     SELECT concat_ws(' ', 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod),
         attnotnull, attidentity, attgenerated) AS line
     FROM pg_attribute WHERE attrelid = ANY (%(tables)s::regclass[]) AND attnum > 0 AND NOT attisdropped
@@ -36,6 +46,8 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
     SELECT concat_ws(' ', 'table', oid::regclass, relreplident)
     FROM pg_class WHERE oid = ANY (%(tables)s::regclass[])
 ) AS catalogue"""
+
+_GLANCE = f"SELECT {_PRINTED.format('clock_timestamp()')}, {_PRINTED.format('at')}, {_LAG} FROM {HEARTBEAT}"
 
 _AWAY = (
     psycopg.OperationalError,
@@ -76,8 +88,8 @@ class PostgresSource:
             return None
         raise ArchiverStopped(f"pg_dump failed: {complaint.decode().strip()}")
 
-    async def beat(self) -> str | None:
-        """Write the heartbeat and return the catalogue's digest; None when the database is away."""
+    async def beat(self) -> Beaten | None:
+        """Write the heartbeat and look at catalogue and slots; None when the database is away."""
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 return await self._beat(await self._connected())
@@ -107,7 +119,7 @@ class PostgresSource:
             )
         return self._session
 
-    async def _beat(self, session: psycopg.AsyncConnection) -> str:
+    async def _beat(self, session: psycopg.AsyncConnection) -> Beaten:
         beat = await (await session.execute(_BEAT.encode())).fetchone()
         if beat is None:
             raise ArchiverStopped(
@@ -115,5 +127,31 @@ class PostgresSource:
                 cure=f"prepare the capture: capture_sql makes it, and publication {PUBLICATION}",
             )
         found = await session.execute(_CATALOGUE.encode(), {"tables": self._tables})
-        row = await found.fetchone()
-        return str(row[0] if row else "")
+        catalogue, lag = await found.fetchone() or ("", None)
+        return Beaten(
+            beat=beat[0],
+            at=beat[1],
+            catalogue=str(catalogue or ""),
+            slot_lag_bytes=None if lag is None else int(lag),
+        )
+
+
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the captured database: its clock, when a heartbeat was last written, and the slots."""
+
+    now: str
+    beat_at: str
+    slot_lag_bytes: int | None
+
+
+async def look_at(dsn: str) -> Glance | None:
+    """Look once, and soon; None when the database is away or was never prepared."""
+    try:
+        async with asyncio.timeout(GLANCE_S_MAX), await psycopg.AsyncConnection.connect(dsn) as session:
+            row = await (await session.execute(_GLANCE.encode())).fetchone()
+    except (psycopg.Error, TimeoutError) as error:
+        _log.info("no look at the database: %s", error)
+        return None
+    if row is None:
+        return None
+    return Glance(now=row[0], beat_at=row[1], slot_lag_bytes=None if row[2] is None else int(row[2]))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from harness.model.errors import BadInput
 from harness.model.history import Place
@@ -13,6 +17,7 @@ from harness.schemas import load
 from harness.subject.reference.adapters.clock import MonotonicClock
 from harness.subject.reference.adapters.envelope import Reader
 from harness.subject.reference.adapters.kafka_feed import KafkaFeed
+from harness.subject.reference.adapters.lint import lint, refuse
 from harness.subject.reference.adapters.local_files import SqliteIndex, SqliteKeys, read_signing_key
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
 from harness.subject.reference.adapters.s3_store import S3Store
@@ -20,11 +25,23 @@ from harness.subject.reference.adapters.source import PostgresSource
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.config import ArchiveConfig
 from harness.subject.reference.fencing import Identity
+from harness.subject.reference.health import Health
 from harness.subject.reference.ports import Clock, Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
 from harness.subject.reference.values import not_carried
+
+_log = logging.getLogger(__name__)
+
+
+class LastWord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archiver leaves on its own disk, about each second. ``at_s``: seconds since 1970."""
+
+    stopped: str | None = None
+    health: Health | None = None
+    at_s: float = 0.0
+    pid: int = 0
 
 
 def schema_of(config: ArchiveConfig) -> Schema:
@@ -60,6 +77,7 @@ def archiver_of(
         signer=signer_of(config),
         trust=trust_of(config),
         identity=Identity(writer=config.writer, take_over=take_over),
+        promise_s=config.promise_s,
     )
     return kind(schema=schema, ports=ports, flush_interval_s=config.flush_interval_s)
 
@@ -83,7 +101,7 @@ def trust_of(config: ArchiveConfig) -> Trust:
     return Trust(config.verify_key, unsigned_until=config.unsigned_until)
 
 
-def store_of(config: ArchiveConfig, endpoint: str) -> S3Store:
+def store_of(config: ArchiveConfig, endpoint: str, *, patient: bool = True) -> S3Store:
     """Return the bucket, reached at ``endpoint``."""
     return S3Store(
         endpoint=endpoint,
@@ -91,6 +109,7 @@ def store_of(config: ArchiveConfig, endpoint: str) -> S3Store:
         secret_key=config.s3_secret_key,
         bucket=config.bucket,
         retention_s=config.retention_s,
+        patient=patient,
     )
 
 
@@ -128,17 +147,36 @@ def subject_of(
     )
 
 
-def write_state(config: ArchiveConfig, *, reason: str | None) -> None:
-    """Leave word of why the archiver stopped, or that it runs."""
+def write_state(config: ArchiveConfig, *, reason: str | None, health: Health | None = None) -> None:
+    """Leave word of how the archiver is, and of why it stopped, if it did; whole or not at all."""
     file = Path(config.state_path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"stopped": reason}), encoding="utf-8")
+    word = LastWord(stopped=reason, health=health, at_s=time.time(), pid=os.getpid())
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_bytes(msgspec.json.encode(word))
+    fresh.replace(file)
+
+
+def last_word(config: ArchiveConfig) -> LastWord | None:
+    """Return what the archiver left word of last; None when it never did, or its disk is gone."""
+    try:
+        return msgspec.json.decode(Path(config.state_path).read_bytes(), type=LastWord)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def stopped_reason(config: ArchiveConfig) -> str | None:
     """Return why the archiver stopped; None when it did not, or left no word."""
+    word = last_word(config)
+    return word.stopped if word is not None else None
+
+
+def refuse_what_cant_be_carried(config: ArchiveConfig) -> None:
+    """Run the lint on the captured database; raises LintRefused. One that is away can't be looked at."""
+    schema = schema_of(config)
     try:
-        found = json.loads(Path(config.state_path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found.get("stopped") if isinstance(found, dict) else None
+        found = lint(config.dsn, schema, publication=config.publication, trial=False)
+    except BadInput as away:
+        _log.warning("not looked at before the start: %s", away.message)
+        return
+    refuse(found)
