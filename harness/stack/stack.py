@@ -11,6 +11,7 @@ Synchronous and tied to no event loop: threads start what can start at once. ``c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -264,7 +265,11 @@ class Stack:
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory of each service, in bytes."""
-        return {name: service.memory_bytes() for name, service in self._services.items()}
+        names = list(self._services)
+        with ThreadPoolExecutor(len(names)) as pool:  # an engine may take a second for each
+            return dict(
+                zip(names, pool.map(lambda name: self.service(name).memory_bytes(), names), strict=True)
+            )
 
     def port(self, name: str) -> int:
         """Return the port of a service, listener or link; raises UnknownName."""
