@@ -136,3 +136,29 @@ def test_untouched_tenants_are_cut_at_the_end_of_the_archive() -> None:
     cuts = {a.tenant: a.cut for a in assign(shop_plan(), damage, {1: 2})}
     assert cuts[HOOLI] == Cut()
     assert cuts[ACME] == Cut(epoch=2, xid=1, lsn_lower=10, lsn_upper=15)
+
+
+def test_a_truncate_hits_those_whose_rows_were_not_yet_known() -> None:
+    """A row committed before, and acknowledged only while the TRUNCATE ran, went with its table."""
+    known: set[str] = {ACME}
+    damage = Damage(lambda effect: rows_of(effect) if effect.tenant in known else set())
+    emptied = tuple(Effect(tenant=t, mode="truncate", tables=TABLES[-1:]) for t in (ACME, GLOBEX, HOOLI))
+    transaction = script("script.0", emptied)
+    assert damage.sent(transaction, sent("script.0", 1))
+    assert set(damage.damaged) == {ACME}
+    known.add(GLOBEX)
+    damage.done(transaction, done("script.0", "acked", 15))
+    assert set(damage.damaged) == {ACME, GLOBEX}
+    assert damage.damaged[GLOBEX].done == damage.damaged[ACME].done
+
+
+def test_a_refused_truncate_hits_nobody() -> None:
+    """Nothing of a refused transaction stays, so nobody is damaged."""
+    emptied = (Effect(tenant=ACME, mode="truncate", tables=TABLES),)
+    assert after((script("script.0", emptied), "refused")).damaged == {}
+
+
+def test_blanks_damage_whoever_has_rows_there() -> None:
+    """A blanked row is there still, and damaged."""
+    blank = (Effect(tenant=ACME, mode="blank", tables=("shop.line",), columns=("photo",)),)
+    assert set(after((script("script.0", blank), "acked")).damaged) == {ACME}

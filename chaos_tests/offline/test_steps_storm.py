@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import count
+from random import Random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from harness.generate import Pins, campaign, pinned_plan, plans
 from harness.generate.campaigns import strata
 from harness.generate.steps import STEPS, possible
+from harness.generate.steps.partial import blankable, referring
 from harness.model.plan import Plan, Script
+from harness.model.values import RawRow
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load, names
 from harness.simulate import drill
+from harness.simulate.feed import events_of
+from harness.simulate.server import Committed, Written
+from harness.subject.reference.ports import Begin, End, TruncateEvent
 
 SCHEMAS = {name: load(name).schema for name in names()}
 SHOP, HELPDESK = SCHEMAS["shop"], SCHEMAS["helpdesk"]
@@ -60,8 +68,6 @@ def test_quick_drills_take_no_step_of_the_storm() -> None:
 
 def test_a_storm_takes_every_step_that_has_a_weight() -> None:
     """Its covering array begins with each kind once; those of weight 0 come only when named."""
-    from random import Random
-
     kinds = {step.kind for step in possible(HELPDESK, storm=True)}
     assert kinds == {step.kind for step in STEPS.values() if step.weight}
     pins = list(strata(HELPDESK, Random(5), len(kinds), None, storm=True))
@@ -85,3 +91,84 @@ def test_a_sequential_run_lasts_longer_than_a_short_budget(seed: int) -> None:
     lasts_s = sum(t.pause_s for t in transactions) * len(transactions) / max(1, len(transactions) - 1)
     assert 5.9 < lasts_s < 15.1
     assert all(len(t.damaged) <= 1 for t in transactions)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_blanked_rows_stay(seed: int) -> None:
+    """Each statement sets columns of the hit tenants to NULL; nothing is removed, nothing was meant."""
+    for transaction in script_of("helpdesk", "blanked", seed).transactions:
+        assert transaction.intended == ()
+        assert not any(effect.removes for effect in transaction.actual)
+        assert all(effect.columns for effect in transaction.actual)
+        assert all(s.sql.startswith("UPDATE") and " = NULL" in s.sql for s in transaction.statements)
+
+
+def test_only_columns_that_nothing_hangs_on_are_blanked() -> None:
+    """No key, no link, no mark, and no table of which the database computes something."""
+    found = blankable(HELPDESK)
+    assert "helpdesk.tickets" not in found
+    assert "helpdesk.sites" not in found
+    assert found["helpdesk.accounts"] == ("nickname", "last_ip", "born")
+    assert blankable(SHOP)["shop.purchase"] == ("total", "remark")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_orphans_are_still_somebodys(name: str, seed: int) -> None:
+    """The root goes with foreign keys off, and no table through which others find their tenant."""
+    schema = SCHEMAS[name]
+    on_path = {step.parent for table in schema.owned for step in schema.path(table)}
+    for transaction in script_of(name, "orphans", seed).transactions:
+        assert transaction.unchecked
+        assert "session_replication_role = replica" in transaction.statements[0].sql
+        for effect in transaction.actual:
+            assert schema.script.root in effect.tables
+            assert not on_path & {*effect.tables}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_truncate_is_said_of_every_tenant(name: str, seed: int) -> None:
+    """One statement; every table that refers to an emptied one is emptied too, for everybody."""
+    plan = pinned_plan(SCHEMAS[name], kind="truncated", seed=seed, profile="simulated")
+    transaction = plan.scripts[0].transactions[-1]
+    (statement,) = transaction.statements
+    (tables,) = {effect.tables for effect in transaction.actual}
+    assert {effect.tenant for effect in transaction.actual} == {t.tenant for t in plan.tenants}
+    assert tables == referring(SCHEMAS[name], tables[0])
+    assert statement.sql == f"TRUNCATE {tables[0]}" + (" CASCADE" if len(tables) > 1 else "")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_operators_share_one_tenant(seed: int) -> None:
+    """Each has transactions of their own, in turns, and exactly one tenant is on both lists."""
+    transactions = script_of("shop", "two_operators", seed).transactions
+    lists = [{t for tx in transactions if tx.operator == number for t in tx.damaged} for number in (0, 1)]
+    assert len(lists[0] & lists[1]) == 1
+    assert all(tx.pause_s > 0 for tx in transactions if tx.operator)
+    assert len({tx.name for tx in transactions}) == len(transactions)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_are_erased_rightly_and_before(seed: int) -> None:
+    """What the first transaction erases was meant, row by row; the tenants are lost some seconds later."""
+    erased, *others = script_of("helpdesk", "erasure", seed).transactions
+    assert erased.damaged == ()
+    assert erased.actual == erased.intended
+    assert all(effect.keys and effect.tables == ("helpdesk.apps",) for effect in erased.actual)
+    assert others[0].pause_s >= 1
+    lost = {tenant for tx in others if not tx.killed for tenant in tx.damaged}
+    assert lost >= {effect.tenant for effect in erased.actual}
+
+
+def test_the_feed_tells_of_a_truncate_once() -> None:
+    """However many rows go with a table, one event says so, and no deletion does."""
+    table = SHOP.table("shop.line")
+    rows: list[RawRow] = [{c.name: f"{n}" for c in table.columns} for n in range(3)]
+    gone = tuple(Written(table=table, op="truncate", before=row) for row in rows)
+    begin, event, end = events_of(Committed(xid=7, lsn=9, at_s=1.0, written=gone), count())
+    assert isinstance(begin, Begin)
+    assert isinstance(event, TruncateEvent)
+    assert event.table == "shop.line"
+    assert isinstance(end, End)
+    assert end.count == 1

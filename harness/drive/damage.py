@@ -51,12 +51,15 @@ class Damage:
         self._present = present
         self._gone: set[str] = set()
         self._gone_rows: set[tuple[str, RowName]] = set()
+        self._truncates: dict[str, Sent] = {}
         self.damaged: dict[str, Hit] = {}
         self.deleted: dict[str, Hit] = {}
 
     def sent(self, transaction: ScriptTransaction, sent: Sent) -> bool:
         """Note that a COMMIT is being sent; return whether it damages anybody."""
         before = len(self.damaged)
+        if any(effect.mode == "truncate" for effect in transaction.actual):
+            self._truncates[transaction.name] = sent
         for effect in unintended(transaction):
             if self._touches(effect, sent.changes):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent))
@@ -75,7 +78,20 @@ class Damage:
                 else:
                     hits[tenant] = hits[tenant].came_to(done)
         if done.outcome != "refused":
+            self._meet_late_rows(transaction, done)
             self._forget_rows(transaction.actual)
+
+    def _meet_late_rows(self, transaction: ScriptTransaction, done: Done) -> None:
+        """Note whom a TRUNCATE hit through rows that were committed, but not yet known, as it was sent.
+
+        It waited for their writers, and none could add a row until it ended.
+        """
+        sent = self._truncates.get(transaction.name)
+        if sent is None:
+            return
+        for effect in unintended(transaction):
+            if effect.mode == "truncate" and self._touches(effect, ()):
+                self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
 
     def _forget_rows(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

@@ -1,4 +1,4 @@
-"""Performs a delete script on an operator's session; journals what a transaction did before its COMMIT.
+"""Performs a delete script on its operators' sessions; journals what a transaction did before its COMMIT.
 
 A transaction that the database refuses (a deadlock, a row that came in between) is tried again a few times,
 as an operator would; nothing of a refused try stays. When the database is gone, the script ends.
@@ -6,7 +6,8 @@ as an operator would; nothing of a refused try stays. When the database is gone,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from harness.drive.bindings import RowName
@@ -29,10 +30,18 @@ class Saboteur:
         self.damage = Damage(self._present)
 
     async def perform(self) -> None:
-        """Perform the script to its end, or to the end of the database."""
+        """Perform the script to its end, or to the end of the database; operators work side by side."""
+        work: dict[int, list[ScriptTransaction]] = {}
+        for transaction in self._script.transactions:
+            work.setdefault(transaction.operator, []).append(transaction)
+        async with asyncio.TaskGroup() as operators:
+            for transactions in work.values():
+                operators.create_task(self._operate(transactions))
+
+    async def _operate(self, transactions: Sequence[ScriptTransaction]) -> None:
         session = await self._drill.world.database.operator()
         try:
-            for transaction in self._script.transactions:
+            for transaction in transactions:
                 await self._drill.clock.sleep(transaction.pause_s)
                 await self._perform(session, transaction)
         except ConnectionLost as lost:

@@ -56,8 +56,8 @@ def _transactions(plan: Plan) -> Iterator[Transaction]:
 def _check_effect(effect: Effect, schema: Schema) -> None:
     for name in effect.tables:
         table = schema.table(name)
-        if effect.mark_column is not None:
-            table.column(effect.mark_column)
+        for column in (*([effect.mark_column] if effect.mark_column else []), *effect.columns):
+            table.column(column)
 
 
 def _check_operation(operation: Operation, schema: Schema, where: str) -> None:

@@ -53,8 +53,9 @@ class Book:
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What a script's transaction had to do to one tenant, by the model, and where it was seen to differ.
 
-    ``deleted`` and ``marked``: per table the fewest and the most rows. ``spared``: rows seen as they were
-    although they had to change. ``taken``: rows seen changed although nothing had to change them.
+    ``deleted`` and ``marked`` (or blanked): per table the fewest and the most rows. ``spared``: rows seen
+    as they were although they had to change. ``taken``: rows seen changed although nothing had to change
+    them.
     """
 
     tx: Transaction
@@ -77,6 +78,7 @@ class ScriptReader:
         reading = _Reading(tx, tenant, book, self._effects(tx, tenant))
         reading.deletions()
         reading.marks(self._updates(tx))
+        reading.blanks()
         return self._step(reading), reading.forecast()
 
     def _effects(self, tx: Transaction, tenant: str) -> list[Effect]:
@@ -92,8 +94,8 @@ class ScriptReader:
         planned = self.scripts.get(reading.tx.name)
         intended = planned.intended if planned else ()
         meant = all(
-            _covered(row, "permanent" if image is None else "mark", reading.tenant, intended)
-            for row, image in reading.writes.items()
+            any(_covered(row, mode, reading.tenant, intended) for mode in reading.modes(row))
+            for row in reading.writes
         )
         return Step(
             tx=reading.tx,
@@ -125,26 +127,51 @@ class _Reading:
         self.deleted: dict[str, tuple[int, int]] = {}
         self.marked: dict[str, tuple[int, int]] = {}
 
+    def modes(self, row: RowKey) -> tuple[Mode, ...]:
+        """Return in which mode, by the model, it changed a row as it was seen changed."""
+        if self.writes[row] is None:
+            return ("permanent", "truncate")
+        return ("blank",) if self._covers(row, "blank") else ("mark",)
+
+    def _covers(self, row: RowKey, mode: Mode) -> bool:
+        return _covered(row, mode, self.tenant, self.effects)
+
     def deletions(self) -> None:
         """Find the rows that it deleted: those that had to go and were not seen left, or were seen gone."""
         left = _left(self.tx, self.tenant)
         for row, presence in self.book.rows.items():
             certain = presence.before(self.tx)
             gone = left is None or row not in left
-            if _covered(row, "permanent", self.tenant, self.effects):
+            truncated = self._covers(row, "truncate")
+            if truncated or self._covers(row, "permanent"):
                 if gone:
-                    self._delete(row, certain=certain)
+                    self._delete(row, certain=certain, counted=not truncated)
                 elif certain:
                     self.spared.append(row)
             elif left is not None and gone and certain:
                 self.taken.append(row)
                 self._delete(row, certain=True)
 
-    def _delete(self, row: RowKey, *, certain: bool) -> None:
+    def _delete(self, row: RowKey, *, certain: bool, counted: bool = True) -> None:
+        """Note a deletion; the server does not count what goes by TRUNCATE."""
         self.writes[row] = None
         if not certain:
             self.maybe.add(row)
-        _count(self.deleted, row[0], certain=certain)
+        if counted:
+            _count(self.deleted, row[0], certain=certain)
+
+    def blanks(self) -> None:
+        """Work out the images of the rows that it blanked: the ones before, without those cells."""
+        for row, presence in self.book.rows.items():
+            columns = [
+                c for e in self.effects if _covered(row, "blank", self.tenant, (e,)) for c in e.columns
+            ]
+            if columns and row not in self.writes:
+                certain = presence.before(self.tx)
+                self.writes[row] = {**presence.row, **dict.fromkeys(columns)}
+                if not certain:
+                    self.maybe.add(row)
+                _count(self.marked, row[0], certain=certain)
 
     def marks(self, updates: Iterable[tuple[RowKey, Row]]) -> None:
         """Take over the new images of its rows, and compare them with what had to be marked."""

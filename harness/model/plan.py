@@ -20,7 +20,7 @@ PLAN_FORMAT = 1
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Survivors = Literal["all", "archive"]
-Mode = Literal["mark", "permanent"]
+Mode = Literal["mark", "permanent", "blank", "truncate"]
 
 
 class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +45,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a script transaction does to one tenant.
 
     ``permanent`` removes from ``tables`` the rows with ``keys`` (None: every row of the tenant there).
-    ``mark`` sets ``mark_column`` of those rows.
+    ``mark`` sets ``mark_column`` of those rows, ``blank`` sets ``columns`` of them to NULL. ``truncate``
+    empties ``tables``; it is said once for each tenant, and touches those with rows there.
     """
 
     tenant: str
@@ -53,6 +54,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tables: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...] | None = None
     mark_column: str | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def removes(self) -> bool:
+        """Whether rows go, rather than change."""
+        return self.mode in ("permanent", "truncate")
 
     @property
     def whole(self) -> bool:
@@ -70,6 +77,8 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """One transaction of a script: what was ``intended``, what ``actual`` SQL and effects are.
 
     ``pause_s`` before it begins. ``killed``: the operator's session is broken off before COMMIT is sent.
+    ``unchecked``: neither foreign keys nor triggers see what it does. ``operator``: whose session it is;
+    several work side by side, each through its own transactions in order.
     """
 
     name: str
@@ -78,6 +87,8 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     actual: tuple[Effect, ...]
     pause_s: Seconds = 0.0
     killed: bool = False
+    unchecked: bool = False
+    operator: Count = 0
 
     @property
     def damaged(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
 
     ``parts`` makes it anew for each drill. ``failure_mode`` is its number in the catalogue of failure
     modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists. ``step``:
-    the kind of script in which it shows itself; None: any.
+    the kind of script in which it shows itself, in the plan of that ``seed``; None: any.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     parts: Callable[[], Parts]
     near_miss: Callable[[], Parts] | None = None
     step: str | None = None
+    seed: int = 0
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -109,6 +110,51 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(subject=misled.RestoresTheCanary),
         near_miss=lambda: Parts(subject=misled.RestoresTheCanaryTwice),
         step="canary",
+    ),
+    Defect(
+        name="keeps what was blanked",
+        failure_mode="FM-93",
+        words="the restorer cuts just after the damaging transaction: its NULLs come back",
+        caught_by=("nothing else",),
+        parts=lambda: Parts(subject=misled.CutsJustAfter),
+        near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
+        step="blanked",
+    ),
+    Defect(
+        name="restores only what was deleted",
+        failure_mode="FM-6",
+        words="the restorer brings back the tables that lost rows, and forgets the orphans in the others",
+        caught_by=("honest", "loss"),
+        parts=lambda: Parts(restorer=misled.RestoresOnlyWhatWasDeleted),
+        near_miss=lambda: Parts(restorer=misled.RestoresWhatWasDeletedFirst),
+        step="orphans",
+    ),
+    Defect(
+        name="truncates before the cut",
+        failure_mode="FM-7",
+        words="the restorer applies every TRUNCATE in the archive, whatever the cut",
+        caught_by=("honest", "loss"),
+        parts=lambda: Parts(restorer=misled.TruncatesBeforeTheCut),
+        near_miss=lambda: Parts(restorer=misled.DropsLaterTruncates),
+        step="truncated",
+    ),
+    Defect(
+        name="knows one operator only",
+        failure_mode="FM-10",
+        words="whom two operators damage is cut where the tenant restored before was cut",
+        caught_by=("nothing else",),
+        parts=lambda: Parts(subject=misled.CutsLikeTheOneBefore),
+        near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
+        step="two_operators",
+    ),
+    Defect(
+        name="brings back what was erased",
+        failure_mode="FM-13",
+        words="the restorer leaves out rightful deletions that no writer made",
+        caught_by=("resurrection",),
+        parts=lambda: Parts(restorer=misled.BringsBackTheErased),
+        near_miss=lambda: Parts(restorer=faulty.ReadsNeighboursRows),
+        step="erasure",
     ),
 )
 

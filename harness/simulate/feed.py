@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Literal
 
 from harness.model.values import RawRow
 from harness.simulate.latency import Latency
 from harness.simulate.life import Life
-from harness.simulate.server import Committed, Server, Written
+from harness.simulate.server import Committed, Op, Server, Written
 from harness.subject.reference.ports import (
     Begin,
     End,
@@ -24,11 +23,12 @@ from harness.subject.reference.ports import (
     RowEvent,
     SnapshotBegin,
     SnapshotEnd,
+    TruncateEvent,
 )
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
 _WALL_START_MS = 1_767_600_000_000
-_Change = tuple[str, Literal["insert", "update", "delete"], RawRow | None, RawRow | None]
+_Change = tuple[str, Op, RawRow | None, RawRow | None]
 
 
 class Topic:
@@ -141,10 +141,11 @@ class Connector:
 def events_of(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
     """Return the events of one transaction, numbered from ``offsets``."""
     yield Begin(offset=next(offsets), xid=one.xid)
-    changes = [change for written in one.written for change in _changes(written)]
-    if one.heartbeat is not None:
-        changes.append((HEARTBEAT_TABLE, "update", None, one.heartbeat))
+    changes = _all_changes(one)
     for order, (table, op, before, after) in enumerate(changes, 1):
+        if op == "truncate":
+            yield TruncateEvent(offset=next(offsets), xid=one.xid, order=order, table=table)
+            continue
         yield RowEvent(
             offset=next(offsets), xid=one.xid, order=order, table=table, op=op, before=before, after=after
         )
@@ -155,6 +156,21 @@ def events_of(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
         count=len(changes),
         committed_ms=_WALL_START_MS + int(one.at_s * 1000),
     )
+
+
+def _all_changes(one: Committed) -> list[_Change]:
+    """Return what the WAL tells of a transaction: each row's change, and each truncated table once."""
+    changes: list[_Change] = []
+    truncated: set[str] = set()
+    for written in one.written:
+        if written.op != "truncate":
+            changes += _changes(written)
+        elif written.table.name not in truncated:
+            truncated.add(written.table.name)
+            changes.append((written.table.name, "truncate", None, None))
+    if one.heartbeat is not None:
+        changes.append((HEARTBEAT_TABLE, "update", None, one.heartbeat))
+    return changes
 
 
 def _changes(one: Written) -> list[_Change]:

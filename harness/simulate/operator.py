@@ -38,10 +38,18 @@ class SimulatedOperator(Connection):
         """Perform the transaction's actual effects."""
         await self._address.latency.statement()
         server, work = self._current()
+        work.unchecked = transaction.unchecked
+        perform = {
+            "mark": self._mark,
+            "blank": self._blank,
+            "permanent": self._remove,
+            "truncate": self._truncate,
+        }
         try:
-            for mode in ("mark", "permanent"):
+            for mode, change in perform.items():
                 effects = [e for e in transaction.actual if e.mode == mode]
-                await (self._mark if mode == "mark" else self._remove)(server, work, effects)
+                if effects:
+                    await change(server, work, effects)
         except Refused:
             self._forget()
             raise
@@ -77,6 +85,16 @@ class SimulatedOperator(Connection):
                 values = {effect.mark_column: now}
                 if await Statements(server).update(work, table, key, values) is not None:
                     self._marked.append((table, key))
+
+    async def _blank(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            for table, key in _meant(server, work, [effect]):
+                await Statements(server).update(work, table, key, dict.fromkeys(effect.columns))
+
+    async def _truncate(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        names = {name for effect in effects for name in effect.tables}
+        tables = [table for table in server.built.schema.owned if table.name in names]
+        await Statements(server).truncate(work, tables)
 
     async def _remove(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
         await Statements(server).delete(work, _meant(server, work, effects))

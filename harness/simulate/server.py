@@ -20,7 +20,8 @@ from harness.model.values import Key, RawRow
 from harness.simulate.locks import Locks
 from harness.simulate.storage import Storage, cells_of
 
-Op = Literal["insert", "update", "delete"]
+Op = Literal["insert", "update", "delete", "truncate"]
+"""``truncate``: a row that went with its whole table, of which the WAL tells once."""
 
 View = dict[str, dict[Key, RawRow]]
 """Rows by table and key, as one snapshot sees them."""
@@ -61,10 +62,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work:
-    """An open transaction. ``patient``: in a deadlock the others give way."""
+    """An open transaction. ``patient``: in a deadlock the others give way.
+
+    ``unchecked``: as with session_replication_role = replica, no trigger and no foreign key sees it.
+    """
 
     def __init__(self, xid: int, *, patient: bool) -> None:
         self.xid = xid
+        self.unchecked = False
         self.patient = patient
         self.written: list[Written] = []
         self.triggered: list[Change] = []

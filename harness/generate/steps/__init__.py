@@ -11,17 +11,22 @@ from harness.generate.facts import SchemaFacts
 from harness.generate.layout import Layout
 from harness.generate.shapes import HowShape, ScriptShape
 from harness.generate.steps import (
+    blanked,
     canary,
+    erasure,
     mode_flipped,
     off_by_one,
+    orphans,
     sequential,
     stale_list,
+    truncated,
+    two_operators,
     wrong_database,
     wrong_kind,
 )
 from harness.generate.steps.ground import Ground
-from harness.generate.steps.how import how_words, perform
-from harness.generate.steps.step import Step
+from harness.generate.steps.how import Manner, how_words, perform
+from harness.generate.steps.step import Step, any_means
 from harness.model.errors import UnknownName
 from harness.model.plan import Script
 from harness.model.schema import Schema
@@ -34,6 +39,11 @@ _TABLE = (
     off_by_one.STEP,
     canary.STEP,
     sequential.STEP,
+    blanked.STEP,
+    orphans.STEP,
+    truncated.STEP,
+    two_operators.STEP,
+    erasure.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""
@@ -65,7 +75,7 @@ def write_again(
     """Return a second script, which damages exactly the tenants ``again``, by the first one's means."""
     gone = [tenant for transaction in first.transactions for tenant in transaction.rightly_deleted]
     ground = Ground(facts, layout, Random(f"again {shape.seed}"), gone=gone, only=again)
-    how = HowShape(means=shape.how.means)
+    how = HowShape(means=shape.how.means if shape.how.means in any_means(facts.schema) else "tables")
     second = msgspec.structs.replace(
         shape, kind=wrong_database.STEP.kind, hit=len(again), rightly=0, mark=False, how=how
     )
@@ -75,7 +85,10 @@ def write_again(
 def _written(ground: Ground, shape: ScriptShape, prefix: str) -> Script:
     due = step_named(shape.kind).due(ground, shape)
     how = due.how or shape.how
-    transactions = perform(ground, due.orders, how, prefix=prefix, as_range=due.as_range, canary=due.canary)
+    transactions = perform(ground, due.orders, how, prefix=prefix, manner=due.manner)
+    if due.second:
+        second = Manner(operator=1)
+        transactions += perform(ground, due.second, how, prefix=f"{prefix}.second", manner=second)
     damaged = any(t.damaged for t in transactions if not t.killed)
     return Script(
         kind=shape.kind,

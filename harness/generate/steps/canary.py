@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.generate.shapes import ScriptShape
 from harness.generate.steps.ground import Ground
-from harness.generate.steps.how import orders
+from harness.generate.steps.how import Manner, orders
 from harness.generate.steps.step import Due, Step, any_means, count_words, split
 
 
@@ -18,7 +18,7 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     return Due(
         orders=[*right, *wrong],
         words=f"a canary batch rightly removes {count_words(rightly)}, later batches {count_words(hit)}",
-        canary=len(right),
+        manner=Manner(canary=len(right)),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from harness.generate.shapes import HowShape, Means
-from harness.generate.steps import sql
+from harness.generate.steps import partial, sql
 from harness.generate.steps.ground import Ground, row_effect
 from harness.model.plan import Effect, Mode, ScriptTransaction, Statement
 
@@ -27,50 +27,79 @@ NUMBERS = ("bigint", "integer", "numeric")
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Do ``mode`` to ``name`` (a tenant, or an entity's id for means ``function``), as ``intended``.
 
-    ``intended`` is in terms of the means given; empty when nothing was meant for it.
+    ``intended`` is in terms of the means given; empty when nothing was meant for it. ``tables``: only
+    those, where that is the step's choice (for ``truncate`` they are what counts, ``name`` is the first).
     """
 
     name: str
     mode: Mode
     intended: tuple[Effect, ...] = ()
+    tables: tuple[str, ...] = ()
+
+
+class Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """What is special about how a step goes about it, beside the dimensions that are drawn.
+
+    ``as_range``: the tenants of one statement are given as a range rather than a list. ``canary``: so many
+    orders go first, in a transaction of their own. ``unchecked``: foreign keys and triggers are switched
+    off. ``operator``: whose work it is; only the first operator begins at once. ``wait_s``: how long after
+    its first transaction a script goes on, however it is batched.
+    """
+
+    as_range: bool = False
+    canary: int = 0
+    wait_s: float = 0.0
+    unchecked: bool = False
+    operator: int = 0
+
+
+PLAIN = Manner()
+"""Nothing special."""
 
 
 def perform(
-    ground: Ground,
-    due: Sequence[Order],
-    how: HowShape,
-    *,
-    prefix: str,
-    as_range: bool = False,
-    canary: int = 0,
+    ground: Ground, due: Sequence[Order], how: HowShape, *, prefix: str, manner: Manner = PLAIN
 ) -> tuple[ScriptTransaction, ...]:
-    """Return the transactions that carry out what is ``due``, with their exact effects.
-
-    ``as_range``: the tenants of one statement are given as a range rather than a list. ``canary``: so many
-    orders go first, in a transaction of their own.
-    """
-    groups = [*([due[:canary]] if canary else []), *_groups(due[canary:], how)]
-    passes = [(group, False) for group in groups]
-    if how.killed_after is not None:
-        cut = how.killed_after % len(groups)
-        passes = [*((group, place == cut) for place, group in enumerate(groups[: cut + 1])), *passes]
+    """Return the transactions that carry out what is ``due``, with their exact effects."""
+    passes = _passes(due, how, manner)
     pause_s = _pause_s(how, len(passes))
     transactions = []
     for number, (group, killed) in enumerate(passes):
-        statements, actual = _carry_out(ground, group, how, as_range=as_range)
+        statements, actual = _carry_out(ground, group, how, as_range=manner.as_range)
         if not killed:
             ground.settle(actual)
+        if manner.unchecked:
+            statements = [sql.UNCHECKED, *statements]
         transactions.append(
             ScriptTransaction(
                 name=f"{prefix}.{number}",
                 statements=tuple(Statement(sql=text) for text in statements),
                 intended=_merged(effect for order in group for effect in order.intended),
                 actual=actual,
-                pause_s=pause_s if number else 0.0,
+                pause_s=_pause_before(number, pause_s, manner),
                 killed=killed,
+                unchecked=manner.unchecked,
+                operator=manner.operator,
             )
         )
     return tuple(transactions)
+
+
+def _pause_before(number: int, pause_s: float, manner: Manner) -> float:
+    if number == 1 and manner.wait_s:
+        return manner.wait_s
+    return pause_s if number or manner.operator else 0.0
+
+
+def _passes(due: Sequence[Order], how: HowShape, manner: Manner) -> list[tuple[Sequence[Order], bool]]:
+    """Return the orders of each transaction in turn, and whether it is killed."""
+    canary = [due[: manner.canary]] if manner.canary else []
+    groups = [*canary, *_groups(due[manner.canary :], how)]
+    passes = [(group, False) for group in groups]
+    if how.killed_after is None:
+        return passes
+    cut = how.killed_after % len(groups)
+    return [*((group, place == cut) for place, group in enumerate(groups[: cut + 1])), *passes]
 
 
 def whole_effect(ground: Ground, tenant: str, how: HowShape) -> Effect:
@@ -153,14 +182,18 @@ def _carry_out(
         return _by_function(ground.copy(), group, how)
     statements: list[str] = []
     effects: list[Effect] = []
-    for mode in dict.fromkeys(order.mode for order in group):
-        tenants = [order.name for order in group if order.mode == mode]
+    for mode, tables in dict.fromkeys((order.mode, order.tables) for order in group):
+        names = [order.name for order in group if (order.mode, order.tables) == (mode, tables)]
         if mode == "mark":
-            statements += _marks(ground, tenants)
-            effects += [effect for tenant in tenants for effect in mark_effects(ground, tenant)]
+            statements += _marks(ground, names)
+            effects += [effect for tenant in names for effect in mark_effects(ground, tenant)]
+        elif tables:
+            said, done = partial.CHANGES[mode](ground, names, tables)
+            statements += said
+            effects += done
         else:
-            statements += _deletes(ground, tenants, how, as_range=as_range)
-            effects += [whole_effect(ground, tenant, how) for tenant in tenants]
+            statements += _deletes(ground, names, how, as_range=as_range)
+            effects += [whole_effect(ground, tenant, how) for tenant in names]
     return statements, _merged(effects)
 
 

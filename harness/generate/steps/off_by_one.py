@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.generate.shapes import ScriptShape
 from harness.generate.steps.ground import Ground
-from harness.generate.steps.how import orders
+from harness.generate.steps.how import Manner, orders
 from harness.generate.steps.step import Due, Step, any_means, count_words
 
 
@@ -19,7 +19,7 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
             *orders(ground, [next_one], shape.how, intended=None, actual="permanent"),
         ],
         words=f"a range of {count_words(meant)} is one too long, and removes {next_one} too",
-        as_range=True,
+        manner=Manner(as_range=True),
     )
 
 

@@ -63,6 +63,23 @@ def lock_root(facts: SchemaFacts, tenants: Sequence[str]) -> list[str]:
     return [f"SELECT 1 FROM {facts.root} WHERE {where} FOR UPDATE"] if tenants else []
 
 
+UNCHECKED = "SET LOCAL session_replication_role = replica"
+"""No trigger fires in this transaction any more, those that keep foreign keys included."""
+
+
+def blank(facts: SchemaFacts, table: str, columns: Sequence[str], where: Where) -> str:
+    """Set columns of a tenant's rows to NULL."""
+    assigned = ", ".join(f"{name(column)} = NULL" for column in columns)
+    return (
+        f"UPDATE {table} SET {assigned} WHERE {_of_tenant(facts.schema, facts.schema.table(table), where)}"
+    )
+
+
+def truncate(tables: Sequence[str]) -> str:
+    """Empty the first of these tables; the others are those that go with it."""
+    return f"TRUNCATE {tables[0]}" + (" CASCADE" if len(tables) > 1 else "")
+
+
 def call(function: str, ids: Sequence[str], mode: str) -> str:
     """Call the schema's own delete function."""
     array = literal("{" + ",".join(f'"{i}"' if not i.isalnum() else i for i in ids) + "}")

@@ -12,21 +12,21 @@ import msgspec
 
 from harness.generate.shapes import HowShape, Means, ScriptShape
 from harness.generate.steps.ground import Ground
-from harness.generate.steps.how import Order
+from harness.generate.steps.how import PLAIN, Manner, Order
 from harness.model.schema import Schema
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
     """What a step wants done: orders, and a sentence about them.
 
-    ``as_range`` and ``canary``: see ``how.perform``. ``how``: how it is gone about, where that is the
-    step's own nature and not drawn.
+    ``manner``: see ``how.Manner``. ``second``: what another operator does meanwhile. ``how``: how it is
+    gone about, where that is the step's own nature and not drawn.
     """
 
     orders: Sequence[Order]
     words: str
-    as_range: bool = False
-    canary: int = 0
+    manner: Manner = PLAIN
+    second: Sequence[Order] = ()
     how: HowShape | None = None
 
 

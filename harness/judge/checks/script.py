@@ -55,11 +55,11 @@ def _as_predicted(
     if tx.sight is None:
         yield unknown(NAME, f"nobody looked at what {tx.name} had done")
         return
-    marks_only = all(effect.mode == "mark" for effect in planned.actual)
+    changes_only = not any(effect.removes for effect in planned.actual)
     for table in (t.name for t in case.schema.owned):
         deleted = _sum(f.deleted.get(table, (0, 0)) for f in forecasts)
         yield from _compare(tx, f"deleted from {table}", deleted, tx.sight.deleted.get(table, 0))
-        if marks_only:
+        if changes_only:
             marked = _sum(f.marked.get(table, (0, 0)) for f in forecasts)
             yield from _compare(tx, f"updated in {table}", marked, tx.sight.updated.get(table, 0))
 

@@ -1,0 +1,35 @@
+"""An UPDATE without the right WHERE: columns of tenants' rows are blanked, and every row is still there."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.generate.shapes import Means, ScriptShape
+from harness.generate.steps.ground import Ground
+from harness.generate.steps.how import Order
+from harness.generate.steps.partial import blankable
+from harness.generate.steps.step import Due, Step, count_words, pick
+from harness.model.schema import Schema
+
+TABLES_MAX = 3
+
+
+def _means(schema: Schema) -> tuple[Means, ...]:
+    return ("tables",) if blankable(schema) else ()
+
+
+def _due(ground: Ground, shape: ScriptShape) -> Due:
+    """Blank in the busiest table, where everybody has rows, and in some others."""
+    names = list(blankable(ground.schema))
+    names.sort(key=lambda name: -ground.facts.tables[name].hint.weight)
+    more = ground.rng.sample(names[1:], min(len(names) - 1, ground.rng.randrange(TABLES_MAX)))
+    tables = (names[0], *more)
+    hit = pick(ground, max(1, shape.hit))
+    return Due(
+        orders=[Order(name=tenant, mode="blank", tables=tables) for tenant in hit],
+        words=f"an update blanks columns of {count_words(hit)} in {', '.join(tables)}",
+        how=msgspec.structs.replace(shape.how, control_plane=False),
+    )
+
+
+STEP = Step(kind="blanked", means=_means, due=_due, storm=True)
