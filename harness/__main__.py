@@ -24,6 +24,7 @@ from harness.model.errors import (
 )
 
 if TYPE_CHECKING:
+    from harness.model.history import Cut
     from harness.session import Judged
 
 app = typer.Typer(
@@ -213,25 +214,33 @@ def restore(
     ] = None,
 ) -> None:
     """Restore one tenant from the archive, in place or beside. Give exactly one cut."""
-    from harness import session
     from harness.subject.reference import process
 
-    if sum(given is not None for given in (before_xid, before_lsn, incident, before_time)) != 1:
+    cuts = (before_xid, before_lsn, incident, before_time)
+    if sum(given is not None for given in cuts) != 1:
         raise BadInput(
             "a restore needs exactly one cut",
             cure="give one of --before-xid, --before-lsn, --incident and --before-time",
         )
-    if incident is not None or before_time is not None:
-        chosen = (
-            process.cut_of_incident(config, incident)
-            if incident is not None
-            else process.cut_before_time(config, tenant, before_time or "")
-        )
-        typer.echo(chosen.words, err=True)
-        cut = chosen.cut
-    else:
+    if before_xid is not None or before_lsn is not None:
+        from harness import session
+
         cut = session.read_cut(before_xid, before_lsn)
+    else:
+        cut = _found_cut(config, tenant, incident, before_time)
     _print_json(process.restore(config, tenant, cut, into))
+
+
+def _found_cut(config: Path, tenant: str, incident: int | None, before_time: str | None) -> Cut:
+    """Find the cut in the archive, and say on stderr which it is and what is ambiguous about it."""
+    from harness.subject.reference import process
+
+    if incident is not None:
+        found = process.cut_of_incident(config, incident)
+    else:
+        found = process.cut_before_time(config, tenant, before_time or "")
+    typer.echo(found.words, err=True)
+    return found.cut
 
 
 def _console(json: bool) -> Console:

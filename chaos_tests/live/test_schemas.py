@@ -109,6 +109,16 @@ HELPDESK_PROBLEMS = {
         "arrive changed",
         'ALTER COLUMN "at" TYPE time without time zone;',
     ),
+    "ALTER TABLE helpdesk.apps ADD COLUMN counts bigint[]": (
+        "helpdesk.apps",
+        "hold more than one dimension",
+        'ADD CHECK (array_ndims("counts") = 1);',
+    ),
+    "ALTER TABLE helpdesk.tickets DROP CONSTRAINT tickets_votes_check": (
+        "helpdesk.tickets",
+        "hold more than one dimension",
+        'ADD CHECK (array_ndims("votes") = 1);',
+    ),
     "ALTER TABLE helpdesk.apps ALTER COLUMN name TYPE varchar(80)": (
         "helpdesk.apps",
         "declared as text, but is character varying(80)",

@@ -98,7 +98,7 @@ CREATE TABLE helpdesk.tickets (
     body text,
     priority helpdesk.priority NOT NULL,
     tags text[],
-    votes integer[],
+    votes integer[] CHECK (array_ndims(votes) = 1),
     details jsonb,
     effort interval,
     hours int4range,

@@ -20,6 +20,11 @@ FOREIGN_KEY_ACTIONS = {"a": "no action", "r": "no action", "c": "cascade", "n": 
 INSTEAD = {"time with time zone": "time without time zone", "money": "numeric"}
 """What carries the values of a type that arrives changed; text, where nothing is closer."""
 
+FLAT_ONLY = tuple(
+    f"{name}[]" for name in ("smallint", "integer", "bigint", "real", "double precision", "boolean")
+)
+"""Of more than one dimension they arrive as one of NULLs, which nobody could tell from a true one."""
+
 STORED_COLUMNS_SINCE = 180000
 
 
@@ -58,7 +63,8 @@ class SeenForeignKey(msgspec.Struct, frozen=True, kw_only=True):
 class SeenTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table: ``identities`` maps it and each of its partitions to relreplident.
 
-    ``published``: None when it is not; else whether all its rows and columns are.
+    ``published``: None when it is not; else whether all its rows and columns are. ``checks``: its valid
+    CHECK constraints, as the catalogue prints them.
     """
 
     name: str
@@ -70,6 +76,7 @@ class SeenTable(msgspec.Struct, frozen=True, kw_only=True):
     foreign_keys: tuple[SeenForeignKey, ...]
     identities: dict[str, str]
     published: bool | None
+    checks: tuple[str, ...] = ()
 
 
 class SeenPublication(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,6 +287,17 @@ def _types(there: SeenTable, table: Table, schema: Schema) -> Iterator[Problem]:
                 what=f"column {column.name} is of type {column.type}, whose values arrive changed",
                 cure_sql=_alter(table.name, f"ALTER COLUMN {_ident(column.name)} TYPE {other}"),
             )
+        elif schema.domains.get(column.type, column.type) in FLAT_ONLY and not _is_flat(there, column):
+            yield Problem(
+                table=table.name,
+                what=f"column {column.name} may hold more than one dimension, and would arrive as NULLs",
+                cure_sql=_alter(table.name, f"ADD CHECK (array_ndims({_ident(column.name)}) = 1)"),
+            )
+
+
+def _is_flat(there: SeenTable, column: SeenColumn) -> bool:
+    names = (column.name, _ident(column.name))
+    return any(f"CHECK ((array_ndims({name}) = 1))" in there.checks for name in names)
 
 
 def _images(there: SeenTable, table: Table) -> Iterator[Problem]:

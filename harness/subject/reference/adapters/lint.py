@@ -69,6 +69,10 @@ FROM pg_constraint AS k JOIN pg_class AS p ON p.oid = k.confrelid
 JOIN pg_namespace AS n ON n.oid = p.relnamespace
 WHERE k.contype = 'f' AND k.conrelid = ANY (%s) AND k.conparentid = 0
 """
+_CHECKS = """
+SELECT conrelid::bigint AS oid, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+WHERE contype = 'c' AND convalidated AND conrelid = ANY (%s)
+"""
 _PUBLISHED = """
 SELECT schemaname || '.' || tablename AS name, rowfilter IS NULL
     AND cardinality(attnames) = (SELECT count(*) FROM pg_attribute
@@ -140,6 +144,7 @@ def _read(session: Session, publication: str) -> Seen:
     columns = _by_table(_rows(session, _COLUMNS, oids))
     indexes = _by_table(_rows(session, _INDEXES, oids))
     foreign = _by_table(_rows(session, _FOREIGN_KEYS, oids))
+    checks = _by_table(_rows(session, _CHECKS, oids))
     published = {row["name"]: row["whole"] for row in _rows(session, _PUBLISHED, publication)}
     return Seen(
         version=session.info.server_version,
@@ -156,6 +161,7 @@ def _read(session: Session, publication: str) -> Seen:
                 foreign_keys=tuple(_foreign_key(k) for k in foreign.get(row["oid"], [])),
                 identities=row["tree"] or {row["name"]: row["identity"]},
                 published=published.get(row["name"]),
+                checks=tuple(c["definition"] for c in checks.get(row["oid"], [])),
             )
             for row in tables
         },
