@@ -11,13 +11,16 @@ import msgspec
 import pytest
 
 from fixtures.archive import Bench, insert, note_row, virtually
+from harness.model.errors import LintRefused
 from harness.simulate.archive_ports import MemorySource
 from harness.subject.reference import process
+from harness.subject.reference.adapters import wiring
 from harness.subject.reference.adapters.metrics import metrics_endpoint
 from harness.subject.reference.adapters.wiring import LastWord
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import ArchiveConfig, encode_config
 from harness.subject.reference.health import Beaten, Health, Pulse, age_s, open_metrics, state_of
+from harness.subject.reference.rules import Problem
 
 OK = Health(state="ok", pipeline="working", exposure_s=1.25, slot_lag_bytes=4096, watermark="1:0/10")
 
@@ -182,6 +185,29 @@ def test_a_status_of_what_was_never_started_is_not_ok(tmp_path: Path) -> None:
     """Unknown exposure is behind."""
     found = _status_after(tmp_path, None)
     assert (found.state, found.exposure_s, found.watermark) == ("behind", None, None)
+
+
+def test_what_cant_be_carried_is_refused_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever asks for the status later learns why nothing is archived."""
+    problem = Problem(table="app.note", what="its replica identity isn't FULL", cure_sql="ALTER TABLE ...")
+    monkeypatch.setattr(wiring, "lint", lambda *_, **__: [problem])
+    file = tmp_path / "archiver.json"
+    file.write_text(encode_config(_config(tmp_path)))
+    with pytest.raises(LintRefused, match="isn't FULL"):
+        process.run(file)
+    found = process.status(file)
+    assert found.state == "stopped"
+    assert "isn't FULL" in (found.stopped or "")
+
+
+def test_a_database_that_is_away_does_not_hinder_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is in the feed can be archived without it; that nobody could look is said."""
+    wiring.refuse_what_cant_be_carried(_config(tmp_path))
+    assert "not looked at before the start" in caplog.text
 
 
 def test_metrics_are_open_metrics_text() -> None:

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.archive import Bench, insert, note_row, tenant_row, virtually
 from harness.model.errors import ArchiveBroken, ArchiverStopped, BadInput
 from harness.subject.reference import format as archive
+from harness.subject.reference import process
 from harness.subject.reference.adapters.local_files import make_signing_key, read_signing_key
+from harness.subject.reference.adapters.wiring import signer_of
+from harness.subject.reference.config import ArchiveConfig, encode_config
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.signing import Signer, Trust, split
 
@@ -217,6 +220,23 @@ def test_the_signing_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> 
     assert make_signing_key(path).verify_key == read_signing_key(path).verify_key == first.verify_key
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_command_prints_what_readers_are_to_be_told(tmp_path: Path) -> None:
+    """An archiver whose readers know another key, or none, is not started: they would not believe it."""
+    required = [f.name for f in msgspec.structs.fields(ArchiveConfig) if f.required]
+    fields = dict.fromkeys(required, "x") | {"signing_key_path": str(tmp_path / "signing.pem")}
+    config = msgspec.convert(fields, ArchiveConfig)
+    file = tmp_path / "archiver.json"
+    file.write_text(encode_config(config))
+    printed = process.key(file)
+    for told in ("", THIEF.verify_key):
+        with pytest.raises(BadInput, match="readers are told") as bad:
+            signer_of(msgspec.structs.replace(config, verify_key=told))
+        assert printed in bad.value.cure
+    signer = signer_of(msgspec.structs.replace(config, verify_key=printed))
+    assert signer is not None
+    assert signer.verify_key == printed
 
 
 def test_a_key_that_is_none_is_one_clear_error(tmp_path: Path) -> None:

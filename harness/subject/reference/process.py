@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.model.errors import EXIT_PROVEN, BadInput, SubjectFailed
+from harness.model.errors import EXIT_PROVEN, BadInput, LintRefused, SubjectFailed
 from harness.model.history import Cut
 from harness.subject.port import RestoreResult
 from harness.subject.reference.adapters import wiring
@@ -77,7 +77,7 @@ def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver, take_ov
     ``take_over``: from an archiver of another name. ``kind`` lets a test put a broken one in its place.
     """
     settings = read_config(config)
-    wiring.refuse_what_cant_be_carried(settings)
+    _refuse_what_cant_be_carried(settings)
     archiver = wiring.archiver_of(settings, kind=kind, take_over=take_over)
     wiring.write_state(settings, reason=None)
     try:
@@ -88,6 +88,15 @@ def run(config: str | Path, *, kind: Callable[..., Archiver] = Archiver, take_ov
         sys.stderr.write(f"restoreproof archive: stopped: {failed}\n")
         return failed.exit_code
     return EXIT_PROVEN
+
+
+def _refuse_what_cant_be_carried(settings: ArchiveConfig) -> None:
+    """Look before the start, and leave word of a refusal as of any other stop; raises LintRefused."""
+    try:
+        wiring.refuse_what_cant_be_carried(settings)
+    except LintRefused as refused:
+        wiring.write_state(settings, reason=refused.message)
+        raise
 
 
 def _metrics(settings: ArchiveConfig, archiver: Archiver) -> AbstractContextManager[object]:
