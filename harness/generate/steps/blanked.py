@@ -14,16 +14,20 @@ from harness.model.schema import Schema
 TABLES_MAX = 3
 
 
+def _filled(schema: Schema) -> list[str]:
+    """Return the tables in which every tenant has rows from the beginning."""
+    return [name for name in blankable(schema) if name in schema.hints and schema.hints[name].initial]
+
+
 def _means(schema: Schema) -> tuple[Means, ...]:
-    return ("tables",) if blankable(schema) else ()
+    return ("tables",) if _filled(schema) else ()
 
 
 def _due(ground: Ground, shape: ScriptShape) -> Due:
-    """Blank in the busiest table, where everybody has rows, and in some others."""
-    names = list(blankable(ground.schema))
-    names.sort(key=lambda name: -ground.facts.tables[name].hint.weight)
-    more = ground.rng.sample(names[1:], min(len(names) - 1, ground.rng.randrange(TABLES_MAX)))
-    tables = (names[0], *more)
+    """Blank in a table where everybody has rows, and in some others."""
+    first = ground.rng.choice(_filled(ground.schema))
+    others = [name for name in blankable(ground.schema) if name != first]
+    tables = (first, *ground.rng.sample(others, min(len(others), ground.rng.randrange(TABLES_MAX))))
     hit = pick(ground, max(1, shape.hit))
     return Due(
         orders=[Order(name=tenant, mode="blank", tables=tables) for tenant in hit],
