@@ -36,9 +36,10 @@ from harness.stack.service import (
 from harness.stack.services import archiver as archiver_service
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
 from harness.stack.together import Progress, Step, chosen, run_step, run_together, silent
-from harness.stack.wait import wait_for
+from harness.stack.wait import wait_for, wait_until
 
 BUCKET_S_MAX = 10.0
+STRUCK_S_MAX = 15.0
 DESTRUCTION_ORDER = ("archiver", "connect", "kafka", "standby", "primary")
 """Who is killed, in this order, when only the archive survives."""
 
@@ -170,13 +171,17 @@ class Stack:
         self._shown("archiver", self._services["archiver"].start)
 
     def strike_all_but_archive(self) -> tuple[str, ...]:
-        """Kill archiver, Connect, broker, standby and primary, in that order, and return at once.
+        """Kill archiver, Connect, broker, standby and primary, in that order.
 
-        Object server, keys and proxies stay. Returns the names of what was killed, in order.
+        Returns once the primary is dead, so that no write is acknowledged after the instant that a caller
+        notes; gives the names of what was killed, in order. Object server, keys and proxies stay.
         """
-        doomed = self._doomed()
-        for service in doomed:
+        for service in self._doomed():
             service.strike()
+        primary = self._services["primary"]
+        wait_until(
+            "the primary is dead", lambda: not primary.is_running(), limit_s=STRUCK_S_MAX, poll_s=0.005
+        )
         return tuple(name for name in DESTRUCTION_ORDER if name in self._services)
 
     def destroy_all_but_archive(self) -> None:
