@@ -59,7 +59,7 @@ test: setup $(TESTED_AFTER_$(HOST)) ## lint, types and every suite; with HOST=co
 
 .PHONY: bench
 bench: setup ## measure start-up, drills and memory against their limits
-	@$(BIN)/python -m chaos_tests.bench $(ARGS)
+	@$(BIN)/python -m chaos_tests.bench --host $(HOST) $(ARGS)
 
 .PHONY: soak
 soak: setup ## twenty quick drills without a defect: all must be proven

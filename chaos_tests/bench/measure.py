@@ -16,6 +16,7 @@ from harness.model.plan import Plan, Survivors
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load
 from harness.session import LiveSession
+from harness.stack.options import StackOptions
 from harness.stack.services import postgres
 from harness.stack.stack import Stack
 from harness.stack.wait import wait_until
@@ -29,6 +30,7 @@ ROUNDS = 20
 SEGMENTS = 60
 WAIT_S_MAX = 120.0
 SMALL, LARGE = 12, 240
+START_S_MAX = {"local": 10.0, "containers": 15.0}
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,21 +42,23 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
 
 
-def start(runs: int) -> Figure:
+def start(options: StackOptions, runs: int) -> Figure:
     """Measure from nothing running to the first committed row lying locked in the bucket, in seconds."""
-    spent_s = [_first_locked_row() for _ in range(runs)]
+    _first_locked_row(options)  # makes what is made once: images, Java's caches
+    spent_s = [_first_locked_row(options) for _ in range(runs)]
+    limit_s = START_S_MAX[options.host]
     median_s = statistics.median(spent_s)
     return Figure(
         what=f"up to the first row locked, median of {runs}",
         value=f"{median_s:.1f} s ({min(spent_s):.1f} to {max(spent_s):.1f})",
-        limit="under 10 s",
-        held=median_s < 10,
+        limit=f"under {limit_s:.0f} s",
+        held=median_s < limit_s,
     )
 
 
-def _first_locked_row() -> float:
+def _first_locked_row(options: StackOptions) -> float:
     began_s = time.monotonic()
-    with Stack.start() as stack, asyncio.Runner() as loop:
+    with Stack.start(options) as stack, asyncio.Runner() as loop:
         loop.run(_capture(stack))
         _insert_tenants(stack, ["1"])
         _reach(loop, stack, _lsn(stack))
@@ -105,9 +109,9 @@ def _reach(loop: asyncio.Runner, stack: Stack, lsn: int) -> None:
     wait_until("the row is locked in the bucket", locked, limit_s=WAIT_S_MAX, poll_s=0.05)
 
 
-def drills(out: Path) -> list[Figure]:
+def drills(options: StackOptions, out: Path) -> list[Figure]:
     """Measure quick drills on a warm stack, and its memory."""
-    with LiveSession.open(SCHEMA) as session:
+    with LiveSession.open(SCHEMA, options) as session:
         _drill(session, _plan(SMALL, "all", 1), out / "warm-up")
         figures = [
             _drills(session, out, SMALL, "all", runs=3, limit_s=15),
@@ -116,7 +120,7 @@ def drills(out: Path) -> list[Figure]:
         ]
         mib = sum(session.stack.memory_bytes().values()) / 1024**2
     memory = Figure(
-        what="memory of the stack, PSS", value=f"{mib:.0f} MiB", limit="under 1536 MiB", held=mib < 1536
+        what="memory of the stack", value=f"{mib:.0f} MiB", limit="under 1536 MiB", held=mib < 1536
     )
     return [*figures, memory]
 
@@ -149,9 +153,9 @@ def _drills(
     )
 
 
-def bytes_read() -> Figure:
+def bytes_read(options: StackOptions) -> Figure:
     """Measure what the object server sends for one of few and for one of many tenants of equal size."""
-    small, large = _bytes_for_one_of(SMALL), _bytes_for_one_of(LARGE)
+    small, large = _bytes_for_one_of(options, SMALL), _bytes_for_one_of(options, LARGE)
     ratio = large / small
     return Figure(
         what=f"bytes read for one of {LARGE} against one of {SMALL} tenants",
@@ -161,8 +165,8 @@ def bytes_read() -> Figure:
     )
 
 
-def _bytes_for_one_of(count: int) -> int:
-    with Stack.start() as stack, asyncio.Runner() as loop:
+def _bytes_for_one_of(options: StackOptions, count: int) -> int:
+    with Stack.start(options) as stack, asyncio.Runner() as loop:
         loop.run(_capture(stack))
         tenants = [str(1000 + number) for number in range(count)]
         _insert_tenants(stack, tenants)
