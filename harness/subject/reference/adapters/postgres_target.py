@@ -67,6 +67,8 @@ class PostgresTarget:
         Raises RestoreRefused naming what is in the way, SchemaMissing when a table is not there.
         """
         async with self._session() as session:
+            if not await self._has_schema(session):  # asked, so that psycopg needs not warn of an error
+                raise SchemaMissing(f"the target database has no {self._schema.tables[0].name}")
             changes: list[Change] = []
             try:
                 async with session.transaction():
