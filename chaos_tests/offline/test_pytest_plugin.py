@@ -26,8 +26,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_nothing_is_started_for_tests_that_ask_for_nothing(pytester: pytest.Pytester) -> None:
+def test_nothing_is_started_for_tests_that_ask_for_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A suite that does not use the plugin runs as ever; that programs are missing is only told."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "empty"))
     pytester.makepyfile(test_mine="def test_mine(): pass")
     done = pytester.runpytest_subprocess()
     assert done.parseoutcomes() == {"passed": 1}

@@ -16,8 +16,8 @@ PROBE_OWNER = -2
 """Owner of rows that probes make: no writer's, so that they meet only each other and the common ones."""
 
 PROBES = 3
-ROLLBACK = "rollback"
 ROLLBACK_SHARE = 0.03
+"""Of the transactions in the tail."""
 
 
 class Hand(NamedTuple):
@@ -34,24 +34,20 @@ Act = Callable[[Hand], list[Operation]]
 def write(scribe: Scribe, owner: int, pace: WriterPace, load: Load) -> tuple[tuple[Transaction, ...], int]:
     """Return a writer's transactions, and how many of them belong to the write phase."""
     hand = Hand(scribe, owner, load)
-    due = [*_ACTS, ROLLBACK]
+    due = [*_ACTS]
     scribe.rng.shuffle(due)
+    rolled_back = scribe.rng.randrange(pace.write_count)
     transactions = []
     for number, pause_s in enumerate(pace.pauses_s):
         name = f"t{scribe.tenant}.w{owner}.{number}"
-        rollback = _rolls_back(scribe.rng, due, in_tail=number >= pace.write_count)
-        # The one write of a quiet tenant must commit, or its drill proves nothing.
-        rollback = rollback and (number > 0 or pace.write_count > 1)
+        # Once in the write phase, where more would delay the floors; the one write of a quiet tenant must
+        # commit, or its drill proves nothing.
+        if number < pace.write_count:
+            rollback = number == rolled_back and pace.write_count > 1
+        else:
+            rollback = scribe.rng.random() < ROLLBACK_SHARE
         transactions.append(_transaction(hand, name, pause_s, due, rollback=rollback))
     return tuple(transactions), pace.write_count
-
-
-def _rolls_back(rng: Random, due: list[str], *, in_tail: bool) -> bool:
-    """Roll back once when it is due, and now and then in the tail: more would delay the floors."""
-    if due[:1] == [ROLLBACK]:
-        due.pop(0)
-        return True
-    return in_tail and rng.random() < ROLLBACK_SHARE
 
 
 def probes(scribe: Scribe) -> tuple[Transaction, ...]:
@@ -104,7 +100,7 @@ def _transaction(hand: Hand, name: str, pause_s: float, due: list[str], *, rollb
 def _featured(hand: Hand, due: list[str]) -> list[Operation]:
     """Do the first kind that is still due and possible now; when none is, any kind."""
     for kind in due:
-        if kind != ROLLBACK and (operations := _ACTS[kind](hand)):
+        if operations := _ACTS[kind](hand):
             due.remove(kind)
             return operations
     return _by_weight(hand)

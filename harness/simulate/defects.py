@@ -142,7 +142,7 @@ DEFECTS: tuple[Defect, ...] = (
         name="knows one operator only",
         failure_mode="FM-10",
         words="whom two operators damage is cut where the tenant restored before was cut",
-        caught_by=("nothing else",),
+        caught_by=("loss",),
         parts=lambda: Parts(subject=misled.CutsLikeTheOneBefore),
         near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
         step="two_operators",
