@@ -123,6 +123,7 @@ def test_nodes_with_exchanged_roles_are_killed_restarted_and_replaced_as_before(
     """A fault on the primary hits whoever is it; a fresh cluster can follow a failover without rejoin."""
     stack, names = crashed.stack, crashed.stack.endpoints
     stack.promote_standby("fenced")
+    node = stack.service("primary").spec.name
     stack.kill("primary")
     assert not stack.is_running("primary")
     stack.restart("primary")
@@ -130,7 +131,7 @@ def test_nodes_with_exchanged_roles_are_killed_restarted_and_replaced_as_before(
     stack.strike_all_but_archive()
     stack.destroy_all_but_archive()
     stack.fresh_cluster()
-    assert stack.service("primary").spec.name == "postgres-2"
+    assert stack.service("primary").spec.name == node
     assert postgres.one(names.app_dsn, "SELECT to_regclass('helpdesk.ledger')") == (None,)
     query = "SELECT state, sync_state FROM pg_stat_replication WHERE application_name = 'standby'"
     assert postgres.one(names.admin_dsn, query) == ("streaming", "sync")

@@ -40,6 +40,7 @@ from harness.stack.wait import wait_for, wait_until
 
 BUCKET_S_MAX = 10.0
 STRUCK_S_MAX = 15.0
+BEHIND_PROXY_S_MAX = 30.0
 DESTRUCTION_ORDER = ("archiver", "connect", "kafka", "standby", "primary")
 """Who is killed, in this order, when only the archive survives."""
 
@@ -228,9 +229,19 @@ class Stack:
         self._able(name, Killable).kill()
 
     def restart(self, name: str) -> None:
-        """Start a killed service on the data it left; returns once its readiness fact holds."""
+        """Start a killed service on the data it left; returns once its readiness fact holds.
+
+        A primary must also answer behind its proxy: a container may come back with another address.
+        """
         self._able(name, Restartable).start()
         self._proxies.recut(name)
+        if name == "primary" and self.is_running("proxy-postgres"):
+            wait_for(
+                "the primary answers behind its proxy",
+                lambda: postgres.one(self.endpoints.admin_dsn, "SELECT 1"),
+                limit_s=BEHIND_PROXY_S_MAX,
+                transient=postgres.NOT_THERE,
+            )
 
     def pause(self, name: str) -> None:
         """Stop a service in its tracks."""
