@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.generate.steps import STEPS
@@ -94,7 +95,7 @@ def test_each_reference_leads_somewhere(number: int) -> None:
 
 def test_a_reference_that_leads_nowhere_is_seen() -> None:
     """The test above can fail: of each kind an unknown name is a stranger."""
-    wrong = FailureMode(name="n", **dict.fromkeys(KNOWN, ("no such thing",)))
+    wrong = msgspec.convert({"name": "n", **dict.fromkeys(KNOWN, ("no such thing",))}, FailureMode)
     assert len(list(strangers(wrong))) == len(KNOWN)
 
 

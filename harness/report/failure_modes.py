@@ -92,10 +92,10 @@ def page(modes: dict[int, FailureMode]) -> str:
     lines = [
         "# Failure modes, and who notices",
         "",
-        "<!-- Written by `python -m harness.report.failure_modes` there. -->",
+        "<!-- Written by `python -m harness.report.failure_modes`: change the table, not this page. -->",
         "",
         "Each row is a way in which the recovery of one tenant goes wrong; what brings it about in a drill",
-        "or a test, and what sees it or why it can't be. Names are those of the code; they are checked.",
+        "or a test, and what sees it, or why it can't occur here. All names are the code's, and checked.",
         f"{len(modes)} modes, {sum(mode.answered for mode in modes.values())} of them answered.{left}",
     ]
     for number, mode in modes.items():
