@@ -198,6 +198,20 @@ def test_only_a_deep_look_sees_a_change_that_kept_size_and_time(tmp_path: Path) 
     assert str(program) in cache.fault(part.folder, deep=True)
 
 
+def test_what_is_fetched_again_has_the_time_that_it_had_before(tmp_path: Path) -> None:
+    """The JVM takes an ahead-of-time cache, of this machine or of an image, only for jars of the same time."""
+
+    def fill(_scratch: Path, tree: Path, _note: parts.Note) -> None:
+        (tree / "jar").touch()
+        os.utime(tree / "jar", (len(times), len(times)))
+
+    times: list[float] = []
+    for _ in range(2):
+        part_in(tmp_path, fill).install(unheard)
+        times.append((tmp_path / "thing" / "jar").stat().st_mtime)
+    assert times == [cache.FILE_TIME_S, cache.FILE_TIME_S]
+
+
 def test_programs_are_readable_for_everybody_whatever_the_umask(tmp_path: Path) -> None:
     """An unprivileged Postgres must be able to read and run them."""
 

@@ -26,7 +26,7 @@ IMAGE_NAMES: tuple[ImageName, ...] = get_args(ImageName)
 INSIDE = "/opt/restoreproof"
 """Where the java image carries its part of the program cache."""
 
-FORMAT = "2"
+FORMAT = "3"
 """Changes when this package builds or labels in another way, so that every image is built anew."""
 
 _AOT = ".aot"

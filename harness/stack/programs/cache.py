@@ -4,6 +4,9 @@ A program is filled in a scratch folder, made readable for everybody, recorded (
 of each file) and renamed to its place. A later use compares sizes and times only, which takes
 milliseconds; a file whose time differs is hashed again, and ``deep`` hashes them all.
 
+Every file gets the same time. The JVM compares the times of jars with those in its ahead-of-time caches,
+here and inside images: what was fetched again must not differ from what was fetched before.
+
 Where: ``$XDG_CACHE_HOME/restoreproof``, else ``~/.cache/restoreproof``. Postgres refuses to run as
 root, so a harness started by root runs it as an unprivileged user, who can't look into a home with
 mode 0700. In that case, and only for Postgres, ``public_root`` gives ``/var/cache/restoreproof``.
@@ -30,6 +33,8 @@ RECORD = "restoreproof-record.json"
 SCRATCH = "scratch-"
 PUBLIC_ROOT = Path("/var/cache/restoreproof")
 LOCK_LIMIT_S = 1800.0
+FILE_TIME_S = 946_684_800
+"""2000-01-01: the time of every file in the cache."""
 
 Fill = Callable[[Path, Path], None]
 
@@ -153,10 +158,12 @@ def _seen(path: Path, tree: Path) -> File:
 
 
 def _open(tree: Path) -> None:
-    """Let everybody read, and run what its owner may run, whatever the umask is."""
+    """Let everybody read, and run what its owner may run, whatever the umask is; all files of one time."""
     for path in (tree, *tree.rglob("*")):
         mode = stat.S_IMODE(path.stat().st_mode)
         path.chmod(0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644)
+        if path.is_file():
+            os.utime(path, (FILE_TIME_S, FILE_TIME_S))
 
 
 def _open_to_all(path: Path) -> bool:
