@@ -254,14 +254,14 @@ def _print_json(value: object) -> None:
 
 
 def _finish(judged: Judged, json: bool) -> NoReturn:
-    from harness.model.verdict import EXIT_OF, merge
+    from harness.model.verdict import EXIT_OF, merge_drills
     from harness.report import terminal
 
     if json:
         _print_json(judged.verdicts[0] if len(judged.verdicts) == 1 else judged.verdicts)
     else:
         terminal.show(Console(highlight=False), judged.verdicts, str(judged.out))
-    raise typer.Exit(EXIT_OF[merge(v.verdict for v in judged.verdicts)])
+    raise typer.Exit(EXIT_OF[merge_drills(judged.verdicts)])
 
 
 def main() -> int:

@@ -199,7 +199,7 @@ def test_only_a_deep_look_sees_a_change_that_kept_size_and_time(tmp_path: Path) 
 
 
 def test_what_is_fetched_again_has_the_time_that_it_had_before(tmp_path: Path) -> None:
-    """The JVM takes an ahead-of-time cache, of this machine or of an image, only for jars of the same time."""
+    """The JVM takes an ahead-of-time cache, of this machine or an image, only for jars of the same time."""
 
     def fill(_scratch: Path, tree: Path, _note: parts.Note) -> None:
         (tree / "jar").touch()

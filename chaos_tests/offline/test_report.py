@@ -223,6 +223,21 @@ def test_the_table_fits_eighty_columns_without_colour() -> None:
     assert "7 untampered" in " ".join(text.split())
 
 
+def test_drills_outside_the_envelope_are_told_apart() -> None:
+    """The table says why, the sentence counts them by themselves, and they only add a breach."""
+    clean = msgspec.structs.replace(a_verdict(a_plan()), verdict="proven")
+    beyond = msgspec.structs.replace(clean, verdict="unknown", outside=("kill archiver for 400 s",))
+    out = io.StringIO()
+    terminal.show(Console(file=out, width=80), [*[clean] * 4, beyond], "runs/x")
+    said = " ".join(out.getvalue().split())
+    assert "kill archiver for 400 s" in said
+    assert "PROVEN: 4 proven; outside the envelope 1 unknown; 15 tenants judged" in said
+    assert terminal.sentence([beyond]).startswith("UNKNOWN: none inside the envelope; outside")
+    page = html.render(msgspec.structs.replace(a_story(), verdict=beyond))
+    assert "Outside the envelope" in page
+    assert "kill archiver for 400 s" in page
+
+
 def test_the_sentence_says_when_nobody_lost_anything() -> None:
     """A proven campaign says so, and a campaign without drills is unknown."""
     the_plan = a_plan()

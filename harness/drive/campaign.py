@@ -20,7 +20,7 @@ from harness.model import folder
 from harness.model.errors import RestoreproofError
 from harness.model.plan import Plan
 from harness.model.schema import Schema
-from harness.model.verdict import CampaignVerdict, DrillVerdict, Verdict, encode, merge
+from harness.model.verdict import CampaignVerdict, DrillVerdict, Verdict, encode, merge, merge_drills
 
 Judge = Callable[[Path], DrillVerdict]
 """Judges a run folder (and may write into it)."""
@@ -97,11 +97,12 @@ def _judge_after(cause: RestoreproofError, run: Path, judge: Judge, verdicts: li
 def _sum_up(campaign: Campaign, out: Path, verdicts: Sequence[DrillVerdict]) -> None:
     missing: list[Verdict] = ["unknown"] if len(verdicts) < len(campaign.plans) else []
     summary = CampaignVerdict(
-        verdict=merge([*(v.verdict for v in verdicts), *missing]),
+        verdict=merge([merge_drills(verdicts), *missing]),
         seed=campaign.seed,
         profile=campaign.profile,
         runs=tuple(run_name(number) for number in range(1, len(verdicts) + 1)),
         verdicts=tuple(v.verdict for v in verdicts),
+        outside=tuple(run_name(number) for number, v in enumerate(verdicts, 1) if v.outside),
         set_up_s=campaign.set_up_s,
     )
     out.mkdir(parents=True, exist_ok=True)

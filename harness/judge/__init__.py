@@ -10,6 +10,7 @@
     case         all of this together, derived once
     differences  where found rows differ, and why
     checks/      one check a file, in one table
+    envelope     what is demanded of a plan outside its envelope
     rulings      runs the checks, puts the verdict together
     load         reads a run folder
 

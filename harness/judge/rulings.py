@@ -17,6 +17,7 @@ import msgspec
 from harness.judge.case import Case, Restored, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
+from harness.judge.envelope import at_best, demanded, outside
 from harness.model.folder import PLAN
 from harness.model.history import Entry
 from harness.model.plan import Plan
@@ -57,6 +58,7 @@ def judge(
         return _verdict(plan, (), findings)
     for check in checks:
         findings += _findings(check, case)
+    findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
     tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
     return _verdict(plan, tenants, findings)
 
@@ -110,7 +112,7 @@ def _tenant(case: Case, tenant: str, findings: Iterable[Finding]) -> TenantVerdi
         damaged=case.damaged(tenant),
         rightly_deleted=case.rightly_deleted(tenant),
         quiet=case.plan.tenant(tenant).quiet,
-        verdict=merge(["proven", *(finding.verdict for finding in mine)]),
+        verdict=merge([at_best(case.plan), *(finding.verdict for finding in mine)]),
         loss_s=max((r.loss.seconds for r in restores if r.loss), default=None),
         exposure_s=max((r.exposure.seconds for r in restores if r.exposure), default=None),
         restore_s=max((r.done_s - r.began_s for r in answered), default=None),
@@ -132,7 +134,7 @@ def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Find
     lossy = max((t for t in tenants if t.loss_s is not None), key=_loss_s, default=None)
     exposed = max((t for t in tenants if t.exposure_s is not None), key=_exposure_s, default=None)
     return DrillVerdict(
-        verdict=merge(["proven", *(finding.verdict for finding in findings)]),
+        verdict=merge([at_best(plan), *(finding.verdict for finding in findings)]),
         budget_s=plan.budget_s,
         profile=plan.profile,
         plan=PLAN,
@@ -141,6 +143,7 @@ def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Find
         points_judged=POINTS_JUDGED,
         points_not_judged=POINTS_NOT_JUDGED,
         tenants=tenants,
+        outside=plan.outside,
         findings=tuple(finding for finding in findings if finding.tenant is None),
         worst_loss_s=lossy.loss_s if lossy else None,
         worst_loss_tenant=lossy.tenant if lossy else None,

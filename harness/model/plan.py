@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from harness.model.envelope import PROMISED, Envelope
 from harness.model.errors import BadInput
 from harness.model.operations import Transaction
 
@@ -158,7 +159,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
     ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless
-    stated); ``budget_s``: what this drill demands.
+    stated); ``budget_s``: what this drill demands. ``envelope``: under which faults and survivors.
     """
 
     format: Literal[1] = 1
@@ -178,6 +179,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     again: tuple[str, ...] = ()
     watermark_checks: Count = 0
     faults: tuple[Fault, ...] = ()
+    envelope: Envelope = PROMISED
     floors: Floors = Floors()
     limits: Limits = Limits()
 
@@ -188,6 +190,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             f"<Plan {self.profile} on {self.schema}, seed {self.seed}, {len(self.tenants)} tenants, "
             f"survivors {self.survivors}, budget {self.budget_s:g} s: {words}>"
         )
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Why the plan lies outside its envelope, in words; empty when it lies inside."""
+        return tuple(self.envelope.reasons(self.survivors, self.faults))
 
     def tenant(self, tenant: str) -> TenantPlan:
         """Return the plan of one tenant; raises KeyError."""

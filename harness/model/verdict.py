@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from harness.model.envelope import INSIDE_SHARE_MIN
 from harness.model.errors import EXIT_BROKEN, EXIT_PROVEN, EXIT_UNKNOWN
 from harness.model.values import Cell, Key
 
@@ -68,7 +69,10 @@ class TenantVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``verdict.json``: the verdict of one drill, with its evidence. ``plan`` is a path."""
+    """``verdict.json``: the verdict of one drill, with its evidence. ``plan`` is a path.
+
+    ``outside``: why the plan lies outside its envelope, in words; empty when it lies inside.
+    """
 
     verdict: Verdict
     budget_s: float
@@ -79,6 +83,7 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     points_judged: tuple[str, ...]
     points_not_judged: tuple[str, ...]
     tenants: tuple[TenantVerdict, ...]
+    outside: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     worst_loss_s: float | None = None
     worst_loss_tenant: str | None = None
@@ -88,14 +93,29 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``campaign.json``: many drills; ``runs`` are folders relative to the campaign's."""
+    """``campaign.json``: many drills; ``runs`` are folders relative to the campaign's.
+
+    ``outside``: those of them whose plans lie outside their envelope.
+    """
 
     verdict: Verdict
     seed: int
     profile: str
     runs: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+    outside: tuple[str, ...] = ()
     set_up_s: float | None = None
+
+
+def merge_drills(drills: Sequence[DrillVerdict]) -> Verdict:
+    """Return a campaign's verdict: that of the plans inside their envelope.
+
+    Plans outside can only add *broken*. When too few lie inside, the campaign is at best *unknown*.
+    """
+    inside = [drill.verdict for drill in drills if not drill.outside]
+    outside = [drill.verdict for drill in drills if drill.outside and drill.verdict == "broken"]
+    few: list[Verdict] = ["unknown"] if len(inside) < INSIDE_SHARE_MIN * len(drills) else []
+    return merge([*inside, *few, *outside])
 
 
 def encode(value: DrillVerdict | CampaignVerdict) -> bytes:

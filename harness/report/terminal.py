@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.model.verdict import DrillVerdict, Finding, Verdict, merge
+from harness.model.verdict import DrillVerdict, Finding, Verdict, merge_drills
 from harness.report.html import seconds
 
 STYLE_OF: dict[Verdict, str] = {"proven": "green", "broken": "bold red", "unknown": "yellow"}
@@ -34,9 +34,10 @@ def table(verdicts: Sequence[DrillVerdict]) -> Table:
 def _cells(number: int, verdict: DrillVerdict) -> tuple[str, ...]:
     hit = sum(t.damaged for t in verdict.tenants)
     survivors = "" if verdict.survivors == "all" else f" [{verdict.survivors} survives]"
+    beyond = f" (outside the envelope: {', '.join(verdict.outside)})" if verdict.outside else ""
     return (
         str(number),
-        escape(verdict.script + survivors),
+        escape(verdict.script + survivors + beyond),
         f"{hit}/{len(verdict.tenants)}",
         _worst(verdict.worst_loss_s, verdict.worst_loss_tenant),
         _worst(verdict.worst_exposure_s, verdict.worst_exposure_tenant),
@@ -53,9 +54,10 @@ def _worst(value: float | None, tenant: str | None) -> str:
 
 def sentence(verdicts: Sequence[DrillVerdict]) -> str:
     """Return the sentence that sums a campaign up, and names the points not judged."""
-    verdict = merge(v.verdict for v in verdicts)
-    counts = {name: sum(v.verdict == name for v in verdicts) for name in STYLE_OF}
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    verdict = merge_drills(verdicts)
+    inside, beyond = [v for v in verdicts if not v.outside], [v for v in verdicts if v.outside]
+    said = _counted(inside) if inside or not beyond else "none inside the envelope"
+    said += f"; outside the envelope {_counted(beyond)}" if beyond else ""
     tenants = sum(len(v.tenants) for v in verdicts)
     losses = [(v.worst_loss_s, v.worst_loss_tenant) for v in verdicts if v.worst_loss_s is not None]
     worst, whose = max(losses, key=lambda loss: loss[0] or 0.0, default=(None, None))
@@ -63,6 +65,11 @@ def sentence(verdicts: Sequence[DrillVerdict]) -> str:
     not_judged = sorted({point for v in verdicts for point in v.points_not_judged})
     left = f" Not judged: {'; '.join(not_judged)}." if not_judged else ""
     return f"{verdict.upper()}: {said or 'no drill ran'}; {tenants} tenants judged, {lost}.{left}"
+
+
+def _counted(verdicts: Sequence[DrillVerdict]) -> str:
+    counts = {name: sum(v.verdict == name for v in verdicts) for name in STYLE_OF}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def findings(verdict: DrillVerdict) -> Iterable[str]:
@@ -95,6 +102,6 @@ def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:
             console.print(f"\n[bold]drill {number}[/]: {verdict.verdict}")
             for text in findings(verdict):
                 console.print(f"  {escape(text)}", highlight=False)
-    style = STYLE_OF[merge(v.verdict for v in verdicts)]
+    style = STYLE_OF[merge_drills(verdicts)]
     console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
     console.print(f"Runs and pages: {escape(out)}", highlight=False, soft_wrap=True)
