@@ -7,7 +7,7 @@ bends what was seen or restored, and asks for the verdict.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -296,7 +296,7 @@ class World:
             )
         )
         for tenant in (*planned.damaged, *planned.rightly_deleted):
-            cut = h.Cut(epoch=1, xid=self.xid, lsn_lower=lower, lsn_upper=upper or 0)
+            cut = h.Cut(epoch=self.cluster, xid=self.xid, lsn_lower=lower, lsn_upper=upper or 0)
             self.hits.setdefault(tenant, cut)
 
     def _effects(
@@ -341,6 +341,16 @@ class World:
         self.unowned = {row: image for row, image in self.unowned.items() if row[0] == COUNTRY}
         self.cluster, self.lsn = 2, 50
         self.add(h.ClusterSeen(at_s=self.tick(), cluster=2, system_id="s2", timeline=1, epoch=2))
+
+    def fail_over(self) -> None:
+        """Lose the primary; its standby goes on as a new cluster, whose positions and xids overlap."""
+        self.add(h.Destroyed(at_s=self.tick(), survivors="standby", services=("primary",)))
+        self.cluster, self.lsn, self.xid = 2, self.lsn - 5, self.xid - 1
+        self.add(h.ClusterSeen(at_s=self.tick(1.0), cluster=2, system_id="s1", timeline=2, epoch=2))
+
+    def settle(self, name: str, outcome: Literal["acked", "refused"]) -> None:
+        """Have the promoted primary's first snapshot say what became of a transaction."""
+        self.add(h.Settled(at_s=self.tick(), name=name, outcome=outcome, witness="the first snapshot"))
 
     def restore(
         self,
@@ -514,7 +524,8 @@ def finish(world: World) -> World:
     """Restore everybody, and end."""
     world.phase("restore")
     for tenant in world.tenants:
-        place: h.Place | None = "live" if world.cluster == 2 else None
+        fresh = world.cluster == 2 and world.survivors == "archive"
+        place: h.Place | None = "live" if fresh else None
         world.restore(tenant, place=place)
     world.end()
     return world

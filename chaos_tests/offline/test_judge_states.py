@@ -355,7 +355,13 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
             )
         )
     timeline = Timeline(
-        transactions=tuple(transactions), restores=(), epochs={}, destroyed_s=NEVER, entries={}
+        transactions=tuple(transactions),
+        restores=(),
+        epochs={},
+        systems={},
+        destroyed_s=NEVER,
+        wiped_s=NEVER,
+        entries={},
     )
     settled = settle(timeline, TABLES).transactions
     return [Step(tx=tx, writes=writes_of(tx, TABLES)) for tx in settled if tx.outcome != "refused"]

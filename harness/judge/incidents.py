@@ -41,7 +41,7 @@ def incident_of(
             return Incident(at_s=hit.tx.sent_s, why=f"{why} {hit.tx.name}", tx=hit.tx)
     based_s = stretch.base.done_s if stretch.base else 0.0
     if based_s <= timeline.destroyed_s < restore.began_s:
-        return Incident(at_s=timeline.destroyed_s, why="the cluster was destroyed")
+        return Incident(at_s=timeline.destroyed_s, why="the primary was destroyed")
     return _of_all(restore, lines, timeline)
 
 

@@ -104,8 +104,8 @@ def _events(tenant: str, timeline: Timeline, touching: Iterable[Transaction]) ->
         for r in timeline.restores
         if r.asked.tenant == tenant and r.in_place
     ]
-    if timeline.destroyed_s < NEVER:
-        seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.destroyed_s]
+    if timeline.wiped_s < NEVER:
+        seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.wiped_s]
         events.append(((max(seen, default=1), NEVER), None))
     return sorted(events, key=lambda event: event[0])
 

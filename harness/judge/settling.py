@@ -76,6 +76,7 @@ class _Settler:
     """Reads transactions in the order of their COMMITs, keeping for each row the last open one."""
 
     def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
         self.breaks_s = sorted(
             [tx.sent_s for tx in timeline.transactions if tx.actor == "script"]
             + [restore.began_s for restore in timeline.restores if restore.in_place]
@@ -95,7 +96,7 @@ class _Settler:
 
     def _comparable(self, earlier: Transaction, tx: Transaction) -> bool:
         between = any(earlier.sent_s <= at_s <= tx.sent_s for at_s in self.breaks_s)
-        return earlier.cluster == tx.cluster and not between
+        return self.timeline.same_rows(earlier.cluster, tx.cluster) and not between
 
     def _settle(self, earlier: Transaction, then: Touch, now: Touch, tx: Transaction) -> None:
         if then.after != now.before:

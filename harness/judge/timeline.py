@@ -83,12 +83,18 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole history of a drill, in order. ``destroyed_s`` is NEVER when nothing was destroyed."""
+    """The whole history of a drill, in order.
+
+    ``destroyed_s``: when the primary was destroyed, NEVER when it was not; ``wiped_s``: when all rows went
+    with it, NEVER where a standby survived it. ``systems``: by cluster its system id.
+    """
 
     transactions: tuple[Transaction, ...]
     restores: tuple[Restore, ...]
     epochs: dict[int, int]
+    systems: dict[int, str]
     destroyed_s: float
+    wiped_s: float
     entries: dict[type[h.Entry], list[h.Entry]]
 
     def of(self, kind: type[E]) -> list[E]:
@@ -99,6 +105,10 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
         """Return where ``lsn`` of ``cluster`` stands in commit order, None without an epoch for it."""
         epoch = self.epochs.get(cluster, 0)
         return Position(epoch=epoch, lsn=lsn) if epoch and lsn else None
+
+    def same_rows(self, cluster: int, later: int) -> bool:
+        """Whether ``later`` is that cluster, or went on from its rows on a later timeline."""
+        return cluster == later or self.systems.get(cluster, "") == self.systems.get(later)
 
     def phase_s(self, phase: str) -> float:
         """Return when ``phase`` began, NEVER when it did not."""
@@ -111,7 +121,10 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def index(history: Iterable[h.Entry]) -> Timeline:
-    """Index a history. Transactions come in the order in which they sent COMMIT."""
+    """Index a history. Transactions come in the order in which they sent COMMIT.
+
+    Of one that was sent again, under the same name, after it was refused, each try is a transaction.
+    """
     entries: dict[type[h.Entry], list[h.Entry]] = {}
     transactions: dict[str, Transaction] = {}
     restores: dict[int, Restore] = {}
@@ -119,19 +132,24 @@ def index(history: Iterable[h.Entry]) -> Timeline:
         entries.setdefault(type(entry), []).append(entry)
         _join_transaction(transactions, entry)
         _join_restore(restores, entry)
-    destroyed = entries.get(h.Destroyed)
+    destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
-        transactions=tuple(transactions.values()),
+        transactions=tuple(sorted(transactions.values(), key=lambda tx: tx.order)),
         restores=tuple(restores.values()),
         epochs=_epochs(entries.get(h.ClusterSeen, [])),
-        destroyed_s=destroyed[0].at_s if destroyed else NEVER,
+        systems=_systems(entries.get(h.ClusterSeen, [])),
+        destroyed_s=min((e.at_s for e in destroyed), default=NEVER),
+        wiped_s=min((e.at_s for e in destroyed if e.survivors != "standby"), default=NEVER),
         entries=entries,
     )
 
 
 def _join_transaction(transactions: dict[str, Transaction], entry: h.Entry) -> None:
     if isinstance(entry, h.Sent):
-        transactions[entry.name] = _sent(len(transactions), entry)
+        order = len(transactions)
+        if (earlier := transactions.pop(entry.name, None)) is not None:
+            transactions[f"{entry.name}, try {order}"] = earlier
+        transactions[entry.name] = _sent(order, entry)
     elif isinstance(entry, h.Done) and entry.name in transactions:
         transactions[entry.name] = msgspec.structs.replace(
             transactions[entry.name],
@@ -168,6 +186,10 @@ def _join_restore(restores: dict[int, Restore], entry: h.Entry) -> None:
         restores[entry.restore] = msgspec.structs.replace(restores[entry.restore], done=entry)
     elif isinstance(entry, h.ReadBack) and entry.restore in restores:
         restores[entry.restore] = msgspec.structs.replace(restores[entry.restore], read_back=entry)
+
+
+def _systems(seen: Iterable[h.Entry]) -> dict[int, str]:
+    return {e.cluster: e.system_id for e in seen if isinstance(e, h.ClusterSeen)}
 
 
 def _epochs(seen: Iterable[h.Entry]) -> dict[int, int]:

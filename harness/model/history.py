@@ -36,7 +36,9 @@ class Started(Entry, frozen=True, kw_only=True, tag="started"):
 
 
 class PhaseBegan(Entry, frozen=True, kw_only=True, tag="phase"):
-    """The drill went on to ``phase``: load, write, script, destroy, rebuild, restore, again, read, end."""
+    """The drill went on to ``phase``: load, write, script, destroy, rebuild, fail over, restore, again,
+    read, end.
+    """
 
     phase: str
 
@@ -96,7 +98,8 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
     """The outcome of a transaction; ``lsn_upper`` a WAL position after an ack, else None.
 
     A transaction rolled back on purpose, or that failed before COMMIT, is ``refused`` and may have no
-    ``Sent``. ``detail`` carries the error's text, ``begun_s`` when the transaction began, if that is known.
+    ``Sent``. A script's transaction that was refused may be sent again, under the same name. ``detail``
+    carries the error's text, ``begun_s`` when the transaction began, if that is known.
     """
 
     name: str
@@ -114,6 +117,13 @@ class Settled(Entry, frozen=True, kw_only=True, tag="settled"):
     name: str
     outcome: Literal["acked", "refused"]
     witness: str
+
+
+class NotSent(Entry, frozen=True, kw_only=True, tag="not_sent"):
+    """A script's transaction that its operator did not send any more, and why."""
+
+    name: str
+    reason: str
 
 
 class WriterSkipped(Entry, frozen=True, kw_only=True, tag="skipped"):
@@ -148,7 +158,9 @@ class FaultHealed(Entry, frozen=True, kw_only=True, tag="fault_healed"):
 
 
 class Destroyed(Entry, frozen=True, kw_only=True, tag="destroyed"):
-    """Everything but the survivors was killed at this instant."""
+    """What does not survive was killed at this instant: with ``standby`` the primary alone, else all
+    but the archive.
+    """
 
     survivors: str
     services: tuple[str, ...]
@@ -288,6 +300,7 @@ AnyEntry = (
     | Sent
     | Done
     | Settled
+    | NotSent
     | WriterSkipped
     | WriterEnded
     | FaultBegan

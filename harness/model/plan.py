@@ -20,7 +20,7 @@ PLAN_FORMAT = 1
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Survivors = Literal["all", "archive"]
+Survivors = Literal["all", "standby", "archive"]
 Mode = Literal["mark", "permanent", "blank", "truncate"]
 
 
@@ -155,7 +155,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Everything about one drill.
 
     ``write_s``: length of the write phase before the script starts. ``destroy_after_s``: with survivors
-    ``archive``, how long after the first damaging COMMIT was sent everything but the archive is killed.
+    ``archive`` or ``standby``, how long after the first damaging COMMIT was sent what does not survive is
+    killed. ``fenced``: the primary that is killed for good was cut off from its clients before.
+    ``script_goes_on``: its operators send again, to the promoted standby, what is not committed by then.
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
     ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless
@@ -172,6 +174,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     recovery_s: Seconds = 30.0
     write_s: Seconds
     destroy_after_s: Seconds = 0.0
+    fenced: bool = False
+    script_goes_on: bool = False
     initial: Literal["snapshot", "streamed"] = "streamed"
     tenants: tuple[TenantPlan, ...]
     shared: tuple[Transaction, ...] = ()

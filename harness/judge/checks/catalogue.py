@@ -21,7 +21,7 @@ def _run(case: Case) -> Iterator[Finding]:
     seen = [entry for entry in case.timeline.of(CatalogueSeen) if entry.place == "live"]
     restored_s = [r.done_s for r in case.timeline.restores if r.in_place]
     first_s, last_s = min(restored_s, default=NEVER), max(restored_s, default=0.0)
-    original = [e for e in seen if e.at_s < min(first_s, case.timeline.destroyed_s)]
+    original = [e for e in seen if e.at_s < min(first_s, case.timeline.wiped_s)]
     after = [e for e in seen if e.at_s >= first_s]
     if not original:
         yield unknown(NAME, "the catalogue was not seen before anything was restored")

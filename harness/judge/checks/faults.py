@@ -22,7 +22,7 @@ def _run(case: Case) -> Iterator[Finding]:
             yield unknown(NAME, f"{words} was never injected")
         elif not entry.bit:
             yield unknown(NAME, f"{words} was not seen to bite: {entry.proof}")
-        elif number not in healed and not entry.at_s <= case.timeline.destroyed_s < NEVER:
+        elif number not in healed and not entry.at_s <= case.timeline.wiped_s < NEVER:
             yield unknown(NAME, f"{words} was not seen to be healed")
 
 

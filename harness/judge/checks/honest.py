@@ -1,7 +1,7 @@
 """Point 8: what lay at or before the last watermark reported is restored, whatever the budget forgives.
 
-The watermark that counts is the last one before the restore began, or before the cluster was destroyed. A
-write after the cut's lower bound is not asked for.
+The watermark that counts is the last one before the restore began, or before the archiver was destroyed
+with the cluster. A write after the cut's lower bound is not asked for.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def _run(case: Case) -> Iterator[Finding]:
 def _watermark(timeline: Timeline, judged: Judged) -> Position | None:
     based_s = judged.stretch.base.done_s if judged.stretch.base else 0.0
     until_s = judged.restore.began_s
-    if based_s <= timeline.destroyed_s < until_s:
-        until_s = timeline.destroyed_s
+    if based_s <= timeline.wiped_s < until_s:
+        until_s = timeline.wiped_s
     seen = [e for e in timeline.of(WatermarkSeen) if e.at_s < until_s]
     return Position(epoch=seen[-1].epoch, lsn=seen[-1].lsn) if seen else None
 

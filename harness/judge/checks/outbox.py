@@ -24,7 +24,7 @@ def _run(case: Case) -> Iterator[Finding]:
         return  # the check on shared rows says so
     tables = {table.name: table for table in case.schema.infrastructure if _named(table.tenancy)}
     cluster = max((c.cluster for c in case.timeline.of(ClusterSeen)), default=1)
-    here = [tx for tx in case.timeline.transactions if tx.cluster == cluster]
+    here = [tx for tx in case.timeline.transactions if case.timeline.same_rows(tx.cluster, cluster)]
     scripts = {str(tx.xid) for tx in here if tx.actor == "script"}
     solution = solve(steps_on(here, tables), read_rows(case.unowned, tables), forced=True)
     for difference in differences(solution, Elsewhere(tenant="")):

@@ -2,7 +2,8 @@
 was damaged.
 
 Rows of transactions that ran at the same time may fall either way. A transaction that was to be killed sent
-nothing; one that came after the cluster was destroyed may be missing.
+nothing; one that came after the cluster was destroyed may be missing, and one that its operator did not
+send any more after a failover says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from harness.judge.case import Case
 from harness.judge.check import Check, unknown
 from harness.judge.scripts import Forecast
 from harness.judge.timeline import NEVER, Transaction
+from harness.model.history import NotSent
 from harness.model.plan import ScriptTransaction
 from harness.model.verdict import Finding
 
@@ -20,6 +22,7 @@ NAME = "script"
 
 
 def _run(case: Case) -> Iterator[Finding]:
+    left = {entry.name for entry in case.timeline.of(NotSent)}
     sent = {tx.name: tx for tx in case.timeline.transactions if tx.actor == "script"}
     forecasts: dict[str, list[Forecast]] = {}
     for line in case.lines.values():
@@ -29,7 +32,7 @@ def _run(case: Case) -> Iterator[Finding]:
         for planned in script.transactions:
             if planned.name in sent:
                 yield from _as_predicted(case, planned, sent[planned.name], forecasts.get(planned.name, []))
-            elif not planned.killed and case.timeline.destroyed_s == NEVER:
+            elif not planned.killed and planned.name not in left and case.timeline.wiped_s == NEVER:
                 yield unknown(NAME, f"{planned.name} was never sent")
     yield from _damaged_somebody(case)
 

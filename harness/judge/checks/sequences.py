@@ -52,7 +52,7 @@ def _highest(case: Case, columns: dict[str, list[str]]) -> dict[tuple[str, str],
 
 
 def _archived(case: Case) -> Iterable[Step]:
-    if case.timeline.destroyed_s == NEVER:
+    if case.timeline.wiped_s == NEVER:
         stretches = (stretch for line in case.lines.values() for stretch in line.stretches)
         return (step for stretch in stretches for step in stretch.steps if step.required)
     restored = (judged.solution for judged in case.restores if judged.solution is not None)

@@ -22,26 +22,27 @@ NAME = "set aside"
 def _run(case: Case) -> Iterator[Finding]:
     for judged in case.restores:
         if judged.restore.in_place and judged.solution is not None and judged.restore.done is not None:
-            yield from _not_set_aside(judged, judged.solution, judged.restore.done.set_aside)
+            yield from _not_set_aside(case, judged, judged.solution, judged.restore.done.set_aside)
             yield from _of_others(case, judged, judged.restore.done.set_aside)
 
 
 def _not_set_aside(
-    judged: Judged, solution: Solution, set_aside: tuple[SetAside, ...]
+    case: Case, judged: Judged, solution: Solution, set_aside: tuple[SetAside, ...]
 ) -> Iterator[Finding]:
     aside: dict[str, list[object]] = {}
     for moved in set_aside:
         aside.setdefault(moved.table, []).append(moved.row)
     inside = {id(step) for step, there in zip(solution.steps, solution.inside, strict=True) if there}
-    for row, step in _there(judged).items():
+    for row, step in _there(case, judged).items():
         if id(step) not in inside and step.writes[row] not in aside.get(row[0], ()):
             yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
 
 
-def _there(judged: Judged) -> dict[RowKey, Step]:
+def _there(case: Case, judged: Judged) -> dict[RowKey, Step]:
     """Return the rows that the application wrote and that were certainly there when the restore began."""
     there: dict[RowKey, Step] = {}
-    if judged.incident.tx is None or judged.incident.tx.cluster != judged.restore.asked.cluster:
+    hit, here = judged.incident.tx, judged.restore.asked.cluster
+    if hit is None or not case.timeline.same_rows(hit.cluster, here):
         return there
     for step in judged.stretch.steps:
         for row, image in step.writes.items():

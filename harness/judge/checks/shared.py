@@ -23,16 +23,16 @@ def _run(case: Case) -> Iterator[Finding]:
         return
     tables = {table.name: table for table in case.schema.shared}
     steps = steps_on(case.timeline.transactions, tables)
-    destroyed = case.timeline.destroyed_s < NEVER
-    solution = solve(steps, read_rows(case.unowned, tables), forced=not destroyed)
+    wiped = case.timeline.wiped_s < NEVER
+    solution = solve(steps, read_rows(case.unowned, tables), forced=not wiped)
     for difference in differences(solution, Elsewhere(tenant="")):
         yield _finding(difference)
-    if destroyed:
+    if wiped:
         yield from _lost(case, solution)
 
 
 def _lost(case: Case, solution: Solution) -> Iterator[Finding]:
-    incident = Incident(at_s=case.timeline.destroyed_s, why="the cluster was destroyed")
+    incident = Incident(at_s=case.timeline.wiped_s, why="the cluster was destroyed")
     loss = loss_of(solution, incident)
     if loss.step is not None and loss.seconds > case.plan.budget_s:
         table, key = next(iter(loss.step.writes))

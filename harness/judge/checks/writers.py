@@ -24,7 +24,7 @@ def _run(case: Case) -> Iterator[Finding]:
         if not (tenant.quiet or case.damaged(tenant.tenant) or case.rightly_deleted(tenant.tenant))
     }
     yield from _ran_dry(case, neighbours)
-    if neighbours and case.restores and case.timeline.destroyed_s == NEVER:
+    if neighbours and case.restores and case.timeline.wiped_s == NEVER:
         yield from _silent(case, neighbours)
 
 
