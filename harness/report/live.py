@@ -75,7 +75,7 @@ class LiveView:
     def step(self, seen: StepSeen) -> None:
         """Hear that a service starts, is ready or failed."""
         if seen.state != "starting":
-            self._say(f"  {seen.name:<12}{seen.state} after {seen.spent_s:.1f} s")
+            self._say(f"  {seen.name:<15}{seen.state} after {seen.spent_s:.1f} s")
 
     def drill(self, number: int, of: int, plan: Plan) -> None:
         """Hear that a drill begins."""

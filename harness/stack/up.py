@@ -68,7 +68,7 @@ def addresses(stack: Stack) -> dict[str, str]:
 
 def _show(console: Console, seen: StepSeen) -> None:
     if seen.state != "starting":
-        console.print(f"  {seen.name:<12} {seen.state} after {seen.spent_s:.1f} s")
+        console.print(f"  {seen.name:<14} {seen.state} after {seen.spent_s:.1f} s")
 
 
 def _print_addresses(console: Console, stack: Stack, spent_s: float) -> None:

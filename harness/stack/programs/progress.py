@@ -116,12 +116,13 @@ class Lines:
         """Write one line."""
         with self._guard:
             self._jobs.pop(job.name, None)
-        said = f"failed after {elapsed_s:.1f} s: {error}" if error else f"ready, {_mb(size_bytes)}"
-        self.note(job.name, said if error else f"{said}, {elapsed_s:.1f} s")
+        size = f"{_mb(size_bytes)}, " if size_bytes else ""
+        failed = f"failed after {elapsed_s:.1f} s: {error}"
+        self.note(job.name, failed if error else f"ready, {size}{elapsed_s:.1f} s")
 
     def note(self, name: str, text: str) -> None:
         """Write one line, whole even when several threads write."""
-        self._stream.write(f"  {name:<10} {text}\n")
+        self._stream.write(f"  {name:<11} {text}\n")
         self._stream.flush()
 
     def _tick(self) -> None:
@@ -178,7 +179,7 @@ class Bars:
 
     def note(self, name: str, text: str) -> None:
         """Write one line above the bars."""
-        self._progress.console.print(f"  {name:<10} {text}", highlight=False, markup=False)
+        self._progress.console.print(f"  {name:<11} {text}", highlight=False, markup=False)
 
 
 class _Arrived(ProgressColumn):
