@@ -16,7 +16,8 @@ from harness.generate.campaigns import campaign
 from harness.generate.strategies import plans
 from harness.judge import check_run
 from harness.model import folder
-from harness.model.plan import KillArchiver, Plan
+from harness.model.faults import Kill
+from harness.model.plan import Plan
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load
 from harness.session import LiveSession
@@ -49,7 +50,7 @@ def test_a_campaign_is_proven_with_both_kinds_of_survivors(
     drawn = campaign(load("helpdesk").schema, seed=5, plans=3, tenants=TENANTS)
     assert {plan.survivors for plan in drawn} == {"all", "archive"}
     assert any(plan.initial == "snapshot" for plan in drawn)
-    assert any(isinstance(fault, KillArchiver) for plan in drawn for fault in plan.faults)
+    assert any(isinstance(fault, Kill) for plan in drawn for fault in plan.faults)
     assert any(plan.again for plan in drawn)
     verdicts = [restoreproof_stack.drill(p, tmp_path / f"{n}") for n, p in enumerate(drawn)]
     assert [verdict.verdict for verdict in verdicts] == ["proven"] * 3

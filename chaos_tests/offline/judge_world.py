@@ -13,13 +13,13 @@ from msgspec import structs
 
 from harness.judge import judge
 from harness.model import history as h
+from harness.model.faults import Fault
 from harness.model.folder import SHARED_FILE, restored_file
 from harness.model.operations import Delete, Insert, Operation, Update
 from harness.model.operations import Transaction as Planned
 from harness.model.plan import (
     Effect,
     Floors,
-    KillArchiver,
     Plan,
     Script,
     ScriptTransaction,
@@ -123,7 +123,7 @@ class World:
         self.tenants: dict[str, dict[str, Any]] = {}
         self.scripts: list[Script] = []
         self.again: tuple[str, ...] = ()
-        self.faults: tuple[KillArchiver, ...] = ()
+        self.faults: tuple[Fault, ...] = ()
         self.floors = Floors(rows_per_s=1.0)
         self.writes_on = True
         self.restores = 0

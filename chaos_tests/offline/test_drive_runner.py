@@ -14,12 +14,13 @@ from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
 from harness.drive.campaign import Campaign, Series
 from harness.drive.journal import FolderJournal, MemoryJournal
-from harness.drive.ports import Component, ConnectionLost, Machinery, Proof, World
+from harness.drive.ports import ConnectionLost, Machinery, Proof, World
 from harness.drive.progress import Counts, Silent
 from harness.drive.runner import run_drill
 from harness.judge import check_run
 from harness.model import folder
 from harness.model.errors import BadInput, HarnessFailed, SubjectFailed, TimedOut
+from harness.model.faults import Fault, Kill, name_of
 from harness.model.history import (
     AnyEntry,
     ClusterSeen,
@@ -43,7 +44,7 @@ from harness.model.history import (
     WriterEnded,
     decode_lines,
 )
-from harness.model.plan import KillArchiver, Limits, Plan
+from harness.model.plan import Limits, Plan
 from harness.model.verdict import CampaignVerdict, DrillVerdict
 from harness.simulate.loop import VirtualClock, run
 from harness.simulate.world import build
@@ -110,11 +111,14 @@ class Machine:
     async def start_capture(self) -> None:
         await self.inner.start_capture()
 
-    async def kill(self, component: Component) -> Proof:
-        return await self.inner.kill(component)
+    def available(self, fault: Fault) -> str:
+        return self.inner.available(fault)
 
-    async def start(self, component: Component) -> Proof:
-        return await self.inner.start(component)
+    async def disturb(self, fault: Fault) -> Proof:
+        return await self.inner.disturb(fault)
+
+    async def heal(self, fault: Fault) -> Proof:
+        return await self.inner.heal(fault)
 
     async def destroy(self) -> tuple[str, ...]:
         return await self.inner.destroy()
@@ -216,7 +220,7 @@ def test_a_tenant_damaged_again_is_restored_again() -> None:
 
 def test_a_fault_has_a_proof_at_both_ends() -> None:
     """The archiver's kill is journalled with what showed it, and so is its healing."""
-    entries = drill(shop_plan(faults=(KillArchiver(phase="write", after_s=2.0, down_s=1.0),)))
+    entries = drill(shop_plan(faults=(Kill(service="archiver", phase="write", after_s=2.0, down_s=1.0),)))
     (began,), (healed,) = of(FaultBegan, entries), of(FaultHealed, entries)
     assert began.bit
     assert began.proof
@@ -227,11 +231,11 @@ def test_a_fault_that_was_not_seen_healed_is_not_said_to_be() -> None:
     """Without proof there is no healing, only a note."""
 
     class Unproven(Machine):
-        async def start(self, component: Component) -> Proof:
-            proof = await super().start(component)
+        async def heal(self, fault: Fault) -> Proof:
+            proof = await super().heal(fault)
             return Proof(seen=False, words=proof.words)
 
-    faults = (KillArchiver(phase="write", after_s=2.0, down_s=1.0),)
+    faults = (Kill(service="archiver", phase="write", after_s=2.0, down_s=1.0),)
     entries = drill(shop_plan(faults=faults), with_machine(Unproven))
     assert of(FaultHealed, entries) == []
     assert any("was not seen healed" in note.text for note in of(Note, entries))
@@ -239,7 +243,7 @@ def test_a_fault_that_was_not_seen_healed_is_not_said_to_be() -> None:
 
 def test_a_fault_still_biting_is_given_up_when_its_target_is_destroyed() -> None:
     """An archiver that is down when all is destroyed is not started again."""
-    faults = (KillArchiver(phase="write", after_s=7.0, down_s=30.0),)
+    faults = (Kill(service="archiver", phase="write", after_s=7.0, down_s=30.0),)
     entries = drill(shop_plan(survivors="archive", faults=faults))
     assert len(of(FaultBegan, entries)) == 1
     assert of(FaultHealed, entries) == []
@@ -281,12 +285,12 @@ def test_a_failure_beside_the_phases_ends_the_drill() -> None:
     """A fault that can't be injected is the harness's failure, with its own words."""
 
     class Broken(Machine):
-        async def kill(self, component: Component) -> Proof:
-            raise HarnessFailed(f"no {component} to kill")
+        async def disturb(self, fault: Fault) -> Proof:
+            raise HarnessFailed(f"no way to {name_of(fault)}")
 
-    faults = (KillArchiver(phase="write", after_s=2.0, down_s=1.0),)
+    faults = (Kill(service="archiver", phase="write", after_s=2.0, down_s=1.0),)
     error, entries = failed_drill(shop_plan(faults=faults), with_machine(Broken))
-    assert str(error) == "no archiver to kill"
+    assert str(error) == "no way to kill archiver"
     assert phases(entries)[-1] == "write"
 
 
@@ -294,11 +298,11 @@ def test_a_database_that_is_lost_unplanned_is_the_harness_failing() -> None:
     """What the harness itself could not read is told as one error with a cause, not as a bare one."""
 
     class Leaves(Machine):
-        async def start(self, component: Component) -> Proof:
+        async def heal(self, fault: Fault) -> Proof:
             await super().destroy()
-            return Proof(seen=True, words=f"{component} is back, and all else is gone")
+            return Proof(seen=True, words=f"{name_of(fault)} is over, and all else is gone")
 
-    faults = (KillArchiver(phase="restore", after_s=0.0, down_s=0.0),)
+    faults = (Kill(service="archiver", phase="restore", after_s=0.0, down_s=0.0),)
     error, entries = failed_drill(shop_plan(faults=faults), with_machine(Leaves))
     assert "could not use the database" in str(error)
     assert isinstance(error.__cause__, ConnectionLost)

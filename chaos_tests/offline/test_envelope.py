@@ -25,16 +25,17 @@ from chaos_tests.offline.judge_world import (
 )
 from harness.judge import judge
 from harness.model.envelope import OUTAGE_S_MAX, Allowed, Envelope
-from harness.model.plan import KillArchiver, decode, encode
+from harness.model.faults import Kill
+from harness.model.plan import decode, encode
 from harness.model.verdict import DrillVerdict, Verdict, merge_drills
 
 NOBODY = Envelope(survivors=("archive",))
 """An envelope that no drill with all survivors lies in."""
 
 
-def a_kill(down_s: float) -> KillArchiver:
+def a_kill(down_s: float) -> Kill:
     """An archiver that is down for so long."""
-    return KillArchiver(phase="write", after_s=1.0, down_s=down_s)
+    return Kill(service="archiver", phase="write", after_s=1.0, down_s=down_s)
 
 
 def verdict_outside(world: World, envelope: Envelope = NOBODY) -> DrillVerdict:

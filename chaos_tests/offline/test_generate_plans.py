@@ -15,8 +15,9 @@ from harness.generate.profiles import Settings
 from harness.generate.shapes import PlanShape
 from harness.model import plan as model_plan
 from harness.model.errors import BadInput, UnknownName
+from harness.model.faults import Kill
 from harness.model.operations import Copy, Delete, Filler, Insert, Transaction, Update
-from harness.model.plan import KillArchiver, Plan, TenantPlan
+from harness.model.plan import Plan, TenantPlan
 from harness.model.schema import Schema
 from harness.schemas import load, names
 
@@ -181,7 +182,7 @@ def test_the_budget_follows_tenants_and_flushes() -> None:
 def test_an_outage_fits_into_the_budget(plan: Plan) -> None:
     """The budget covers the outage and the recovery after it, which ends before the script starts."""
     (fault,) = plan.faults
-    assert isinstance(fault, KillArchiver)
+    assert isinstance(fault, Kill)
     assert fault.down_s + plan.recovery_s <= plan.budget_s
     assert fault.after_s + fault.down_s < plan.write_s
 

@@ -30,8 +30,9 @@ from harness.judge.check import Check
 from harness.judge.checks import CHECKS
 from harness.judge.rulings import FINDINGS_MAX
 from harness.model import history as h
+from harness.model.faults import CutLink, Kill, Service
 from harness.model.operations import Transaction
-from harness.model.plan import Effect, Floors, KillArchiver
+from harness.model.plan import Effect, Floors
 from harness.model.verdict import Finding
 
 
@@ -87,7 +88,7 @@ def test_a_cut_that_the_history_does_not_say_is_unknown() -> None:
 
 def a_fault(world: World, *entries: h.Entry) -> World:
     """A drill whose plan kills the archiver, with what was seen of that."""
-    world.faults = (KillArchiver(phase="write", after_s=1.0, down_s=1.0),)
+    world.faults = (Kill(service="archiver", phase="write", after_s=1.0, down_s=1.0),)
     world.add(*entries)
     return world
 
@@ -111,6 +112,37 @@ def test_a_fault_may_still_bite_when_its_target_is_destroyed() -> None:
     a_fault(world, h.FaultBegan(at_s=world.at_s, fault=0, proof="gone", bit=True))
     world.destroy()
     assert finish(world).verdict().verdict == "proven"
+
+
+def test_what_outlives_the_destruction_must_be_healed() -> None:
+    """A link that was cut when the cluster died is cut for the next one too, until it is healed."""
+    world = begin(survivors="archive")
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    world.faults = (CutLink(link="archiver-minio", phase="write", after_s=1.0, down_s=9.0),)
+    world.add(h.FaultBegan(at_s=world.at_s, fault=0, proof="nobody answers", bit=True))
+    world.destroy()
+    assert "healed" in the_unknown(finish(world), "faults").message
+
+
+@pytest.mark.parametrize(("service", "verdict"), [("standby", "proven"), ("archiver", "unknown")])
+def test_floors_are_counted_outside_of_faults_that_block_commits(service: Service, verdict: str) -> None:
+    """While commits stood still nobody had to write; a fault that blocks none of them excuses nobody."""
+    world = a_drill()
+    world.faults = (Kill(service=service, phase="write", after_s=0.0, down_s=0.1),) * 2
+    phases = {e.phase: e.at_s for e in world.entries if isinstance(e, h.PhaseBegan)}
+    first_s, last_s = phases["write"], phases["script"]
+    world.add(
+        h.FaultBegan(at_s=first_s + 1, struck_s=first_s, fault=0, proof="gone", bit=True),
+        h.FaultHealed(at_s=first_s + 2, fault=0, proof="back"),
+        h.FaultBegan(at_s=first_s + 1.5, fault=1, proof="gone", bit=True),
+        h.FaultHealed(at_s=last_s, fault=1, proof="back"),
+    )
+    world.add(h.FaultBegan(at_s=0.0, fault=7, proof="of another plan", bit=True))
+    world.floors = Floors(rows_per_s=1000.0)
+    found = finish(world).verdict()
+    assert found.verdict == verdict, findings(found)
 
 
 # The script.

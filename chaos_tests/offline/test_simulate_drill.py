@@ -11,8 +11,9 @@ import pytest
 from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
 from harness.judge import check_run, judge
+from harness.model.faults import Kill
 from harness.model.history import Destroyed, Done, RestoreDone, Settled, WatermarkSeen
-from harness.model.plan import KillArchiver, Survivors
+from harness.model.plan import Survivors
 from harness.simulate import drill, simulate, simulate_into, simulate_series
 from harness.simulate.feed import Connector, events_of
 from harness.simulate.server import Committed
@@ -60,13 +61,13 @@ def test_every_tenant_is_restored(survivors: Survivors) -> None:
 @pytest.mark.parametrize("after_s", [0.1 * n for n in range(20, 32)])
 def test_a_killed_archiver_changes_no_verdict(after_s: float) -> None:
     """Whenever in a flush interval the archiver is killed, every tenant is proven."""
-    fault = KillArchiver(phase="write", after_s=after_s, down_s=0.4)
+    fault = Kill(service="archiver", phase="write", after_s=after_s, down_s=0.4)
     assert drill(shop_plan(faults=(fault,)), SHOP).verdict == "proven"
 
 
 def test_an_archiver_killed_during_restores_changes_no_verdict() -> None:
     """Restores go on while the archiver is down, and what they put back is archived afterwards."""
-    fault = KillArchiver(phase="restore", after_s=0.01, down_s=1.0)
+    fault = Kill(service="archiver", phase="restore", after_s=0.01, down_s=1.0)
     assert drill(shop_plan(faults=(fault,)), SHOP).verdict == "proven"
 
 

@@ -9,7 +9,8 @@ from fixtures.handmade import shop_plan, shop_plan_at
 from harness import schemas
 from harness.generate import pinned_plan, plans
 from harness.generate.steps import STEPS
-from harness.model.plan import KillArchiver, Plan
+from harness.model.faults import Kill
+from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.model.verdict import DrillVerdict
 from harness.simulate import drill
@@ -18,7 +19,7 @@ from harness.simulate.world import Parts
 
 HELPDESK = schemas.load("helpdesk").schema
 SHOP = schemas.load("shop").schema
-KILL = KillArchiver(phase="write", after_s=4.5, down_s=0.5)
+KILL = Kill(service="archiver", phase="write", after_s=4.5, down_s=0.5)
 PROMISE_S = 300.0
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.generate.steps import STEPS
 from harness.judge.checks import CHECKS
-from harness.model import plan
+from harness.model import faults
 from harness.report.failure_modes import NUMBERS, PAGE, FailureMode, page, read
 from harness.simulate.defects import DEFECTS
 from harness.subject.reference import rules
@@ -27,7 +27,7 @@ NOT_YET_MAX = 13
 
 def fault_kinds() -> set[str]:
     """Return the tag of each kind of fault that a plan can hold."""
-    kinds = typing.get_args(plan.Fault) or (plan.Fault,)
+    kinds = typing.get_args(faults.Fault)
     return {str(kind.__struct_config__.tag) for kind in kinds}
 
 

@@ -17,7 +17,10 @@ from harness.model.schema import Schema
 
 
 class Drill:
-    """One plan on its way through one world: the plan, the ports, the journal, and who holds which rows."""
+    """One plan on its way through one world: the plan, the ports, the journal, and who holds which rows.
+
+    ``doomed``: the cluster is being destroyed, or gone: nobody tries to reach it again.
+    """
 
     def __init__(
         self, plan: Plan, schema: Schema, world: World, journal: Journal, progress: Progress
@@ -33,6 +36,7 @@ class Drill:
         self.shared = Bindings()
         self.bindings = {t.tenant: Bindings(self.shared) for t in plan.tenants}
         self.epochs: dict[int, int] = {}
+        self.doomed = False
 
     @property
     def epoch(self) -> int:

@@ -1,27 +1,43 @@
 """Injects the plan's faults when they are due in their phase, and heals them, each with its proof.
 
-To add a kind of fault: one struct in ``model.plan``, one function here, one line in ``PERFORM``.
+It knows no kind of fault: what one does is the machinery's business, by its struct.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final
+from types import TracebackType
+from typing import Self
 
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
-from harness.drive.ports import Proof
+from harness.drive.ports import Machinery
+from harness.model.errors import BadInput, RestoreproofError
+from harness.model.faults import Fault, name_of, outlives
 from harness.model.history import FaultBegan, FaultHealed
-from harness.model.plan import Fault, KillArchiver
+from harness.model.plan import Plan
+
+
+def demand_available(plan: Plan, machinery: Machinery) -> None:
+    """Raise BadInput naming the plan's faults that this host can't do, each with its reason."""
+    reasons = {name_of(fault): why for fault in plan.faults if (why := machinery.available(fault))}
+    if reasons:
+        raise BadInput(
+            "this host can't do " + "; ".join(f"{name} ({why})" for name, why in reasons.items()),
+            cure="run the plan on a host that can, or draw another one",
+        )
 
 
 class Injector:
-    """The faults of one drill. ``begin`` a phase's, wait until ``healed``, or ``end`` them unhealed."""
+    """The faults of one drill. ``begin`` a phase's, wait until ``healed``, or ``end`` them unhealed.
+
+    A context: leaving it undoes whatever still bites.
+    """
 
     def __init__(self, drill: Drill) -> None:
         self._drill = drill
         self._due: dict[asyncio.Task[None], Fault] = {}
+        self._biting: dict[int, Fault] = {}
         # Held while services are being changed: a fault can only be given up between two such changes.
         self._changing = asyncio.Lock()
 
@@ -29,7 +45,7 @@ class Injector:
         """Let the faults of ``phase`` fall due; their times count from now."""
         for number, fault in enumerate(self._drill.plan.faults):
             if fault.phase == phase:
-                task = crew.go(PERFORM[type(fault)](self, number, fault), f"fault {number}")
+                task = crew.go(self._perform(number, fault), f"fault {number}")
                 self._due[task] = fault
 
     async def healed(self) -> None:
@@ -42,38 +58,60 @@ class Injector:
         self._due.clear()
 
     async def end(self) -> None:
-        """Give up what is still due: what the faults struck at is about to be destroyed."""
+        """Give up what is still due: what most faults struck at is about to be destroyed."""
         async with self._changing:
             for task in self._due:
                 task.cancel()
         self._due.clear()
 
-    async def kill_archiver(self, number: int, fault: KillArchiver) -> None:
-        """Kill the archiver when due, and start it again."""
+    async def heal_survivors(self) -> None:
+        """After a destruction: heal the faults that bite at what outlived it, and forget the others."""
+        for number, fault in [*self._biting.items()]:
+            if outlives(fault):
+                await self._heal(number, fault)
+        self._biting.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Undo what still bites when a drill is over, however it ended; errors are noted, not raised."""
+        for number, fault in [*self._biting.items()]:
+            try:
+                await self._heal(number, fault)
+            except RestoreproofError as failed:
+                self._drill.note(f"fault {number} ({name_of(fault)}) could not be undone: {failed}")
+
+    async def _perform(self, number: int, fault: Fault) -> None:
         machinery = self._drill.world.machinery
         await self._drill.clock.sleep(fault.after_s)
-        await self._began(number, lambda: machinery.kill("archiver"))
+        async with self._changing:
+            self._biting[number] = fault
+            struck_s = self._drill.journal.now_s()
+            proof = await machinery.disturb(fault)
+            self._drill.journal.write(
+                FaultBegan(
+                    at_s=self._drill.journal.now_s(),
+                    fault=number,
+                    proof=proof.words,
+                    bit=proof.seen,
+                    struck_s=struck_s,
+                )
+            )
         await self._drill.clock.sleep(fault.down_s)
-        await self._healed(number, lambda: machinery.start("archiver"))
+        await self._heal(number, fault)
 
-    async def _began(self, number: int, strike: Callable[[], Awaitable[Proof]]) -> None:
+    async def _heal(self, number: int, fault: Fault) -> None:
         async with self._changing:
-            proof = await strike()
-        self._drill.journal.write(
-            FaultBegan(at_s=self._drill.journal.now_s(), fault=number, proof=proof.words, bit=proof.seen)
-        )
-
-    async def _healed(self, number: int, heal: Callable[[], Awaitable[Proof]]) -> None:
-        async with self._changing:
-            proof = await heal()
+            proof = await self._drill.world.machinery.heal(fault)
+            self._biting.pop(number, None)
         at_s = self._drill.journal.now_s()
         if proof.seen:
             self._drill.journal.write(FaultHealed(at_s=at_s, fault=number, proof=proof.words))
         else:
-            self._drill.note(f"fault {number} was not seen healed: {proof.words}")
-
-
-Perform = Callable[[Injector, int, KillArchiver], Coroutine[object, object, None]]
-
-PERFORM: Final[dict[type[Fault], Perform]] = {KillArchiver: Injector.kill_archiver}
-"""For each kind of fault, how it is performed."""
+            self._drill.note(f"fault {number} ({name_of(fault)}) was not seen healed: {proof.words}")

@@ -7,10 +7,11 @@ awaited on the loop of the drill; waiting happens only through ``Clock`` and the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from harness.model.faults import Fault
 from harness.model.history import Change, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.schema import Table
@@ -211,9 +212,6 @@ class Bucket(Protocol):
         ...
 
 
-Component = Literal["archiver"]
-
-
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Whether something was seen to be so, and the words that show it."""
 
@@ -235,9 +233,21 @@ class Machinery(Protocol):
         """Start change capture and the archiver; returns when a heartbeat was seen in the bucket."""
         ...
 
-    async def kill(self, component: Component) -> Proof: ...
+    def available(self, fault: Fault) -> str:
+        """Return why this host can't do ``fault``, or an empty text."""
+        ...
 
-    async def start(self, component: Component) -> Proof: ...
+    async def disturb(self, fault: Fault) -> Proof:
+        """Inject a fault; the proof shows that it bites, probed from both sides where there are two."""
+        ...
+
+    async def heal(self, fault: Fault) -> Proof:
+        """Undo a fault, if it was injected; the proof shows that what it touched works again.
+
+        May be called more than once, after a fault that failed, and after a destruction: then only what
+        outlived it is healed.
+        """
+        ...
 
     async def destroy(self) -> tuple[str, ...]:
         """Kill archiver, Connect, broker, standby and primary, in that order, and return at once.

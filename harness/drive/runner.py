@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
-from harness.drive.injector import Injector
+from harness.drive.injector import Injector, demand_available
 from harness.drive.journal import Journal
 from harness.drive.limits import until
 from harness.drive.observer import LISTING_INTERVAL_S, Listed, Observer
@@ -42,6 +42,7 @@ async def run_drill(
     ``listed``: what earlier drills on the same world listed, handed from drill to drill. Raises what ended
     a drill that could not go on, after saying so in the journal.
     """
+    demand_available(plan, world.machinery)
     drill = Drill(plan, schema, world, journal, progress or Silent())
     journal.write(
         Started(
@@ -52,8 +53,8 @@ async def run_drill(
         )
     )
     try:
-        async with Crew() as crew:
-            await _Runner(drill, crew, listed or Listed()).run()
+        async with Injector(drill) as injector, Crew() as crew:
+            await _Runner(drill, crew, injector, listed or Listed()).run()
     except (ConnectionLost, Refused) as lost:
         _end(journal, f"the database: {lost}")
         raise HarnessFailed(f"the harness itself could not use the database: {lost}") from lost
@@ -73,14 +74,14 @@ def _end(journal: Journal, reason: str) -> None:
 class _Runner:
     """The phases of one drill, in order."""
 
-    def __init__(self, drill: Drill, crew: Crew, listed: Listed) -> None:
+    def __init__(self, drill: Drill, crew: Crew, injector: Injector, listed: Listed) -> None:
         self.drill = drill
         self.plan = drill.plan
         self.world = drill.world
         self.crew = crew
         self.observer = Observer(drill, listed)
         self.workload = Workload(drill)
-        self.injector = Injector(drill)
+        self.injector = injector
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -132,6 +133,7 @@ class _Runner:
         """Let the script loose; destroy everything but the archive when the plan says so."""
         await self.observer.watermark()
         self.drill.phase("script")
+        self.injector.begin("script", self.crew)
         destroying = (
             self.crew.go(self._destroy(), "destruction") if self.plan.survivors == "archive" else None
         )
@@ -145,8 +147,10 @@ class _Runner:
         """Bring up an empty cluster in the place of the one that was destroyed."""
         await self.workload.stop_all()
         self.drill.phase("rebuild")
+        await self.injector.heal_survivors()
         limit_s = self.plan.limits.rebuild_s
         await self.drill.within(limit_s, "a fresh cluster runs", self.world.machinery.rebuild())
+        self.drill.doomed = False
         await self._meet_cluster()
 
     async def restore(self) -> None:
@@ -217,6 +221,7 @@ class _Runner:
         await self.damaging.wait()
         await self.drill.clock.sleep(self.plan.destroy_after_s)
         await self.injector.end()
+        self.drill.doomed = True
         self.drill.phase("destroy")
         limit_s = self.plan.limits.rebuild_s
         services = await self.drill.within(

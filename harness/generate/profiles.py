@@ -27,7 +27,8 @@ import msgspec
 from harness.generate.facts import SchemaFacts
 from harness.generate.shapes import PlanShape
 from harness.model.errors import BadInput, UnknownName
-from harness.model.plan import Floors, KillArchiver, Script
+from harness.model.faults import Kill
+from harness.model.plan import Floors, Script
 
 TRANSACTIONS = 24
 OLDER = 7
@@ -216,7 +217,7 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
 def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
     tenants = len(shape.tenants)
     own_s = profile.budget_s(tenants, settings.flush_interval_s)
-    if isinstance(shape.fault, KillArchiver):
+    if isinstance(shape.fault, Kill):
         own_s = max(own_s, shape.fault.down_s + profile.recovery_s)
     budget_s = own_s if settings.budget_s is None else settings.budget_s
     if not 0 < budget_s <= profile.promise_s:

@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from harness.model.plan import Fault, Survivors
+from harness.model.faults import Fault
+from harness.model.plan import Survivors
 
 Means = Literal["function", "cascade", "tables"]
 """How rows are removed: by the schema's own function, by cascade from the root, or table by table."""

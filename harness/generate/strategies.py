@@ -17,7 +17,8 @@ from harness.generate.shapes import Batching, HowShape, Means, PlanShape, Script
 from harness.generate.steps import possible, step_named
 from harness.generate.steps.step import Step
 from harness.model.errors import BadInput
-from harness.model.plan import KillArchiver, Plan, Survivors
+from harness.model.faults import Kill
+from harness.model.plan import Plan, Survivors
 from harness.model.schema import Schema
 
 ROWS = (5, 500)
@@ -182,13 +183,16 @@ def _again(draw: st.DrawFn, pins: Pins) -> int:
 
 
 @st.composite
-def _fault(draw: st.DrawFn, pins: Pins, survivors: Survivors) -> KillArchiver | None:
+def _fault(draw: st.DrawFn, pins: Pins, survivors: Survivors) -> Kill | None:
     """Where only the archive survives no archiver runs while tenants are restored: nothing to kill."""
     likely: tuple[FaultPhase, ...] = ("none", "none", "write")
     phases = (*likely, "restore") if survivors == "all" else likely
     phase = draw(st.sampled_from(phases if pins.fault is None else (pins.fault,)))
     if phase == "none":
         return None
-    return KillArchiver(
-        phase=phase, after_s=draw(st.integers(2, 30)) / 10, down_s=draw(st.integers(2, 15)) / 10
+    return Kill(
+        service="archiver",
+        phase=phase,
+        after_s=draw(st.integers(2, 30)) / 10,
+        down_s=draw(st.integers(2, 15)) / 10,
     )

@@ -7,9 +7,11 @@ unknown. A plan may ask for an envelope of its own: a wider one, to see a promis
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Protocol, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
+
+from harness.model.faults import KINDS, Fault, kind_words, name_of
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -20,13 +22,6 @@ OUTAGE_S_MAX = 240.0
 
 INSIDE_SHARE_MIN = 0.8
 """At least so many of a campaign's plans lie inside."""
-
-
-class Lasting(Protocol):
-    """A fault, as far as an envelope looks at it."""
-
-    @property
-    def down_s(self) -> float: ...
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,13 +39,19 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return name == self.fault or name.startswith(f"{self.fault} ")
 
 
+INSIDE: tuple[Allowed, ...] = tuple(
+    Allowed(fault=kind_words(kind)) for kind, traits in KINDS.items() if traits.in_envelope
+)
+"""The kinds under which the promise is made unless a plan says otherwise."""
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For which ``faults`` and ``survivors`` the promise is made; of several that cover one, the first."""
 
-    faults: tuple[Allowed, ...] = (Allowed(fault="kill"),)
+    faults: tuple[Allowed, ...] = INSIDE
     survivors: tuple[SurvivorKind, ...] = get_args(SurvivorKind)
 
-    def reasons(self, survivors: str, faults: Iterable[Lasting]) -> Iterator[str]:
+    def reasons(self, survivors: str, faults: Iterable[Fault]) -> Iterator[str]:
         """Yield each reason why a plan lies outside, in words; none when it lies inside."""
         if survivors not in self.survivors:
             yield f"survivors {survivors}"
@@ -65,11 +66,6 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             yield f"{name} with survivors {survivors}"
         elif down_s > allowed.longest_s:
             yield f"{name} for {down_s:g} s, more than {allowed.longest_s:g} s"
-
-
-def name_of(fault: Lasting) -> str:
-    """Return what a fault is called: its kind, in words."""
-    return str(type(fault).__struct_config__.tag).replace("_", " ")  # type: ignore[attr-defined]  # a struct
 
 
 PROMISED = Envelope()

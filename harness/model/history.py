@@ -143,11 +143,15 @@ class WriterEnded(Entry, frozen=True, kw_only=True, tag="writer_ended"):
 
 
 class FaultBegan(Entry, frozen=True, kw_only=True, tag="fault_began"):
-    """Fault number ``fault`` of the plan was injected; ``proof`` shows that it bit."""
+    """Fault number ``fault`` of the plan was injected; ``proof`` shows that it bit.
+
+    ``struck_s``: when the injection began, which may take a while to be seen.
+    """
 
     fault: int
     proof: str
     bit: bool
+    struck_s: float | None = None
 
 
 class FaultHealed(Entry, frozen=True, kw_only=True, tag="fault_healed"):

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model.envelope import PROMISED, Envelope
 from harness.model.errors import BadInput
+from harness.model.faults import Fault
 from harness.model.operations import Transaction
 
 PLAN_FORMAT = 1
@@ -110,25 +111,6 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     words: str
     transactions: tuple[ScriptTransaction, ...]
     damages_nobody: bool = False
-
-
-class KillArchiver(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag="kill_archiver",
-    tag_field="kind",
-    forbid_unknown_fields=True,
-):
-    """SIGKILL the archiver ``after_s`` into ``phase``, start it again ``down_s`` later."""
-
-    phase: Literal["write", "restore"]
-    after_s: Seconds
-    down_s: Seconds
-
-
-Fault = KillArchiver
-"""A union that grows: each kind of fault is one struct with its own tag."""
 
 
 class Floors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -79,12 +79,14 @@ class MemoryStore:
         self.versions: dict[str, list[tuple[str, bytes]]] = {}
         self.made: list[tuple[str, str]] = []
         self.sent_bytes = 0
-        self.down = False
+        self.down = self.full = False
         self.locked_s: float | None = retention_s
 
     async def put_once(self, key: str, body: bytes) -> StoredObject:
         """Write a new key; the same bytes again give the same version."""
         self._require_up()
+        if self.full:
+            raise StoreUnavailable("the simulated object store has no space left")
         if key in self.versions:
             version, stored = self.versions[key][0]
             if stored != body:

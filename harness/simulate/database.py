@@ -20,10 +20,16 @@ from harness.simulate.statements import Statements
 
 
 class SimulatedDatabase:
-    """A live database behind its address, and a scratch one beside it (``drive.ports.Database``)."""
+    """A live database behind its address, and a scratch one beside it (``drive.ports.Database``).
 
-    def __init__(self, schema: Schema, live: Address, scratch: Address) -> None:
+    ``clients``: the live one as writers and operators reach it.
+    """
+
+    def __init__(
+        self, schema: Schema, live: Address, scratch: Address, *, clients: Address | None = None
+    ) -> None:
         self._schema = schema
+        self._clients = clients or live
         self._places: dict[Place, Address] = {"live": live, "scratch": scratch}
         self._scratch_count = count(1)
 
@@ -34,13 +40,13 @@ class SimulatedDatabase:
 
     async def session(self, name: str) -> SimulatedSession:  # noqa: ARG002 - the port names sessions
         """Open a writer's session."""
-        await self._reach("live")
-        return SimulatedSession(self._places["live"])
+        await self._connect()
+        return SimulatedSession(self._clients)
 
     async def operator(self) -> SimulatedOperator:
         """Open an operator's session."""
-        await self._reach("live")
-        return SimulatedOperator(self._places["live"])
+        await self._connect()
+        return SimulatedOperator(self._clients)
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
         """Read all rows of these tenants in one snapshot."""
@@ -94,6 +100,10 @@ class SimulatedDatabase:
         scratch = self._places["scratch"]
         await scratch.latency.statement()
         scratch.server = Server(f"scratch-{next(self._scratch_count)}")
+
+    async def _connect(self) -> None:
+        await self._clients.ask()
+        self._clients.reach()
 
     async def _reach(self, place: Place) -> Server:
         await self._places[place].latency.statement()

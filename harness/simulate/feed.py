@@ -15,11 +15,13 @@ from harness.model.values import RawRow
 from harness.simulate.latency import Latency
 from harness.simulate.life import Life
 from harness.simulate.server import Committed, Op, Server, Written
+from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.ports import (
     Begin,
     End,
     FeedEvent,
     FeedStart,
+    FeedUnavailable,
     RowEvent,
     SnapshotBegin,
     SnapshotEnd,
@@ -49,20 +51,22 @@ class Topic:
 class SimulatedFeed:
     """One reader of a topic, as long as its process lives (``reference.ports.Feed``)."""
 
-    def __init__(self, topic: Topic, latency: Latency, life: Life) -> None:
+    def __init__(self, topic: Topic, latency: Latency, life: Life, wire: Wire | None = None) -> None:
         self._topic = topic
         self._latency = latency
         self._life = life
+        self._wire = wire or Wire(latency.clock)
         self._next = topic.committed
 
     async def start(self) -> FeedStart:
         """Begin at the committed offset."""
-        await self._life.wait(self._latency.statement())
+        await self._life.wait(self._carry())
         self._next = self._topic.committed
         return FeedStart(feed=self._topic.name, offset=self._next)
 
     async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
         """Return up to ``limit`` events, waiting at most ``wait_s`` for the first."""
+        await self._life.wait(self._carry())
         await self._life.wait(self._until_there(wait_s))
         events = self._topic.events[self._next : self._next + limit]
         self._next += len(events)
@@ -70,8 +74,16 @@ class SimulatedFeed:
 
     async def commit(self, offset: int) -> None:
         """Remember ``offset`` for the next reader."""
-        await self._life.wait(self._latency.statement())
+        await self._life.wait(self._carry())
         self._topic.committed = offset
+
+    async def _carry(self) -> None:
+        await self._latency.statement()
+        try:
+            await self._wire.ask()
+            await self._wire.answer()
+        except Cut as cut:
+            raise FeedUnavailable(str(cut)) from None
 
     async def _until_there(self, wait_s: float) -> None:
         if self._next < len(self._topic.events):
@@ -91,17 +103,28 @@ class Connector:
         self._server = server
         self.topic = topic
         self._latency = latency
-        self._done = len(server.wal)
+        self._first = self._done = len(server.wal)
 
     async def run(self) -> None:
         """Capture until the server dies (or the task is cancelled)."""
         self.snapshot()
+        await self.stream()
+
+    async def stream(self) -> None:
+        """Follow the WAL from where the last one stopped, never ahead of the standby."""
         while self._server.alive:
             await self._server.wal_grew.wait()
             self._server.wal_grew.clear()
             await self._latency.capture()
+            await self._server.standby.caught_up()
             if self._server.alive:
                 self.capture()
+
+    def resume(self, server: Server, *, again: int) -> None:
+        """Go on at ``server``, whose WAL is that of the one before; the last ``again`` come once more."""
+        self._server = server
+        self._done = max(self._first, self._done - again)
+        server.wal_grew.set()
 
     def snapshot(self) -> None:
         """Emit all visible rows and the heartbeat row as one snapshot, as of now."""

@@ -16,6 +16,7 @@ class Latency:
     def __init__(self, seed: int) -> None:
         self.clock = VirtualClock()
         self._random = random.Random(seed)
+        self.store_slower = 1.0
 
     async def statement(self) -> None:
         """One round trip to the database."""
@@ -31,7 +32,7 @@ class Latency:
 
     async def object_call(self) -> None:
         """One call of the object server."""
-        await self.clock.sleep(self._draw(0.001, 0.008))
+        await self.clock.sleep(self.store_slower * self._draw(0.001, 0.008))
 
     def _draw(self, least_s: float, most_s: float) -> float:
         wait_s = self._random.uniform(least_s, most_s)

@@ -19,8 +19,9 @@ from harness.simulate.database import catalogue_digest
 from harness.simulate.latency import Latency
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.sessions import Address
+from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.health import Beaten
-from harness.subject.reference.ports import StoredObject, TenantKey
+from harness.subject.reference.ports import StoredObject, StoreUnavailable, TenantKey
 
 T = TypeVar("T")
 
@@ -30,10 +31,21 @@ class Life:
 
     def __init__(self) -> None:
         self._over = False
+        self._going = asyncio.Event()
+        self._going.set()
 
     def end(self) -> None:
         """Kill it: from here on none of its calls has an effect."""
         self._over = True
+        self._going.set()
+
+    def pause(self) -> None:
+        """Stop it in its tracks, at its next call."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._going.set()
 
     def demand(self) -> None:
         """Raise CancelledError in a process that was killed."""
@@ -43,6 +55,7 @@ class Life:
     async def wait(self, awaitable: Awaitable[T]) -> T:
         """Wait for something that takes time, and go on only if the process still lives."""
         result = await awaitable
+        await self._going.wait()
         self.demand()
         return result
 
@@ -50,35 +63,51 @@ class Life:
 class LivingStore:
     """A client of the object store (``reference.ports.ObjectStore``); counts what it was sent."""
 
-    def __init__(self, store: MemoryStore, latency: Latency, life: Life) -> None:
+    def __init__(self, store: MemoryStore, latency: Latency, life: Life, wire: Wire | None = None) -> None:
         self.sent_bytes = 0
         self._store = store
         self._latency = latency
         self._life = life
+        self._wire = wire or Wire(latency.clock)
 
     async def put_once(self, key: str, body: bytes) -> StoredObject:
-        """Write an object once."""
-        await self._life.wait(self._latency.object_call())
+        """Write an object once; its answer may be lost though the object is there (FM-84)."""
+        await self._life.wait(self._ask())
         stored = await self._store.put_once(key, body)
         await self._life.wait(self._latency.object_call())
+        await self._life.wait(self._answer())
         return stored
 
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read part of one version."""
-        await self._life.wait(self._latency.object_call())
+        await self._life.wait(self._ask())
         body = await self._store.get(key, version, start=start, size=size)
+        await self._life.wait(self._answer())
         self.sent_bytes += len(body)
         return body
 
     async def list(self, prefix: str, *, after: str = "") -> Sequence[StoredObject]:
         """List the oldest version of each key."""
-        await self._life.wait(self._latency.object_call())
+        await self._life.wait(self._ask())
         return await self._store.list(prefix, after=after)
 
     async def retention_s(self, key: str, version: str) -> float | None:
         """Return how much longer a version is locked."""
-        await self._life.wait(self._latency.object_call())
+        await self._life.wait(self._ask())
         return await self._store.retention_s(key, version)
+
+    async def _ask(self) -> None:
+        await self._latency.object_call()
+        try:
+            await self._wire.ask()
+        except Cut as cut:
+            raise StoreUnavailable(str(cut)) from None
+
+    async def _answer(self) -> None:
+        try:
+            await self._wire.answer()
+        except Cut as cut:
+            raise StoreUnavailable(str(cut)) from None
 
 
 class LivingKeys:
@@ -136,16 +165,16 @@ class LivingSource:
 
     async def dump_schema(self) -> str | None:
         """Return the schema as its data: the simulator's DDL."""
-        await self._life.wait(self._address.latency.statement())
         try:
+            await self._life.wait(self._address.ask())
             return msgspec.json.encode(self._address.reach().built.schema).decode()
         except ConnectionLost:
             return None
 
     async def beat(self) -> Beaten | None:
         """Write the heartbeat row in a transaction of its own."""
-        await self._life.wait(self._address.latency.statement())
         try:
+            await self._life.wait(self._address.ask())
             server = self._address.reach()
         except ConnectionLost:
             return None

@@ -36,7 +36,7 @@ class SimulatedOperator(Connection):
 
     async def run(self, transaction: ScriptTransaction) -> None:
         """Perform the transaction's actual effects."""
-        await self._address.latency.statement()
+        await self._address.ask()
         server, work = self._current()
         work.unchecked = transaction.unchecked
         perform = {
@@ -56,7 +56,7 @@ class SimulatedOperator(Connection):
 
     async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
         """Read what is left of these tenants, how much was changed, and the rows marked."""
-        await self._address.latency.statement()
+        await self._address.ask()
         server, work = self._current()
         try:
             await Statements(server).settle(work)

@@ -17,8 +17,10 @@ from harness.drive.ports import ConnectionLost
 from harness.model.history import Change
 from harness.model.schema import Schema, Table
 from harness.model.values import Key, RawRow
+from harness.simulate.latency import Latency
 from harness.simulate.locks import Locks
 from harness.simulate.storage import Storage, cells_of
+from harness.simulate.switches import Cancelled, Standby
 
 Op = Literal["insert", "update", "delete", "truncate"]
 """``truncate``: a row that went with its whole table, of which the WAL tells once."""
@@ -70,6 +72,7 @@ class Work:
     def __init__(self, xid: int, *, patient: bool) -> None:
         self.xid = xid
         self.unchecked = False
+        self.in_wal = False
         self.patient = patient
         self.written: list[Written] = []
         self.triggered: list[Change] = []
@@ -99,6 +102,7 @@ class Server:
         self.system_id = system_id
         self.timeline = timeline
         self.alive = True
+        self.standby = Standby()
         self.storage: Storage | None = None
         self.heartbeat: RawRow = {}
         self.locks = Locks()
@@ -154,6 +158,22 @@ class Server:
         """Write the commit record: from here on it is in the WAL, though others can't see it yet."""
         self.demand_alive()
         self.append(work.xid, now_s, written=tuple(work.written))
+        work.in_wal = True
+
+    async def acknowledged(self, work: Work, latency: Latency) -> None:
+        """Wait until the standby has it, then show it; raises ConnectionLost, or Cancelled and shows it."""
+        await latency.standby()
+        try:
+            await self.standby.flushed()
+        except Cancelled:
+            self.show(work)
+            raise
+        except ConnectionLost:
+            if self.is_open(work):  # a terminated session leaves what it had committed
+                self.show(work)
+            raise
+        self.demand_alive()
+        self.show(work)
 
     def show(self, work: Work) -> None:
         """Let others see what ``work`` committed."""
@@ -200,7 +220,21 @@ class Server:
         """End at once: nobody gets an answer any more."""
         self.alive = False
         self.locks.break_all()
+        self.standby.lose_all()
         self.wal_grew.set()
+
+    def reborn(self) -> Server:
+        """Return the server as it starts again in place: what is in the WAL is there (FM-19)."""
+        server = Server(self.system_id, self.timeline)
+        for work in self._open:
+            if not work.in_wal and self.storage is not None:
+                for one in reversed(work.written):
+                    _revert(self.storage, one)
+        self._open.clear()
+        server.storage, server.heartbeat = self.storage, self.heartbeat
+        server.wal, server.lsn = self.wal, self.lsn
+        server._next_xid = self._next_xid
+        return server
 
     def _end(self, work: Work) -> None:
         del self._open[work]

@@ -15,14 +15,51 @@ from harness.model.values import RawRow, key_of
 from harness.simulate.latency import Latency
 from harness.simulate.server import Server, Work
 from harness.simulate.statements import Statements
+from harness.simulate.switches import Cancelled, Cut, Wire
 
 
 class Address:
-    """Where clients find the database; ``server`` is None while nobody listens."""
+    """Where clients find the database; ``server`` is None while nobody listens.
 
-    def __init__(self, latency: Latency) -> None:
+    ``wire``: the way there, None for one that is never disturbed.
+    """
+
+    def __init__(self, latency: Latency, *, wire: Wire | None = None) -> None:
         self.latency = latency
-        self.server: Server | None = None
+        self.wire = wire
+        self._servers: list[Server | None] = [None]
+
+    def by(self, wire: Wire) -> Address:
+        """Return the same address as clients behind ``wire`` see it."""
+        seen = Address(self.latency, wire=wire)
+        seen._servers = self._servers
+        return seen
+
+    @property
+    def server(self) -> Server | None:
+        """The server that listens here."""
+        return self._servers[0]
+
+    @server.setter
+    def server(self, server: Server | None) -> None:
+        self._servers[0] = server
+
+    async def ask(self) -> None:
+        """Send a statement; raises ConnectionLost when it does not arrive."""
+        await self.latency.statement()
+        if self.wire is not None:
+            try:
+                await self.wire.ask()
+            except Cut as cut:
+                raise ConnectionLost(str(cut)) from None
+
+    async def answer(self) -> None:
+        """Hear the answer to one; raises ConnectionLost when it does not arrive."""
+        if self.wire is not None:
+            try:
+                await self.wire.answer()
+            except Cut as cut:
+                raise ConnectionLost(str(cut)) from None
 
     def reach(self) -> Server:
         """Return the server that answers; raises ConnectionLost."""
@@ -42,7 +79,7 @@ class Connection:
 
     async def begin(self) -> None:
         """Open a transaction on the server that answers now."""
-        await self._address.latency.statement()
+        await self._address.ask()
         if self._work is not None:
             raise Refused("there is already a transaction in progress")
         self._server = self._address.reach()
@@ -50,7 +87,7 @@ class Connection:
 
     async def ready(self) -> Ready:
         """Return xid, a lower bound of the commit's position, and what triggers wrote."""
-        await self._address.latency.statement()
+        await self._address.ask()
         server, work = self._current()
         return Ready(xid=work.xid, lsn_lower=server.lsn, changes=tuple(work.triggered))
 
@@ -59,33 +96,34 @@ class Connection:
         server, work = self._current()
         latency = self._address.latency
         try:
-            await latency.statement()
+            await self._address.ask()
             await Statements(server).settle(work)
             server.write_commit(work, latency.clock.now_s())
-            await latency.standby()
-            server.demand_alive()
             self._work = None
-            server.show(work)
+            await server.acknowledged(work, latency)
             await latency.statement()
+            await self._address.answer()
             server.demand_alive()
+        except Cancelled as cancelled:
+            return Ack(outcome="unknown", detail=str(cancelled))
         except Refused as refused:
             self._forget()
             return Ack(outcome="refused", detail=str(refused))
         except ConnectionLost as lost:
-            self._work = None
+            self._forget()
             return Ack(outcome="unknown", detail=str(lost))
         return Ack(outcome="acked", lsn_upper=server.lsn)
 
     async def rollback(self) -> None:
         """Give the transaction up."""
-        await self._address.latency.statement()
+        await self._address.ask()
         self._current()
         self._forget()
 
     async def reset(self) -> None:
         """Roll back or reconnect; raises ConnectionLost when nobody listens."""
         self._forget()
-        await self._address.latency.statement()
+        await self._address.ask()
         self._address.reach()
 
     async def close(self) -> None:
@@ -155,6 +193,6 @@ class SimulatedSession(Connection):
         return bool(gone)
 
     async def _statement(self) -> tuple[Statements, Work]:
-        await self._address.latency.statement()
+        await self._address.ask()
         server, work = self._current()
         return Statements(server), work

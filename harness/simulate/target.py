@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from harness.drive.ports import ConnectionLost, Refused
-from harness.model.errors import RestoreRefused, SubjectFailed
+from harness.model.errors import RestoreRefused
 from harness.model.schema import Schema, Table
 from harness.model.values import RawRow, key_of
 from harness.simulate.locks import Hold
@@ -15,7 +15,8 @@ from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Server, Work, Written
 from harness.simulate.sessions import Address
 from harness.simulate.storage import Storage, cells_of
-from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
+from harness.simulate.switches import Cancelled
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, TargetUnavailable
 
 _Rows = Mapping[str, Sequence[RawRow]]
 
@@ -28,13 +29,12 @@ class SimulatedTarget:
 
     async def build_schema(self, ddl: str) -> None:
         """Build the tables that ``ddl`` (a schema as JSON) declares."""
-        await self._address.latency.statement()
-        self._reach().build(msgspec.json.decode(ddl, type=Schema))
+        server = await self._reach()
+        server.build(msgspec.json.decode(ddl, type=Schema))
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in the place of those that are there."""
-        await self._address.latency.statement()
-        server = self._reach()
+        server = await self._reach()
         if server.storage is None:
             raise SchemaMissing("the simulated database is empty")
         work = server.begin(patient=True)
@@ -44,15 +44,26 @@ class SimulatedTarget:
         except Refused as refused:
             server.undo(work)
             raise RestoreRefused(str(refused)) from None
-        await self._address.latency.standby()
-        server.show(work)
+        except ConnectionLost as lost:
+            raise TargetUnavailable(str(lost)) from None
+        await self._commit(server, work, swapped)
         return swapped
 
-    def _reach(self) -> Server:
+    async def _commit(self, server: Server, work: Work, swapped: Swapped) -> None:
         try:
+            await server.acknowledged(work, self._address.latency)
+            await self._address.answer()
+        except (ConnectionLost, Cancelled) as lost:
+            unavailable = TargetUnavailable(str(lost))
+            unavailable.swapped = swapped
+            raise unavailable from None
+
+    async def _reach(self) -> Server:
+        try:
+            await self._address.ask()
             return self._address.reach()
         except ConnectionLost as lost:
-            raise SubjectFailed(str(lost)) from None
+            raise TargetUnavailable(str(lost)) from None
 
 
 async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:

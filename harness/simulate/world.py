@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.drive.ports import Component, ObjectVersion, Proof, World
+from harness.drive.ports import ObjectVersion, Proof, World
 from harness.model.errors import HarnessFailed, SubjectFailed, TimedOut
+from harness.model.faults import Fault
 from harness.model.history import Place
 from harness.model.plan import Plan
 from harness.model.schema import Schema
+from harness.simulate import faults
 from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.feed import Connector, SimulatedFeed, Topic
@@ -27,6 +29,7 @@ from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, L
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.server import Server
 from harness.simulate.sessions import Address
+from harness.simulate.switches import Wires
 from harness.simulate.target import SimulatedTarget
 from harness.subject.port import Subject
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
@@ -58,6 +61,7 @@ class Site:
         self.parts = parts
         self.latency = Latency(plan.seed)
         self.entropy = random.Random(plan.seed).randbytes
+        self.wires = Wires(self.latency.clock)
         self.live = Address(self.latency)
         self.scratch = Address(self.latency)
         self.store = MemoryStore()
@@ -70,10 +74,11 @@ class SimulatedMachinery:
     """Starts, kills, destroys and rebuilds (``drive.ports.Machinery``)."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = self._site = site
+        self.connector: Connector | None = None
         self._clusters = 0
         self._topic: Topic | None = None
-        self._connector: asyncio.Task[None] | None = None
+        self._capturing: asyncio.Task[None] | None = None
         self._archiver: asyncio.Task[None] | None = None
         self._life = Life()
 
@@ -100,23 +105,53 @@ class SimulatedMachinery:
         }
         entries = self._entries()
         self._topic = Topic(f"topic-{server.system_id}")
-        connector = self._site.parts.connector(server, self._topic, self._site.latency)
-        self._connector = _spawn(connector.run(), f"connector of {server.system_id}")
-        await self.start("archiver")
+        self.connector = self._site.parts.connector(server, self._topic, self._site.latency)
+        self._capturing = _spawn(self.connector.run(), f"connector of {server.system_id}")
+        await self.start_archiver()
         for _ in range(int(60 / POLL_S)):
             if self._entries() > entries:
                 return
             await self._site.latency.clock.sleep(POLL_S)
         raise TimedOut("a heartbeat in the bucket", 60, self._site.stopped or "no manifest entry")
 
-    async def kill(self, component: Component) -> Proof:
+    def available(self, fault: Fault) -> str:
+        """Return why a fault can't be simulated, or an empty text."""
+        return faults.reason(fault)
+
+    async def disturb(self, fault: Fault) -> Proof:
+        """Inject a fault."""
+        return await faults.disturb(self, fault)
+
+    async def heal(self, fault: Fault) -> Proof:
+        """Undo a fault."""
+        return await faults.heal(self, fault)
+
+    def archiver_runs(self) -> bool:
+        """Whether the archiver's task runs."""
+        return self._archiver is not None and not self._archiver.done()
+
+    async def kill_archiver(self) -> None:
         """End the archiver as SIGKILL does."""
-        was_running = self._archiver is not None and not self._archiver.done()
         self._life.end()
         await _end(self._archiver)
-        return Proof(seen=was_running, words=f"{component} was running and its task is gone")
 
-    async def start(self, component: Component) -> Proof:
+    def pause_archiver(self, *, paused: bool) -> None:
+        """Stop the archiver in its tracks, or let it go on."""
+        self._life.pause() if paused else self._life.resume()
+
+    async def stop_connector(self) -> None:
+        """End the connector's task."""
+        await _end(self._capturing)
+
+    def start_connector(self, *, again: int) -> None:
+        """Let the connector go on, if it does not; the last ``again`` transactions come once more."""
+        if self.connector is None or (self._capturing is not None and not self._capturing.done()):
+            return
+        server = self._server()
+        self.connector.resume(server, again=again)
+        self._capturing = _spawn(self.connector.stream(), f"connector of {server.system_id}")
+
+    async def start_archiver(self) -> None:
         """Start a new archiver on the same feed, store and disk."""
         if self._topic is None:
             raise HarnessFailed("the archiver can't start before there is a feed")
@@ -125,11 +160,11 @@ class SimulatedMachinery:
         archiver = site.parts.archiver(
             schema=site.schema,
             ports=ArchiverPorts(
-                feed=SimulatedFeed(self._topic, site.latency, life),
-                store=LivingStore(site.store, site.latency, life),
+                feed=SimulatedFeed(self._topic, site.latency, life, site.wires["archiver-kafka"]),
+                store=LivingStore(site.store, site.latency, life, site.wires["archiver-minio"]),
                 keys=LivingKeys(site.keys, life),
                 index=LivingIndex(site.index, life),
-                source=LivingSource(site.live, life),
+                source=LivingSource(site.live.by(site.wires["archiver-primary"]), life),
                 clock=site.latency.clock,
             ),
             flush_interval_s=FLUSH_INTERVAL_S,
@@ -138,14 +173,13 @@ class SimulatedMachinery:
         site.stopped = None
         self._archiver = _spawn(self._run(archiver), "archiver")
         await site.latency.clock.sleep(POLL_S)
-        return Proof(seen=not self._archiver.done(), words=self._site.stopped or f"{component} runs")
 
     async def destroy(self) -> tuple[str, ...]:
         """Kill everything but bucket and keys, the archiver first, disks included."""
         self._life.end()
         await _end(self._archiver)
-        await _end(self._connector)
-        self._topic = None
+        await _end(self._capturing)
+        self._topic = self.connector = None
         self._site.index.lose()
         self._server().die()
         return ("archiver", "connect", "broker", "standby", "primary")
@@ -193,9 +227,9 @@ class SimulatedBucket:
 def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     """Return a world in which nothing runs yet; to be used inside a virtual loop only."""
     site = Site(plan, schema, parts or Parts())
-    restores = LivingStore(site.store, site.latency, Life())
+    restores = LivingStore(site.store, site.latency, Life(), site.wires["restorer-minio"])
     targets: dict[Place, SimulatedTarget] = {
-        "live": SimulatedTarget(site.live),
+        "live": SimulatedTarget(site.live.by(site.wires["restorer-primary"])),
         "scratch": SimulatedTarget(site.scratch),
     }
     subject = ReferenceSubject(
@@ -208,7 +242,9 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     )
     return World(
         clock=site.latency.clock,
-        database=SimulatedDatabase(schema, site.live, site.scratch),
+        database=SimulatedDatabase(
+            schema, site.live, site.scratch, clients=site.live.by(site.wires["clients-primary"])
+        ),
         bucket=SimulatedBucket(site.store, restores),
         machinery=SimulatedMachinery(site),
         subject=site.parts.subject(subject),

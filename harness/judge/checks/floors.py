@@ -1,9 +1,13 @@
-"""A drill's floors: enough transactions of each tenant, each kind of operation, enough rows a second."""
+"""A drill's floors: enough transactions of each tenant, each kind of operation, enough rows a second.
+
+The rate is that of the time in which no fault blocked commits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.judge.blocking import blocked_s
 from harness.judge.case import Case
 from harness.judge.check import Check, unknown
 from harness.judge.timeline import NEVER
@@ -79,8 +83,9 @@ def _rate(case: Case) -> Iterator[Finding]:
         for tx in case.timeline.transactions
         if tx.actor == "writer" and tx.acked and began_s <= tx.ended_s <= ended_s
     )
-    if rows < case.plan.floors.rows_per_s * (ended_s - began_s):
-        rate = rows / (ended_s - began_s)
+    free_s = ended_s - began_s - blocked_s(case, "commits", began_s, ended_s)
+    if rows < case.plan.floors.rows_per_s * free_s:
+        rate = rows / free_s
         yield unknown(NAME, f"only {rate:.1f} of {case.plan.floors.rows_per_s:g} rows a second")
 
 

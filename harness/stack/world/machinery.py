@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.drive.ports import Clock, Component, Proof
-from harness.model.errors import ServiceDied, TimedOut
+from harness.drive.ports import Clock, Proof
+from harness.model.errors import TimedOut
+from harness.model.faults import Fault
 from harness.schemas import LoadedSchema
 from harness.stack.identity import ARCHIVER, DEBEZIUM
 from harness.stack.service import Fact
@@ -17,6 +18,7 @@ from harness.stack.stack import Stack
 from harness.stack.wait import NotYet
 from harness.stack.world.bucket import MinioBucket
 from harness.stack.world.database import PostgresDatabase
+from harness.stack.world.faults import Disturber
 from harness.subject.port import Subject
 from harness.subject.reference import capture_sql
 from harness.subject.reference.adapters.lint import lint, refuse
@@ -53,6 +55,7 @@ class StackMachinery:
         self._config = config
         self._has_cluster = True
         self._captures = False
+        self._disturber = Disturber(stack, watch)
 
     async def prepare(self, *, fresh: bool) -> None:
         """Make a cluster with the schema run; a fresh one replaces what was captured before.
@@ -84,22 +87,17 @@ class StackMachinery:
         await self._known_to_archive()
         self._captures = True
 
-    async def kill(self, component: Component) -> Proof:
-        """Crash a component; it bit when no process of it is left."""
-        before = self._stack.is_running(component)
-        await asyncio.to_thread(self._stack.kill, component)
-        after = self._stack.is_running(component)
-        words = f"{component} was {'' if before else 'not '}running, then {'still ' if after else 'gone'}"
-        return Proof(seen=before and not after, words=words)
+    def available(self, fault: Fault) -> str:
+        """Return why this host can't do a fault, or an empty text."""
+        return self._disturber.available(fault)
 
-    async def start(self, component: Component) -> Proof:
-        """Start a killed component again; healed when it has written to the bucket since."""
-        await asyncio.to_thread(self._watch.look)
-        try:
-            await asyncio.to_thread(self._stack.restart, component)
-        except (ServiceDied, TimedOut) as failed:
-            return Proof(seen=False, words=str(failed))
-        return Proof(seen=True, words=f"{component} runs and has written to the bucket again")
+    async def disturb(self, fault: Fault) -> Proof:
+        """Inject a fault."""
+        return await asyncio.to_thread(self._disturber.disturb, fault)
+
+    async def heal(self, fault: Fault) -> Proof:
+        """Undo a fault."""
+        return await asyncio.to_thread(self._disturber.heal, fault)
 
     async def destroy(self) -> tuple[str, ...]:
         self._captures = self._has_cluster = False

@@ -25,6 +25,15 @@ class FeedUnavailable(SubjectFailed):
     """The change feed did not answer; the call may be made again."""
 
 
+class TargetUnavailable(SubjectFailed):
+    """The target database did not answer; the restore may be made again.
+
+    ``swapped``: what a swap did if it was committed, which nobody knows when its COMMIT had been sent.
+    """
+
+    swapped: Swapped | None = None
+
+
 class SchemaMissing(SubjectFailed):
     """The target database lacks a table of the schema: in an empty one it must be built first."""
 

@@ -1,0 +1,322 @@
+"""Each kind of fault in the simulated world: how it strikes and how it is healed, on switches and tasks.
+
+A kind more is one line in ``PERFORM``, or one in ``UNAVAILABLE`` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from harness.drive.ports import ConnectionLost, Proof
+from harness.model import faults as f
+from harness.model.errors import HarnessFailed, TimedOut
+from harness.simulate.archive_ports import MemoryStore
+from harness.simulate.feed import Connector
+from harness.simulate.latency import Latency
+from harness.simulate.server import Server
+from harness.simulate.sessions import Address
+from harness.simulate.switches import Cancelled, Wires
+
+AGAIN: Final = 3
+"""How many transactions a connector sends once more when it was restarted."""
+COMMIT_S_MAX: Final = 20.0
+POLL_S: Final = 0.01
+SLOWER_BY: Final = 25.0
+
+
+class Place(Protocol):
+    """What is shared between the parts of a world, as far as faults reach it."""
+
+    latency: Latency
+    live: Address
+    store: MemoryStore
+    wires: Wires
+
+
+class Machine(Protocol):
+    """The processes of a world, as far as faults reach them."""
+
+    connector: Connector | None
+
+    @property
+    def site(self) -> Place: ...
+
+    def archiver_runs(self) -> bool: ...
+
+    async def kill_archiver(self) -> None: ...
+
+    async def start_archiver(self) -> None: ...
+
+    def pause_archiver(self, *, paused: bool) -> None: ...
+
+    async def stop_connector(self) -> None: ...
+
+    def start_connector(self, *, again: int) -> None: ...
+
+
+Strike = Callable[[Machine, Any], Awaitable[Proof]]
+
+
+class Performed(msgspec.Struct, frozen=True):
+    """How a kind is done, and undone."""
+
+    disturb: Strike
+    heal: Strike
+
+
+def reason(fault: f.Fault) -> str:
+    """Return why a fault can't be simulated, or an empty text."""
+    if isinstance(fault, f.Kill | f.Pause) and fault.service == "restorer":
+        return "the simulated restorer is no process"
+    if isinstance(fault, f.DelayLink | f.ResetLink) and fault.link in _UNWIRED:
+        return f"the simulated {fault.link} can only be cut"
+    return "" if type(fault) in PERFORM else UNAVAILABLE[type(fault)]
+
+
+async def disturb(machine: Machine, fault: f.Fault) -> Proof:
+    """Inject a fault."""
+    return await PERFORM[type(fault)].disturb(machine, fault)
+
+
+async def heal(machine: Machine, fault: f.Fault) -> Proof:
+    """Undo a fault, whether or not it bites."""
+    return await PERFORM[type(fault)].heal(machine, fault)
+
+
+def _seen(words: str) -> Proof:
+    return Proof(seen=True, words=words)
+
+
+def _server(machine: Machine) -> Server:
+    server = machine.site.live.server
+    if server is None:
+        raise HarnessFailed("there is no database to disturb")
+    return server
+
+
+async def _kill(machine: Machine, fault: f.Kill) -> Proof:
+    match fault.service:
+        case "archiver":
+            ran = machine.archiver_runs()
+            await machine.kill_archiver()
+            return Proof(seen=ran, words="archiver was running and its task is gone")
+        case "primary":
+            _server(machine).die()
+        case "connect":
+            await machine.stop_connector()
+        case "kafka":
+            await _kafka(machine, down=True)
+        case "minio":
+            machine.site.store.down = True
+        case "standby":
+            _server(machine).standby.freeze()
+    return _seen(f"{fault.service} is gone")
+
+
+async def _start(machine: Machine, fault: f.Kill) -> Proof:
+    match fault.service:
+        case "archiver":
+            if not machine.archiver_runs():
+                await machine.start_archiver()
+            return Proof(seen=machine.archiver_runs(), words="archiver runs")
+        case "primary":
+            _restart_primary(machine)
+        case "connect":
+            machine.start_connector(again=AGAIN)
+        case "kafka":
+            await _kafka(machine, down=False)
+        case "minio":
+            machine.site.store.down = False
+        case "standby":
+            _server(machine).standby.thaw()
+    return _seen(f"{fault.service} runs again")
+
+
+def _restart_primary(machine: Machine) -> None:
+    dead = _server(machine)
+    if not dead.alive:
+        machine.site.live.server = dead.reborn()
+        machine.start_connector(again=AGAIN)
+
+
+async def _kafka(machine: Machine, *, down: bool) -> None:
+    machine.site.wires["archiver-kafka"].cut = "both" if down else None
+    if down:
+        await machine.stop_connector()
+    else:
+        machine.start_connector(again=AGAIN)
+
+
+async def _pause(machine: Machine, fault: f.Pause) -> Proof:
+    await _freeze(machine, fault.service, frozen=True)
+    return _seen(f"{fault.service} stands still")
+
+
+async def _resume(machine: Machine, fault: f.Pause) -> Proof:
+    await _freeze(machine, fault.service, frozen=False)
+    return _seen(f"{fault.service} goes on")
+
+
+async def _freeze(machine: Machine, service: f.Service, *, frozen: bool) -> None:
+    links: dict[f.Service, tuple[f.LinkName, ...]] = {
+        "primary": ("clients-primary", "restorer-primary", "archiver-primary"),
+        "minio": ("archiver-minio", "restorer-minio"),
+        "kafka": ("archiver-kafka",),
+    }
+    for link in links.get(service, ()):
+        wire = machine.site.wires[link]
+        wire.hold() if frozen else wire.release()
+    if service == "archiver":
+        machine.pause_archiver(paused=frozen)
+    if service == "standby":
+        _hold_standby(machine, frozen=frozen)
+    if service in ("connect", "kafka", "primary"):
+        await _hold_connector(machine, held=frozen)
+
+
+def _hold_standby(machine: Machine, *, frozen: bool) -> None:
+    standby = _server(machine).standby
+    standby.freeze() if frozen else standby.thaw()
+
+
+async def _hold_connector(machine: Machine, *, held: bool) -> None:
+    if held:
+        await machine.stop_connector()
+    else:
+        machine.start_connector(again=0)
+
+
+async def _cut(machine: Machine, fault: f.CutLink) -> Proof:
+    await _set_cut(machine, fault.link, fault.direction)
+    return _seen(f"nothing comes through {fault.link}, {fault.direction}")
+
+
+async def _uncut(machine: Machine, fault: f.CutLink) -> Proof:
+    await _set_cut(machine, fault.link, None)
+    return _seen(f"{fault.link} carries again")
+
+
+async def _set_cut(machine: Machine, link: f.LinkName, direction: f.Direction | None) -> None:
+    machine.site.wires[link].cut = direction
+    if link == "standby-primary":
+        _hold_standby(machine, frozen=direction is not None)
+    if link in ("connect-primary", "connect-kafka"):
+        await _hold_connector(machine, held=direction is not None)
+
+
+async def _delay(machine: Machine, fault: f.DelayLink) -> Proof:
+    machine.site.wires[fault.link].delay_s = fault.delay_ms / 1000
+    return _seen(f"{fault.link} takes {fault.delay_ms} ms longer")
+
+
+async def _undelay(machine: Machine, fault: f.DelayLink) -> Proof:
+    machine.site.wires[fault.link].delay_s = 0.0
+    return _seen(f"{fault.link} is as fast as before")
+
+
+async def _reset(machine: Machine, fault: f.ResetLink) -> Proof:
+    machine.site.wires[fault.link].resets = True
+    return _seen(f"answers over {fault.link} are broken off")
+
+
+async def _unreset(machine: Machine, fault: f.ResetLink) -> Proof:
+    machine.site.wires[fault.link].resets = False
+    return _seen(f"{fault.link} carries answers again")
+
+
+async def _slow_store(machine: Machine, fault: f.SlowStore) -> Proof:
+    machine.site.latency.store_slower = SLOWER_BY
+    return _seen(f"the object store is {SLOWER_BY:g} times as slow, for {fault.rate_kb} KB/s")
+
+
+async def _fast_store(machine: Machine, _: f.SlowStore) -> Proof:
+    machine.site.latency.store_slower = 1.0
+    return _seen("the object store is as fast as before")
+
+
+async def _full_store(machine: Machine, _: f.FullStore) -> Proof:
+    machine.site.store.full = True
+    return _seen("the object store refuses writes")
+
+
+async def _roomy_store(machine: Machine, _: f.FullStore) -> Proof:
+    machine.site.store.full = False
+    return _seen("the object store takes writes")
+
+
+async def _restart_connector(machine: Machine, _: f.RestartConnector) -> Proof:
+    await machine.stop_connector()
+    machine.start_connector(again=AGAIN)
+    return _seen("the connector was restarted")
+
+
+async def _connector_runs(machine: Machine, _: f.Fault) -> Proof:
+    machine.start_connector(again=0)
+    return _seen("the connector runs")
+
+
+async def _pause_connector(machine: Machine, _: f.PauseConnector) -> Proof:
+    await machine.stop_connector()
+    return _seen("the connector is paused")
+
+
+async def _waive(machine: Machine, _: f.EmptySyncNames) -> Proof:
+    _server(machine).standby.waived = True
+    return _seen("commits wait for nobody")
+
+
+async def _unwaive(machine: Machine, _: f.EmptySyncNames) -> Proof:
+    _server(machine).standby.waived = False
+    return _seen("commits wait for the standby")
+
+
+def _end_commit(error: Callable[[], Cancelled | ConnectionLost]) -> Strike:
+    """Freeze the standby until a commit waits for it, and end that one's wait."""
+
+    async def strike(machine: Machine, fault: f.CancelCommit | f.TerminateCommit) -> Proof:
+        standby, clock = _server(machine).standby, machine.site.latency.clock
+        standby.freeze()
+        began_s = clock.now_s()
+        while not standby.end_one(error()):
+            if clock.now_s() - began_s > COMMIT_S_MAX:
+                raise TimedOut("a commit waits for the standby", COMMIT_S_MAX, "none", cure=str(fault))
+            await clock.sleep(POLL_S)
+        return _seen(f"a commit waited for the standby: {error()}")
+
+    return strike
+
+
+async def _thaw(machine: Machine, _: f.Fault) -> Proof:
+    _hold_standby(machine, frozen=False)
+    return _seen("the standby goes on")
+
+
+PERFORM: Final[dict[type[f.Fault], Performed]] = {
+    f.Kill: Performed(_kill, _start),
+    f.Pause: Performed(_pause, _resume),
+    f.CutLink: Performed(_cut, _uncut),
+    f.DelayLink: Performed(_delay, _undelay),
+    f.ResetLink: Performed(_reset, _unreset),
+    f.SlowStore: Performed(_slow_store, _fast_store),
+    f.FullStore: Performed(_full_store, _roomy_store),
+    f.RestartConnector: Performed(_restart_connector, _connector_runs),
+    f.PauseConnector: Performed(_pause_connector, _connector_runs),
+    f.EmptySyncNames: Performed(_waive, _unwaive),
+    f.CancelCommit: Performed(_end_commit(lambda: Cancelled("it was cancelled")), _thaw),
+    f.TerminateCommit: Performed(_end_commit(lambda: ConnectionLost("it was terminated")), _thaw),
+}
+"""For each kind that is simulated, how it is performed."""
+
+UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
+    f.FullDisk: "simulated services have no disks",
+    f.ClockJump: "simulated services have no wall clocks",
+    f.LoseOffsets: "the simulated connector keeps no offsets",
+    f.DropSlot: "the simulated connector has no slot",
+    f.AdvanceSlot: "the simulated connector has no slot",
+}
+"""For each other kind, why not."""
+
+_UNWIRED: Final[tuple[f.LinkName, ...]] = ("standby-primary", "connect-primary", "connect-kafka")
