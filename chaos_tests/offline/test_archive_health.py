@@ -16,10 +16,10 @@ from harness.simulate.archive_ports import MemorySource
 from harness.subject.reference import process
 from harness.subject.reference.adapters import wiring
 from harness.subject.reference.adapters.metrics import metrics_endpoint
-from harness.subject.reference.adapters.wiring import LastWord
+from harness.subject.reference.adapters.wiring import LastWord, is_at_work
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import ArchiveConfig, encode_config
-from harness.subject.reference.health import Beaten, Health, Pulse, age_s, open_metrics, state_of
+from harness.subject.reference.health import Beaten, Health, Pulse, Trail, age_s, open_metrics, state_of
 from harness.subject.reference.rules import Problem
 
 OK = Health(state="ok", pipeline="working", exposure_s=1.25, slot_lag_bytes=4096, watermark="1:0/10")
@@ -240,3 +240,38 @@ def _get(port: int, path: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("second", "late_s"),
+    [
+        ("2026-01-01 00:00:02+00", 98.0),
+        ("2026-01-01 00:01:40+00", 0.0),
+        ("2026-01-01 00:00:00+00", 100.0),
+        ("2025-12-31 23:00:00+00", 0.0),
+        ("2026-01-01 01:00:00+00", 0.0),
+        ("later", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_an_archive_that_catches_up_is_still_late(second: str | None, late_s: float) -> None:
+    """An entry brings it as far as its heartbeat is younger; a clock that went back, or none, tells nothing."""
+    trail = Trail()
+    assert trail.exposure_s(0.0, interval_s=1.0) is None
+    trail.moved(0.0, "2026-01-01 00:00:00+00")
+    trail.moved(100.0, second)
+    assert trail.exposure_s(101.0, interval_s=1.0) == pytest.approx(late_s + 1.0 + 2.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "works"),
+    [
+        (None, False),
+        (LastWord(at_s=0.0), False),
+        (LastWord(at_s=time.time() + 60.0), True),
+        (LastWord(at_s=time.time() + 60.0, stopped="a DDL"), False),
+    ],
+)
+def test_who_left_word_just_now_is_at_work(word: LastWord | None, works: bool) -> None:
+    """Old word is of an archiver that is gone, or stands still; a reason is of one that stopped."""
+    assert is_at_work(word) is works

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
 
 from fixtures.archive import FLUSH_S, SYSTEM, Bench, insert, note_row, tenant_row, virtually
 from harness.model.history import Cut
 from harness.simulate.archive_ports import MemoryTarget
-from harness.subject.reference.subject import ReferenceSubject
+from harness.subject.reference.health import PROMISE_S
+from harness.subject.reference.ports import StoreUnavailable
+from harness.subject.reference.subject import REACH_LIMIT_S, ReferenceSubject
 
 
 def _subject(
-    bench: Bench, target: MemoryTarget | None = None, stopped: str | None = None
+    bench: Bench,
+    target: MemoryTarget | None = None,
+    stopped: str | None = None,
+    promise_s: float = PROMISE_S,
+    lives: Callable[[], bool] = lambda: False,
 ) -> ReferenceSubject:
     return ReferenceSubject(
         store=bench.store,
@@ -19,7 +28,9 @@ def _subject(
         targets={"live": target or MemoryTarget(), "scratch": MemoryTarget()},
         clock=bench.clock,
         flush_interval_s=FLUSH_S,
+        promise_s=promise_s,
         stopped=lambda: stopped,
+        lives=lives,
     )
 
 
@@ -156,3 +167,87 @@ def test_a_refusal_and_a_failure_are_results_with_their_reason() -> None:
     assert (refused, reason) == ("refused", "slug taken")
     assert failed == "failed"
     assert "not in the key store" in cause
+
+
+def test_while_the_bucket_is_away_the_exposure_grows() -> None:
+    """What was known last is told again, older; when nothing was known there is nothing to tell."""
+
+    async def scene(bench: Bench) -> list[object]:
+        subject = _subject(bench, promise_s=30.0)
+        bench.tape.snapshot()
+        bench.store.down = True
+        with pytest.raises(StoreUnavailable):
+            await subject.watermark()
+        bench.store.down = False
+        await subject.watermark()
+        await bench.archive()
+        seen = []
+        for down, wait_s in ((False, 0.0), (True, 20.0), (True, 20.0), (False, 0.0)):
+            bench.store.down = down
+            await bench.clock.sleep(wait_s)
+            mark = await subject.watermark()
+            assert mark is not None
+            seen.append((mark.position.lsn, round(mark.exposure_s or 0.0), mark.state))
+        return [*seen]
+
+    told = [(1010, 2, "ok"), (1010, 22, "behind"), (1010, 42, "breached"), (1010, 42, "breached")]
+    assert virtually(scene) == told
+
+
+def test_a_restore_waits_once_for_an_archiver_at_work_that_brings_nothing() -> None:
+    """One that has just come back gets its time; once that was in vain nobody waits for it again."""
+
+    async def scene(bench: Bench) -> list[float]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        subject, spent_s = _subject(bench, lives=lambda: True), []
+        for down in (False, False, True):
+            bench.store.down = down
+            began_s = bench.clock.now_s()
+            await subject.restore("acme", Cut(epoch=1, xid=9, lsn_lower=1 << 40), "scratch")
+            spent_s.append(bench.clock.now_s() - began_s)
+        return spent_s
+
+    first_s, *others_s = virtually(scene)
+    assert REACH_LIMIT_S < first_s < REACH_LIMIT_S + 1.0
+    assert others_s == [0.0, 0.0]
+
+
+def test_a_restore_waits_for_an_archiver_that_has_just_come_back() -> None:
+    """After an outage nothing has moved for long, and what was written meanwhile is on its way."""
+
+    async def scene(bench: Bench) -> int:
+        subject = _subject(bench, lives=lambda: True)
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        await subject.watermark()
+        await bench.clock.sleep(300.0)
+        lower = bench.tape.lsn
+        damage = bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        running = asyncio.ensure_future(bench.archiver().run())
+        cut = Cut(epoch=1, xid=damage, lsn_lower=lower, lsn_upper=bench.tape.lsn)
+        await subject.restore("acme", cut, "scratch")
+        running.cancel()
+        mark = await subject.watermark()
+        assert mark is not None
+        return mark.position.lsn - bench.tape.lsn
+
+    assert virtually(scene) == 0
+
+
+def test_needs_are_asked_for_until_the_bucket_answers() -> None:
+    """A bucket that is away for a moment is asked again, one that stays away is not waited for for ever."""
+
+    async def scene(bench: Bench) -> int:
+        bench.tape.snapshot()
+        await bench.archive()
+        subject = _subject(bench)
+        bench.store.down = True
+        asyncio.get_running_loop().call_later(1.0, setattr, bench.store, "down", False)
+        named = len(await subject.needs())
+        bench.store.down = True
+        with pytest.raises(StoreUnavailable):
+            await subject.needs()
+        return named
+
+    assert virtually(scene) == 1

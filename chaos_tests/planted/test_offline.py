@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -9,6 +10,7 @@ from fixtures.handmade import shop_plan, shop_plan_at
 from harness import schemas
 from harness.generate import pinned_plan, plans
 from harness.generate.steps import STEPS
+from harness.model.envelope import Allowed, Envelope
 from harness.model.faults import Kill
 from harness.model.plan import Plan
 from harness.model.schema import Schema
@@ -39,6 +41,8 @@ def plan_for(planted: Defect) -> Plan:
             return shop_plan(faults=(KILL,))
         case "cuts all at the start of the script":
             return shop_plan(script_pause_s=6.0)
+        case "never says that it is breached":
+            return plan_with_outage(310.0)
         case "falls asleep":
             return plan_that_loses(301.0)
     return shop_plan()
@@ -50,6 +54,19 @@ def plan_that_loses(seconds: float) -> Plan:
     before = [first_lost_s - 25.0 + n for n in range(12)]
     after = [first_lost_s + n for n in range(12)]
     return shop_plan_at([*before, *after], write_s=330.0, budget_s=PROMISE_S)
+
+
+def plan_with_outage(down_s: float) -> Plan:
+    """Return a plan in which nothing is archived for ``down_s`` seconds, long before the incident.
+
+    Its envelope includes that; everything has come to the bucket by the time of the incident.
+    """
+    before = [1.0 + n for n in range(12)]
+    after = [down_s + 12.0 + n for n in range(12)]
+    plan = shop_plan_at([*before, *after], write_s=down_s + 28.0, budget_s=10.0)
+    fault = Kill(service="archiver", phase="write", after_s=4.0, down_s=down_s)
+    envelope = Envelope(faults=(Allowed(fault="kill archiver", longest_s=down_s),))
+    return msgspec.structs.replace(plan, faults=(fault,), envelope=envelope)
 
 
 def broken_checks(verdict: DrillVerdict) -> set[str]:

@@ -103,6 +103,14 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(archiver=faulty.FallsAsleep),
     ),
     Defect(
+        name="never says that it is breached",
+        failure_mode="FM-71",
+        words="the system calls itself behind, however long nothing was archived",
+        caught_by=("breach",),
+        parts=lambda: Parts(subject=faulty.NeverBreached),
+        near_miss=lambda: Parts(subject=faulty.BreachedSoon),
+    ),
+    Defect(
         name="restores the canary too",
         failure_mode="FM-3",
         words="tenants that were rightly deleted come back into the live database",

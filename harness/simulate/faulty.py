@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from harness.model.history import Cut, Need, Place
 from harness.model.schema import ByColumn, Schema, Table
 from harness.model.values import RawRow
@@ -256,6 +258,28 @@ class CutsAllAtTheStart(Wrapped):
             self._earliest = first = cut
         early = Cut(epoch=first.epoch, lsn_lower=first.lsn_lower)
         return await super().restore(tenant, early if first is not cut else cut, place)
+
+
+class NeverBreached(Wrapped):
+    """Calls itself behind, however late it is."""
+
+    async def watermark(self) -> Watermark | None:
+        """Ask the one inside, and make the best of it."""
+        seen = await super().watermark()
+        if seen is None or seen.state != "breached":
+            return seen
+        return msgspec.structs.replace(seen, state="behind", exposure_s=None)
+
+
+class BreachedSoon(Wrapped):
+    """Near miss: says so a little before the promise is over."""
+
+    async def watermark(self) -> Watermark | None:
+        """Ask the one inside, and call it breached from a minute of exposure on."""
+        seen = await super().watermark()
+        if seen is None or (seen.exposure_s or 0.0) < 60.0:
+            return seen
+        return msgspec.structs.replace(seen, state="breached")
 
 
 class RingsForSettling(Wrapped):

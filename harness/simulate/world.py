@@ -68,6 +68,11 @@ class Site:
         self.keys = MemoryKeys()
         self.index = MemoryIndex()
         self.stopped: str | None = None
+        self.archiver: asyncio.Task[None] | None = None
+
+    def archives(self) -> bool:
+        """Whether an archiver is at work."""
+        return self.archiver is not None and not self.archiver.done()
 
 
 class SimulatedMachinery:
@@ -171,7 +176,7 @@ class SimulatedMachinery:
             entropy=site.entropy,
         )
         site.stopped = None
-        self._archiver = _spawn(self._run(archiver), "archiver")
+        self._archiver = site.archiver = _spawn(self._run(archiver), "archiver")
         await site.latency.clock.sleep(POLL_S)
 
     async def destroy(self) -> tuple[str, ...]:
@@ -238,7 +243,9 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         targets=dict(targets),
         clock=site.latency.clock,
         flush_interval_s=FLUSH_INTERVAL_S,
+        promise_s=plan.promise_s,
         stopped=lambda: site.stopped,
+        lives=site.archives,
     )
     return World(
         clock=site.latency.clock,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from harness.judge.check import Check
 from harness.judge.checks import (
     again,
+    breach,
     catalogue,
     census,
     cuts,
@@ -54,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
     probes.CHECK,
     again.CHECK,
     honest.CHECK,
+    breach.CHECK,
     ended.CHECK,
     census.CHECK,
     cuts.CHECK,

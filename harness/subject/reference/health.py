@@ -96,6 +96,42 @@ class Pulse:
         return "idle" if self._idle else "working"
 
 
+class Trail:
+    """Follows an archive from outside, by the newest heartbeat that each of its entries holds.
+
+    An archiver that works off what an outage left moves on and is late all the same: so each entry brings
+    the archive no further than its heartbeat is younger than the one before. Times are monotonic seconds
+    of the reader; only differences of the database's clock count, and one that went back counts nothing.
+    """
+
+    def __init__(self) -> None:
+        self._late_s = 0.0
+        self._at: str | None = None
+        self.moved_s: float | None = None
+
+    def moved(self, now_s: float, at: str | None) -> None:
+        """Note that an entry was added whose newest heartbeat was written ``at``."""
+        if self.moved_s is not None:
+            passed_s = now_s - self.moved_s
+            self._late_s = max(0.0, self._late_s + passed_s - self._gained_s(at, passed_s))
+        self._at = at or self._at
+        self.moved_s = now_s
+
+    def exposure_s(self, now_s: float, *, interval_s: float) -> float | None:
+        """Return an upper bound of what would be lost now; None before the archive was seen to move."""
+        if self.moved_s is None:
+            return None
+        return self._late_s + now_s - self.moved_s + 2 * interval_s
+
+    def _gained_s(self, at: str | None, passed_s: float) -> float:
+        """Return by how much the archive came closer: all that passed, where no clock can tell."""
+        try:
+            gained_s = (_time(at or "") - _time(self._at or "")).total_seconds()
+        except (ValueError, TypeError):
+            return passed_s
+        return gained_s if gained_s >= 0 else passed_s
+
+
 def state_of(exposure_s: float | None, *, interval_s: float, promise_s: float) -> State:
     """Return what an exposure amounts to; one that is unknown is behind."""
     if exposure_s is not None and exposure_s > promise_s:

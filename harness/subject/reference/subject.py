@@ -12,9 +12,9 @@ from harness.model.values import to_row
 from harness.subject.port import RestoreResult, Watermark
 from harness.subject.reference.fencing import is_takeover
 from harness.subject.reference.format import ManifestEntry
-from harness.subject.reference.health import PROMISE_S, State, state_of
+from harness.subject.reference.health import PROMISE_S, State, Trail, state_of
 from harness.subject.reference.manifest import Link, Manifest
-from harness.subject.reference.ports import Clock, ObjectStore, Swapped, Target
+from harness.subject.reference.ports import Clock, ObjectStore, StoreUnavailable, Swapped, Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
@@ -27,12 +27,13 @@ class ReferenceSubject:
     """Watches an archive (``store``) and restores from it into ``targets``.
 
     ``store`` is for watching only; the restorer has its own, so that what restores read can be counted.
-    ``stopped`` says why the archiver stopped, None while it runs or is just not there.
+    ``stopped`` says why the archiver stopped, None while it runs or is just not there; ``lives`` whether it
+    is known to be at work. An exposure beyond ``promise_s`` is a breach.
     """
 
     name = "reference"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, put together in one place for each world
         self,
         *,
         store: ObjectStore,
@@ -40,7 +41,9 @@ class ReferenceSubject:
         targets: dict[Place, Target],
         clock: Clock,
         flush_interval_s: float = 1.0,
+        promise_s: float = PROMISE_S,
         stopped: Callable[[], str | None] = lambda: None,
+        lives: Callable[[], bool] = lambda: False,
         trust: Trust = TRUSTS_ALL,
     ) -> None:
         self.flush_interval_s = flush_interval_s
@@ -48,29 +51,35 @@ class ReferenceSubject:
         self._restorer = restorer
         self._targets = targets
         self._clock = clock
+        self._promise_s = promise_s
         self._stopped = stopped
+        self._lives = lives
         self._looked = False
-        self._moved_s: float | None = None
+        self._trail = Trail()
+        self._in_vain_s: float | None = None
 
     async def epoch(self, system_id: str, timeline: int) -> int:
         """Return the archive's ordinal for this cluster and timeline, 0 while it knows none."""
-        last = await self._last()
+        last = await self._patiently()
         for epoch in last.epochs if last else ():
             if (epoch.system_id, epoch.timeline) == (system_id, timeline):
                 return epoch.ordinal
         return 0
 
     async def watermark(self) -> Watermark | None:
-        """Return the last durable watermark; its exposure is an upper bound on the loader's clock."""
-        last = await self._last()
+        """Return the last durable watermark; its exposure is an upper bound on the loader's clock.
+
+        While the bucket can't be asked, the last one known is all there is, and its exposure grows.
+        """
+        last = await self._seen()
         if last is None:
             return None
-        exposure_s = self._exposure_s()
+        exposure_s = self._trail.exposure_s(self._clock.now_s(), interval_s=self.flush_interval_s)
         return Watermark(position=last.end, exposure_s=exposure_s, state=self._state(exposure_s))
 
     async def needs(self) -> tuple[Need, ...]:
         """Name what restores need: each manifest entry, its segment, and schemas when they change."""
-        await self._manifest.catch_up()
+        await self._patiently()
         needs, schema = [], ""
         for link in self._manifest.links:
             needs.append(_need(link, with_schema=link.entry.db_schema.key != schema))
@@ -95,40 +104,62 @@ class ReferenceSubject:
 
     async def _last(self) -> ManifestEntry | None:
         added = await self._manifest.catch_up()
-        if self._looked and not all(is_takeover(link.entry) for link in added):
-            self._moved_s = self._clock.now_s()
-        self._looked = True  # what the first look finds may be old: it says nothing of exposure
         last = self._manifest.last
+        if last is not None and self._looked and not all(is_takeover(link.entry) for link in added):
+            self._trail.moved(self._clock.now_s(), last.entry.beat.at if last.entry.beat else None)
+        self._looked = True  # what the first look finds may be old: it says nothing of exposure
         return last.entry if last else None
 
-    def _exposure_s(self) -> float | None:
-        """Return an upper bound of what would be lost now: heartbeats prove the age of the watermark."""
-        if self._moved_s is None:
-            return None
-        return self._clock.now_s() - self._moved_s + 2 * self.flush_interval_s
+    async def _seen(self) -> ManifestEntry | None:
+        """Return the last entry; while the bucket can't be asked, the last one known."""
+        try:
+            return await self._last()
+        except StoreUnavailable:
+            if (known := self._manifest.last) is None:
+                raise
+            return known.entry
+
+    async def _patiently(self) -> ManifestEntry | None:
+        """Return the last entry; a bucket that can't be asked is asked again for some time."""
+        limit_s = self._clock.now_s() + REACH_LIMIT_S
+        while True:
+            try:
+                return await self._last()
+            except StoreUnavailable:
+                if self._clock.now_s() > limit_s:
+                    raise
+                await self._clock.sleep(POLL_S)
 
     def _state(self, exposure_s: float | None) -> State:
         if self._stopped() is not None:
             return "stopped"
         if exposure_s is None:
             return "ok"
-        return state_of(exposure_s, interval_s=self.flush_interval_s, promise_s=PROMISE_S)
+        return state_of(exposure_s, interval_s=self.flush_interval_s, promise_s=self._promise_s)
 
     async def _reach(self, cut: Cut) -> None:
-        """Wait until the archive has come to the cut, as long as it is seen to move."""
+        """Wait until the archive has come to the cut: as long as it moves, or its archiver is at work.
+
+        Once that was in vain nobody waits again before it has moved.
+        """
         if not cut.epoch:
             return
         goal = Position(epoch=cut.epoch, lsn=max(cut.lsn_lower, cut.lsn_upper))
         limit_s = self._clock.now_s() + REACH_LIMIT_S
-        while (last := await self._last()) is not None and last.end < goal:
-            idle = self._moved_s is None or self._idle()
-            if idle or self._clock.now_s() > limit_s:
+        while (last := await self._seen()) is not None and last.end < goal:
+            if self._clock.now_s() > limit_s:
+                self._in_vain_s = self._clock.now_s()
+            if not self._may_move():
                 return
             await self._clock.sleep(POLL_S)
 
-    def _idle(self) -> bool:
-        moved_s = self._moved_s
-        return moved_s is not None and self._clock.now_s() - moved_s > 3 * self.flush_interval_s
+    def _may_move(self) -> bool:
+        """Whether the archive is expected to go on."""
+        moved_s = self._trail.moved_s
+        if self._in_vain_s is not None and (moved_s is None or moved_s <= self._in_vain_s):
+            return False
+        recently = moved_s is not None and self._clock.now_s() - moved_s <= 3 * self.flush_interval_s
+        return recently or self._lives()
 
 
 def _need(link: Link, *, with_schema: bool) -> Need:

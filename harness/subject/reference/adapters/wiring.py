@@ -34,6 +34,9 @@ from harness.subject.reference.values import not_carried
 
 _log = logging.getLogger(__name__)
 
+FRESH_S = 4.0
+"""Who is at work leaves word each second; older word is of one that is gone, or stands still."""
+
 
 class LastWord(msgspec.Struct, frozen=True, kw_only=True):
     """What an archiver leaves on its own disk, about each second. ``at_s``: seconds since 1970."""
@@ -137,12 +140,14 @@ def subject_of(
     if beside:
         targets["scratch"] = PostgresTarget(dsn=beside, schema=schema)
     return ReferenceSubject(
-        store=store_of(config, config.s3_endpoint),
+        store=store_of(config, config.s3_endpoint, patient=False),
         restorer=restorer_of(config, kind=restorer),
         targets=targets,
         clock=clock or MonotonicClock(),
         flush_interval_s=config.flush_interval_s,
+        promise_s=config.promise_s,
         stopped=lambda: stopped_reason(config),
+        lives=lambda: is_at_work(last_word(config)),
         trust=trust_of(config),
     )
 
@@ -169,6 +174,11 @@ def stopped_reason(config: ArchiveConfig) -> str | None:
     """Return why the archiver stopped; None when it did not, or left no word."""
     word = last_word(config)
     return word.stopped if word is not None else None
+
+
+def is_at_work(word: LastWord | None) -> bool:
+    """Whether the archiver left word just now, and no reason of a stop."""
+    return word is not None and word.stopped is None and time.time() - word.at_s < FRESH_S
 
 
 def refuse_what_cant_be_carried(config: ArchiveConfig) -> None:
