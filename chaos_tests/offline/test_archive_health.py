@@ -255,7 +255,7 @@ def _get(port: int, path: str) -> tuple[int, str]:
     ],
 )
 def test_an_archive_that_catches_up_is_still_late(second: str | None, late_s: float) -> None:
-    """An entry brings it as far as its heartbeat is younger; a clock that went back, or none, tells nothing."""
+    """An entry brings it as far as its heartbeat is younger; a clock that went back tells nothing."""
     trail = Trail()
     assert trail.exposure_s(0.0, interval_s=1.0) is None
     trail.moved(0.0, "2026-01-01 00:00:00+00")

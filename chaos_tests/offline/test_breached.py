@@ -1,4 +1,4 @@
-"""An outage longer than the budget, with the incident at its end: told in time, broken, and nothing lost."""
+"""An outage longer than the budget, the incident at its end: told in time, broken, and nothing lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_same_outage_lies_outside_what_is_promised_to_everybody() -> None:
     plan = structs.replace(breached_plan(BUDGET_S), envelope=PROMISED)
     left = simulate(plan, SHOP)
     verdict = judge(plan, SHOP, left.history, left.restored)
-    assert verdict.outside == ("kill archiver for 310 s, more than 240 s",)
+    assert verdict.outside == ("cut archiver-minio for 310 s, more than 240 s",)
     assert verdict.verdict == "unknown"
     assert verdict.worst_exposure_s is not None
     assert verdict.worst_exposure_s > BUDGET_S

@@ -25,10 +25,10 @@ NOT_YET_MAX = 13
 """The ratchet: rows with something still to be built may only become fewer; lower it when they do."""
 
 
-def fault_kinds() -> set[str]:
-    """Return the tag of each kind of fault that a plan can hold."""
+def fault_names() -> set[str]:
+    """Return each kind of fault in words, and each name that faults of it can have."""
     kinds = typing.get_args(faults.Fault)
-    return {str(kind.__struct_config__.tag) for kind in kinds}
+    return {faults.kind_words(kind) for kind in kinds} | {n for kind in kinds for n in faults.names(kind)}
 
 
 def lint_rules() -> set[str]:
@@ -49,7 +49,7 @@ ATTACKS: frozenset[str] = frozenset()
 
 KNOWN: dict[str, Callable[[str], bool]] = {
     "steps": lambda name: name in STEPS,
-    "faults": lambda name: name in fault_kinds(),
+    "faults": lambda name: name in fault_names(),
     "attacks": lambda name: name in ATTACKS,
     "defects": lambda name: name in {defect.name for defect in DEFECTS},
     "checks": lambda name: name in {check.name for check in CHECKS},

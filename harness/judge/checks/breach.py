@@ -80,7 +80,7 @@ def _wrong(
 ) -> Iterator[Finding]:
     """Yield the first report that calls itself well while a write has waited for too long."""
     acks_s = [write.tx.ended_s for write in writes]
-    latest = list(accumulate(writes, lambda a, b: max(a, b, key=lambda write: write.durable_s)))
+    latest = list(accumulate(writes, _later))
     for report in reports:
         late = bisect_left(acks_s, report.at_s - promise_s - SAYS_S_MAX)
         if late and latest[late - 1].durable_s > report.at_s + sees_s and report.state not in SAYS_SO:
@@ -88,6 +88,10 @@ def _wrong(
             words = f"held back {write.tx.name}, acked {report.at_s - write.tx.ended_s:.1f} s before,"
             yield _finding(report, words, promise_s)
             return
+
+
+def _later(one: Waiting, other: Waiting) -> Waiting:
+    return max(one, other, key=lambda write: write.durable_s)
 
 
 def _silent(
