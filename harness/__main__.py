@@ -130,6 +130,22 @@ def report(run: Run) -> None:
 
 
 @app.command()
+def coverage(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, campaigns, or folders of campaigns.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the map as JSON and nothing else.")] = False,
+) -> None:
+    """Print which faults have met which stages of the pipeline under which kinds of script."""
+    from harness.generate.steps import STEPS
+    from harness.report import coverage as maps
+
+    the_map = maps.read(runs, (step.kind for step in STEPS.values() if step.weight))
+    if json:
+        _print_json(maps.told(the_map))
+    else:
+        typer.echo("\n".join(maps.lines(the_map)))
+
+
+@app.command()
 def up(schema: SchemaName = "helpdesk", host: Host = "local") -> None:
     """Start a stack, print its addresses, and hold it until Ctrl-C."""
     from harness.stack.settings import stack_options

@@ -18,8 +18,9 @@ from harness.judge.case import Case, Restored, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
 from harness.judge.envelope import at_best, demanded, outside
+from harness.model.coverage import marked
 from harness.model.folder import PLAN
-from harness.model.history import Entry
+from harness.model.history import Entry, FaultBegan
 from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.model.values import Digest, Row
@@ -60,7 +61,8 @@ def judge(
         findings += _findings(check, case)
     findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
     tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
-    return _verdict(plan, tenants, findings)
+    cells = marked(plan, case.timeline.of(FaultBegan))
+    return msgspec.structs.replace(_verdict(plan, tenants, findings), cells=cells)
 
 
 def _findings(check: Check, case: Case) -> list[Finding]:

@@ -262,6 +262,17 @@ def names(kind: type[Fault]) -> tuple[str, ...]:
     return tuple(f"{words} {target}" for target in KINDS[kind].targets) or (words,)
 
 
+def stages_of(name: str) -> tuple[Stage, ...]:
+    """Return the stages that a fault of that name touches; none for a name that no fault has."""
+    kind = next((kind for kind in KINDS if name in names(kind)), None)
+    if kind is None:
+        return ()
+    traits = KINDS[kind]
+    if traits.touches is not None:
+        return traits.touches.stages
+    return next(found.stages for target, found in TARGETS.items() if name == f"{kind_words(kind)} {target}")
+
+
 def touches(fault: Fault) -> Touches:
     """Return what is touched by it. A delay blocks nothing."""
     target, traits = target_of(fault), KINDS[type(fault)]

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.model import coverage
 from harness.model.envelope import INSIDE_SHARE_MIN
 from harness.model.errors import EXIT_BROKEN, EXIT_PROVEN, EXIT_UNKNOWN
 from harness.model.values import Cell, Key
@@ -71,7 +72,8 @@ class TenantVerdict(msgspec.Struct, frozen=True, kw_only=True):
 class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """``verdict.json``: the verdict of one drill, with its evidence. ``plan`` is a path.
 
-    ``outside``: why the plan lies outside its envelope, in words; empty when it lies inside.
+    ``outside``: why the plan lies outside its envelope, in words; empty when it lies inside. ``cells``:
+    what the drill marks on the coverage map.
     """
 
     verdict: Verdict
@@ -84,6 +86,7 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     points_not_judged: tuple[str, ...]
     tenants: tuple[TenantVerdict, ...]
     outside: tuple[str, ...] = ()
+    cells: tuple[coverage.Cell, ...] = ()
     findings: tuple[Finding, ...] = ()
     worst_loss_s: float | None = None
     worst_loss_tenant: str | None = None

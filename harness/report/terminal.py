@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.model.verdict import DrillVerdict, Finding, Verdict, merge_drills
+from harness.report import coverage
 from harness.report.html import seconds
 
 STYLE_OF: dict[Verdict, str] = {"proven": "green", "broken": "bold red", "unknown": "yellow"}
@@ -104,4 +105,6 @@ def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:
                 console.print(f"  {escape(text)}", highlight=False)
     style = STYLE_OF[merge_drills(verdicts)]
     console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
+    if said := coverage.sentence(coverage.of(verdicts)):
+        console.print(escape(said), highlight=False)
     console.print(f"Runs and pages: {escape(out)}", highlight=False, soft_wrap=True)
