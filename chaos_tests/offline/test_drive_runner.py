@@ -14,7 +14,7 @@ from fixtures.handmade import QUIET, TENANTS, shop_plan
 from harness import schemas
 from harness.drive.campaign import Campaign, Series
 from harness.drive.journal import FolderJournal, MemoryJournal
-from harness.drive.ports import ConnectionLost, Machinery, Proof, World
+from harness.drive.ports import ConnectionLost, Machinery, Proof, Rejoining, World
 from harness.drive.progress import Counts, Silent
 from harness.drive.runner import run_drill
 from harness.judge import check_run
@@ -122,6 +122,18 @@ class Machine:
 
     async def destroy(self) -> tuple[str, ...]:
         return await self.inner.destroy()
+
+    async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
+        return await self.inner.strike_primary(fenced=fenced)
+
+    async def promote(self) -> None:
+        await self.inner.promote()
+
+    async def resume_capture(self) -> None:
+        await self.inner.resume_capture()
+
+    async def rejoin(self, by: Rejoining) -> None:
+        await self.inner.rejoin(by)
 
     async def rebuild(self) -> None:
         await self.inner.rebuild()

@@ -6,7 +6,7 @@ effects that touched a row which was there. The judge derives the same from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -49,8 +49,8 @@ class Damage:
 
     def __init__(self, present: Present) -> None:
         self._present = present
-        self._gone: set[str] = set()
-        self._gone_rows: set[tuple[str, RowName]] = set()
+        self._gone: set[tuple[str, str]] = set()
+        self._gone_rows: set[tuple[str, str, RowName]] = set()
         self._truncates: dict[str, Sent] = {}
         self.damaged: dict[str, Hit] = {}
         self.deleted: dict[str, Hit] = {}
@@ -69,7 +69,7 @@ class Damage:
         return len(self.damaged) > before
 
     def done(self, transaction: ScriptTransaction, done: Done) -> None:
-        """Note the outcome: a refused transaction did nothing."""
+        """Note the outcome: a refused transaction did nothing. One that was open may turn out to be."""
         for hits in (self.damaged, self.deleted):
             mine = [tenant for tenant, hit in hits.items() if hit.sent.name == transaction.name]
             for tenant in mine:
@@ -77,9 +77,12 @@ class Damage:
                     del hits[tenant]
                 else:
                     hits[tenant] = hits[tenant].came_to(done)
-        if done.outcome != "refused":
+        if done.outcome == "refused":
+            self._gone = {gone for gone in self._gone if gone[0] != done.name}
+            self._gone_rows = {gone for gone in self._gone_rows if gone[0] != done.name}
+        else:
             self._meet_late_rows(transaction, done)
-            self._forget_rows(transaction.actual)
+            self._forget_rows(transaction)
 
     def _meet_late_rows(self, transaction: ScriptTransaction, done: Done) -> None:
         """Note whom a TRUNCATE hit through rows that were committed, but not yet known, as it was sent.
@@ -93,18 +96,20 @@ class Damage:
             if effect.mode == "truncate" and self._touches(effect, ()):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
 
-    def _forget_rows(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
+    def _forget_rows(self, transaction: ScriptTransaction) -> None:
+        by = transaction.name
+        for effect in transaction.actual:
             if effect.whole:
-                self._gone.add(effect.tenant)
+                self._gone.add((by, effect.tenant))
             elif effect.mode == "permanent":
-                self._gone_rows |= {(effect.tenant, row) for row in _named(effect)}
+                self._gone_rows |= {(by, effect.tenant, row) for row in _named(effect)}
 
     def _touches(self, effect: Effect, changes: Iterable[Change]) -> bool:
         """Whether the effect meets a row: for a mark, one whose new image was seen."""
-        if effect.tenant in self._gone:
+        if any(effect.tenant == tenant for _, tenant in self._gone):
             return False
-        there = {row for row in self._present(effect) if (effect.tenant, row) not in self._gone_rows}
+        gone = {row for _, tenant, row in self._gone_rows if tenant == effect.tenant}
+        there = set(self._present(effect)) - gone
         meant = there if effect.keys is None else _named(effect)
         if effect.mode == "mark":
             return any((change.table, change.key) in meant for change in changes)

@@ -10,6 +10,7 @@ from harness.drive.limits import T, within
 from harness.drive.performer import Performer, Where
 from harness.drive.ports import World
 from harness.drive.progress import Progress
+from harness.drive.successor import Successor
 from harness.drive.tally import Tally
 from harness.model.history import Actor, Note, PhaseBegan
 from harness.model.plan import Plan
@@ -37,6 +38,7 @@ class Drill:
         self.bindings = {t.tenant: Bindings(self.shared) for t in plan.tenants}
         self.epochs: dict[int, int] = {}
         self.doomed = False
+        self.successor = Successor()
 
     @property
     def epoch(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.drive.bindings import Bindings, Dependents, Draft, Unbound, dependents_of
+from harness.drive.doubts import Doubt, Doubts
 from harness.drive.journal import Journal
 from harness.drive.ports import ConnectionLost, Ready, Refused, Session
 from harness.drive.tally import ROLLED_BACK, Tally
@@ -29,6 +30,7 @@ class Where:
         self.dependents = dependents_of(schema)
         self.journal = journal
         self.tally = tally
+        self.doubts = Doubts(self.tables)
         self.cluster = 0
 
 
@@ -67,25 +69,27 @@ class Performer:
     async def _commit(
         self, session: Session, transaction: Transaction, run: _Run, ready: Ready, begun_s: float
     ) -> Performed:
-        journal = self._where.journal
-        journal.write(
-            Sent(
-                at_s=journal.now_s(),
-                name=transaction.name,
-                actor=self._actor,
-                tenant=self._tenant,
-                cluster=self._where.cluster,
-                xid=ready.xid,
-                begun_s=begun_s,
-                lsn_lower=ready.lsn_lower,
-                changes=(*run.changes, *ready.changes),
-            )
-        )
+        sent = self._sent(transaction, run, ready, begun_s)
+        self._where.journal.write(sent)
+        self._where.doubts.sent(Doubt(sent=sent, adopt=lambda: self._bindings.adopt(run.draft)))
         ack = await session.commit()
         self._done(transaction, ack.outcome, begun_s, lsn_upper=ack.lsn_upper, detail=ack.detail)
         if ack.outcome == "acked":
             self._bindings.adopt(run.draft)
         return ack.outcome
+
+    def _sent(self, transaction: Transaction, run: _Run, ready: Ready, begun_s: float) -> Sent:
+        return Sent(
+            at_s=self._where.journal.now_s(),
+            name=transaction.name,
+            actor=self._actor,
+            tenant=self._tenant,
+            cluster=self._where.cluster,
+            xid=ready.xid,
+            begun_s=begun_s,
+            lsn_lower=ready.lsn_lower,
+            changes=(*run.changes, *ready.changes),
+        )
 
     def _done(
         self,
@@ -107,6 +111,7 @@ class Performer:
             begun_s=begun_s,
         )
         self._where.journal.write(done)
+        self._where.doubts.done(done)
         self._where.tally.heard(done)
         return outcome
 

@@ -7,7 +7,7 @@ awaited on the loop of the drill; waiting happens only through ``Clock`` and the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -219,13 +219,17 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
+Rejoining = Literal["base backup", "rewind"]
+"""How an old primary gets the new one's data: all of it anew, or only where they differ."""
+
+
 class Machinery(Protocol):
     """Starting, breaking and rebuilding the services of a drill."""
 
     async def prepare(self, *, fresh: bool) -> None:
         """Make services run, with the schema loaded and nothing captured yet when ``fresh``.
 
-        Not fresh: the running pipeline goes on; only what is missing is started.
+        Not fresh: the running pipeline goes on; only what is missing is started, a standby too.
         """
         ...
 
@@ -255,6 +259,29 @@ class Machinery(Protocol):
         Returns the names of what was destroyed. Only the bucket, the keys and the proxies stay: the disks
         of the others are of no use to anybody, and gone before ``rebuild`` starts anything.
         """
+        ...
+
+    async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
+        """Kill the primary, and return once it is dead: it acknowledges nothing any more.
+
+        ``fenced``: its clients are cut off before. Returns the names of what was killed. Raises
+        HarnessFailed when the standby could not take over, before anything is done.
+        """
+        ...
+
+    async def promote(self) -> None:
+        """Make the standby primary, on a new timeline; returns once the clients' addresses lead to it.
+
+        It stands alone: its commits wait for nobody.
+        """
+        ...
+
+    async def resume_capture(self) -> None:
+        """Return once capture goes on at the new primary, from where the standby knew it to be."""
+        ...
+
+    async def rejoin(self, by: Rejoining) -> None:
+        """Have the old primary come back as the synchronous standby, from which a failover could go on."""
         ...
 
     async def rebuild(self) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from harness.drive.clusters import Clusters
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
+from harness.drive.failover import FailOver
 from harness.drive.injector import Injector, demand_available
 from harness.drive.journal import Journal
-from harness.drive.limits import until
 from harness.drive.observer import LISTING_INTERVAL_S, Listed, Observer
 from harness.drive.ports import ConnectionLost, Refused, World
 from harness.drive.progress import Progress, Silent
@@ -22,7 +23,7 @@ from harness.drive.saboteur import Saboteur
 from harness.drive.workload import Workload, load
 from harness.model.errors import HarnessFailed
 from harness.model.folder import SHARED_FILE
-from harness.model.history import ClusterSeen, Destroyed, Ended, Started
+from harness.model.history import Destroyed, Ended, Started
 from harness.model.plan import Plan
 from harness.model.position import Position
 from harness.model.schema import Schema
@@ -82,6 +83,7 @@ class _Runner:
         self.observer = Observer(drill, listed)
         self.workload = Workload(drill)
         self.injector = injector
+        self.clusters = Clusters(drill)
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -109,7 +111,7 @@ class _Runner:
         await self.drill.within(
             limits.load_s, "rows of earlier drills are removed", self.world.database.clear()
         )
-        await self._meet_cluster()
+        await self.clusters.meet()
 
     async def load(self) -> None:
         """Load all tenants, before the first start of capture or under it."""
@@ -130,13 +132,11 @@ class _Runner:
         await self._reach_floors()
 
     async def script(self) -> None:
-        """Let the script loose; destroy everything but the archive when the plan says so."""
+        """Let the script loose; destroy what does not survive when the plan says so."""
         await self.observer.watermark()
         self.drill.phase("script")
         self.injector.begin("script", self.crew)
-        destroying = (
-            self.crew.go(self._destroy(), "destruction") if self.plan.survivors == "archive" else None
-        )
+        destroying = self._destroying()
         limit_s = self.plan.limits.script_s
         await self.drill.within(limit_s, "the script is through", self.saboteur.perform())
         self.damaging.set()
@@ -151,7 +151,7 @@ class _Runner:
         limit_s = self.plan.limits.rebuild_s
         await self.drill.within(limit_s, "a fresh cluster runs", self.world.machinery.rebuild())
         self.drill.doomed = False
-        await self._meet_cluster()
+        await self.clusters.meet()
 
     async def restore(self) -> None:
         """Restore every tenant, and see that what was restored in place is archived again."""
@@ -216,6 +216,21 @@ class _Runner:
         if lsn:
             await self.observer.reach(Position(epoch=self.drill.epoch, lsn=lsn), self.plan.limits.settle_s)
 
+    def _destroying(self) -> asyncio.Task[None] | None:
+        """Begin to wait for the instant of the destruction, if there is to be one."""
+        if self.plan.survivors == "archive":
+            return self.crew.go(self._destroy(), "destruction")
+        if self.plan.survivors == "standby":
+            return self.crew.go(self._fail_over(), "failover")
+        return None
+
+    async def _fail_over(self) -> None:
+        """Destroy the primary alone, so long after the first damaging COMMIT was sent."""
+        await self.damaging.wait()
+        await self.drill.clock.sleep(self.plan.destroy_after_s)
+        self.drill.phase("fail over")
+        await FailOver(self.drill, self.workload, self.clusters).for_good()
+
     async def _destroy(self) -> None:
         """Destroy everything but the archive, so long after the first damaging COMMIT was sent."""
         await self.damaging.wait()
@@ -241,38 +256,13 @@ class _Runner:
                 return
             await self.drill.clock.sleep(LISTING_INTERVAL_S)
 
-    async def _meet_cluster(self) -> None:
-        """Note which cluster answers from now on."""
-        self.drill.where.cluster += 1
-        await self._note_cluster()
-
-    async def _note_cluster(self) -> bool:
-        """Journal the cluster with the archive's epoch for it; return whether the archive knows one."""
-        who = await self.world.database.cluster()
-        epoch = await self.world.subject.epoch(who.system_id, who.timeline)
-        cluster = self.drill.where.cluster
-        if epoch or cluster not in self.drill.epochs:
-            self.drill.epochs[cluster] = epoch
-            self.drill.journal.write(
-                ClusterSeen(
-                    at_s=self.drill.journal.now_s(),
-                    cluster=cluster,
-                    system_id=who.system_id,
-                    timeline=who.timeline,
-                    epoch=epoch,
-                )
-            )
-        return bool(epoch)
-
     async def _capture(self) -> None:
         """Have capture and archiver run, and the archive know the cluster."""
         limit_s = self.plan.limits.capture_s
         await self.drill.within(
             limit_s, "a heartbeat is in the bucket", self.world.machinery.start_capture()
         )
-        if not self.drill.epoch:
-            known = until(self.drill.clock, self._note_cluster)
-            await self.drill.within(limit_s, "the archive knows the cluster", known)
+        await self.clusters.known()
 
     def _tenants(self) -> list[str]:
         return [tenant.tenant for tenant in self.plan.tenants]

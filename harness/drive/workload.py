@@ -116,10 +116,14 @@ class Workload:
             self._gates[tenant].open()
 
     async def stop_all(self) -> None:
-        """Stop all writers, of a database that is gone: they have to connect to what comes in its place."""
+        """Stop all writers, of a primary that is gone: they have to connect to what comes in its place."""
         await self.stop(self._gates)
         for writer in self._writers:
             writer.lose()
+
+    def go_on_all(self) -> None:
+        """Let all writers go on, each once it is connected again."""
+        self.go_on(self._gates)
 
     async def end(self) -> None:
         """Stop all writers for good, after their running transactions."""

@@ -116,14 +116,22 @@ class Connector:
             await self._server.wal_grew.wait()
             self._server.wal_grew.clear()
             await self._latency.capture()
-            await self._server.standby.caught_up()
+            await self.caught_up()
             if self._server.alive:
                 self.capture()
 
+    async def caught_up(self) -> None:
+        """Wait until the standby has all there is: nothing is captured before (FM-20)."""
+        server = self._server
+        await server.standby.caught_up(server.wal[-1].lsn if server.wal else 0)
+
     def resume(self, server: Server, *, again: int) -> None:
-        """Go on at ``server``, whose WAL is that of the one before; the last ``again`` come once more."""
+        """Go on at ``server``, whose WAL is that of the one before; the last ``again`` come once more.
+
+        A promoted standby may lack the end of that WAL.
+        """
         self._server = server
-        self._done = max(self._first, self._done - again)
+        self._done = max(self._first, min(self._done, len(server.wal)) - again)
         server.wal_grew.set()
 
     def snapshot(self) -> None:

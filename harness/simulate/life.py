@@ -183,6 +183,7 @@ class LivingSource:
             **server.heartbeat,
             "beat": str(int(server.heartbeat["beat"] or 0) + 1),
             "at": pg_timestamp(now_s),
+            "timeline": str(server.timeline),
         }
         server.append(server.draw_xid(), now_s, heartbeat=server.heartbeat)
         row = server.heartbeat

@@ -8,7 +8,8 @@ transaction stays invisible, and its locks held, until the standby is said to ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Literal
 
 import msgspec
@@ -66,13 +67,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class Work:
     """An open transaction. ``patient``: in a deadlock the others give way.
 
+    ``lsn``: its commit's, once that is written.
     ``unchecked``: as with session_replication_role = replica, no trigger and no foreign key sees it.
     """
 
     def __init__(self, xid: int, *, patient: bool) -> None:
         self.xid = xid
         self.unchecked = False
-        self.in_wal = False
+        self.lsn: int | None = None
         self.patient = patient
         self.written: list[Written] = []
         self.triggered: list[Change] = []
@@ -96,7 +98,10 @@ class Work:
 
 
 class Server:
-    """One database cluster from its birth to its end. ``storage`` is None until a schema is built."""
+    """One database cluster from its birth to its end. ``storage`` is None until a schema is built.
+
+    ``fork_lsn``: where its timeline forked off from the one before, None for the first.
+    """
 
     def __init__(self, system_id: str, timeline: int = 1) -> None:
         self.system_id = system_id
@@ -107,6 +112,7 @@ class Server:
         self.heartbeat: RawRow = {}
         self.locks = Locks()
         self.lsn = FIRST_LSN
+        self.fork_lsn: int | None = None
         self.wal: list[Committed] = []
         self.wal_grew = asyncio.Event()
         self._next_xid = FIRST_XID
@@ -158,13 +164,13 @@ class Server:
         """Write the commit record: from here on it is in the WAL, though others can't see it yet."""
         self.demand_alive()
         self.append(work.xid, now_s, written=tuple(work.written))
-        work.in_wal = True
+        work.lsn = self.lsn
 
     async def acknowledged(self, work: Work, latency: Latency) -> None:
         """Wait until the standby has it, then show it; raises ConnectionLost, or Cancelled and shows it."""
         await latency.standby()
         try:
-            await self.standby.flushed()
+            await self.standby.flushed(work.lsn or 0)
         except Cancelled:
             self.show(work)
             raise
@@ -227,14 +233,45 @@ class Server:
         """Return the server as it starts again in place: what is in the WAL is there (FM-19)."""
         server = Server(self.system_id, self.timeline)
         for work in self._open:
-            if not work.in_wal and self.storage is not None:
+            if work.lsn is None and self.storage is not None:
                 for one in reversed(work.written):
                     _revert(self.storage, one)
         self._open.clear()
         server.storage, server.heartbeat = self.storage, self.heartbeat
         server.wal, server.lsn = self.wal, self.lsn
         server._next_xid = self._next_xid
+        server.standby.lsn = self.standby.lsn
         return server
+
+    def promoted(self, chance: Random) -> Server:
+        """Return the standby of this dead server as primary, with what it had of the WAL; the rest is lost.
+
+        It surely had what anybody waited for; of what lay beyond, some. Positions and transaction ids go on
+        from there, so that those of what is lost are given again (FM-25).
+        """
+        had = sum(one.lsn <= self.standby.lsn for one in self.wal)
+        had += chance.randint(0, len(self.wal) - had)
+        server = Server(self.system_id, self.timeline + 1)
+        server.storage = self.storage
+        self._forget_lost(self.wal[had:])
+        server.wal = self.wal[:had]
+        server.lsn = server.standby.lsn = server.fork_lsn = server.wal[-1].lsn + 8 if had else FIRST_LSN
+        server._next_xid = max((one.xid for one in server.wal), default=FIRST_XID) + 1
+        beats = (one.heartbeat for one in reversed(server.wal) if one.heartbeat is not None)
+        server.heartbeat = next(beats, {**self.heartbeat, "beat": "0"})
+        return server
+
+    def _forget_lost(self, lost: Sequence[Committed]) -> None:
+        """Take back what was open, and then what was committed here alone."""
+        assert self.storage is not None  # it was captured
+        for work in self._open:
+            if work.lsn is None:
+                for written in reversed(work.written):
+                    _revert(self.storage, written)
+        self._open.clear()
+        for one in reversed(lost):
+            for written in reversed(one.written):
+                _revert(self.storage, written)
 
     def _end(self, work: Work) -> None:
         del self._open[work]

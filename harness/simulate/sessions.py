@@ -1,7 +1,7 @@
 """Sessions on the simulated database: the writers' port, and what every kind of session shares.
 
-A session knows only the clients' address; which server answers there, if any, is found at ``begin``. Each
-call costs a round trip on the virtual clock, and a server that died meanwhile is a lost connection.
+A session leads to the server that answered at the clients' address when it was opened, or reset. Each call
+costs a round trip on the virtual clock, and a server that died meanwhile is a lost connection.
 """
 
 from __future__ import annotations
@@ -74,15 +74,18 @@ class Connection:
     def __init__(self, address: Address, *, patient: bool = False) -> None:
         self._address = address
         self._patient = patient
+        self._link = address.server
         self._server: Server | None = None
         self._work: Work | None = None
 
     async def begin(self) -> None:
-        """Open a transaction on the server that answers now."""
+        """Open a transaction on the server to which the connection leads, if it still answers."""
         await self._address.ask()
         if self._work is not None:
             raise Refused("there is already a transaction in progress")
         self._server = self._address.reach()
+        if self._server is not self._link:
+            raise ConnectionLost("the server that it led to is gone")
         self._work = self._server.begin(patient=self._patient)
 
     async def ready(self) -> Ready:
@@ -124,7 +127,7 @@ class Connection:
         """Roll back or reconnect; raises ConnectionLost when nobody listens."""
         self._forget()
         await self._address.ask()
-        self._address.reach()
+        self._link = self._address.reach()
 
     async def close(self) -> None:
         """End the session; what was open is rolled back."""

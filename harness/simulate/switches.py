@@ -81,9 +81,13 @@ class Cancelled(Exception):
 
 
 class Standby:
-    """The synchronous standby, as commits and capture see it. ``waived``: nobody waits for it."""
+    """The synchronous standby, as commits and capture see it. ``waived``: nobody waits for it.
 
-    def __init__(self) -> None:
+    ``lsn``: up to there it surely has the WAL.
+    """
+
+    def __init__(self, lsn: int = 0) -> None:
+        self.lsn = lsn
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._waits: dict[Waiting, None] = {}
@@ -123,10 +127,14 @@ class Standby:
         while self.end_one(ConnectionLost("the server is gone")):
             pass
 
-    async def flushed(self) -> None:
-        """Return once the standby has what was committed; raises Cancelled or ConnectionLost."""
-        if self.waived or not self.frozen:
-            return
+    async def flushed(self, lsn: int) -> None:
+        """Return once the standby has the WAL up to ``lsn``; raises Cancelled or ConnectionLost."""
+        if self.frozen and not self.waived:
+            await self._wait()
+        if not self.frozen:
+            self.lsn = max(self.lsn, lsn)
+
+    async def _wait(self) -> None:
         waiting = Waiting()
         self._waits[waiting] = None
         try:
@@ -134,6 +142,7 @@ class Standby:
         finally:
             del self._waits[waiting]
 
-    async def caught_up(self) -> None:
-        """Return once it takes what is written: a capture is never ahead of it."""
+    async def caught_up(self, lsn: int) -> None:
+        """Return once it has the WAL up to ``lsn``: a capture is never ahead of it."""
         await self._flowing.wait()
+        self.lsn = max(self.lsn, lsn)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.drive.ports import ObjectVersion, Proof, World
+from harness.drive.ports import ObjectVersion, Proof, Rejoining, World
 from harness.model.errors import HarnessFailed, SubjectFailed, TimedOut
 from harness.model.faults import Fault
 from harness.model.history import Place
@@ -39,6 +39,8 @@ from harness.subject.reference.subject import ReferenceSubject
 
 FLUSH_INTERVAL_S: Final = 1.0
 POLL_S: Final = 0.05
+PROMOTED_S: Final = 0.4
+FENCED_S: Final = 0.02
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Site:
         self.parts = parts
         self.latency = Latency(plan.seed)
         self.entropy = random.Random(plan.seed).randbytes
+        self.chance = random.Random(f"failover {plan.seed}")
         self.wires = Wires(self.latency.clock)
         self.live = Address(self.latency)
         self.scratch = Address(self.latency)
@@ -86,6 +89,7 @@ class SimulatedMachinery:
         self._capturing: asyncio.Task[None] | None = None
         self._archiver: asyncio.Task[None] | None = None
         self._life = Life()
+        self._alone = False
 
     async def prepare(self, *, fresh: bool) -> None:
         """Start a cluster with the schema in it; a fresh one takes the place of one that is captured."""
@@ -94,6 +98,8 @@ class SimulatedMachinery:
         if fresh or self._site.live.server is None:
             await self.rebuild()
             self._server().build(self._site.schema)
+        if self._alone:
+            await self.rejoin("base backup")
         self._site.scratch.server = Server("scratch-0")
 
     async def start_capture(self) -> None:
@@ -189,9 +195,39 @@ class SimulatedMachinery:
         self._server().die()
         return ("archiver", "connect", "broker", "standby", "primary")
 
+    async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
+        """Kill the primary; fenced, answers to its clients are lost for a moment before."""
+        if self._alone:
+            raise HarnessFailed("there is no standby that could take over")
+        if fenced:
+            wire = self._site.wires["clients-primary"]
+            wire.resets, before = True, wire.resets
+            await self._site.latency.clock.sleep(FENCED_S)
+            wire.resets = before
+        self._server().die()
+        return ("primary",)
+
+    async def promote(self) -> None:
+        """Have the standby answer at the clients' address."""
+        await self._site.latency.clock.sleep(PROMOTED_S)
+        self._site.live.server = self._server().promoted(self._site.chance)
+        self._alone = True
+
+    async def resume_capture(self) -> None:
+        """Let the connector go on at the new primary, from a little before where it was."""
+        await self._site.latency.clock.sleep(PROMOTED_S)
+        await self.stop_connector()
+        self.start_connector(again=faults.AGAIN)
+
+    async def rejoin(self, by: Rejoining) -> None:  # noqa: ARG002 - rows come either way
+        """Have a standby again."""
+        await self._site.latency.clock.sleep(PROMOTED_S)
+        self._alone = False
+
     async def rebuild(self) -> None:
         """Start a new, empty cluster at the clients' address; its LSNs and xids begin anew."""
         self._clusters += 1
+        self._alone = False
         self._site.live.server = Server(f"{7_300_000_000_000_000_000 + self._clusters}")
 
     async def _run(self, archiver: Archiver) -> None:

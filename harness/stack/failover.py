@@ -54,6 +54,7 @@ class Failover:
         self._services = services
         self._proxies = proxies
         self.nodes: Nodes = AT_FIRST
+        self._struck_s = 0.0
 
     def describe(self) -> None:
         """Describe both nodes anew, for an empty cluster, each in the role that it has."""
@@ -70,15 +71,22 @@ class Failover:
         if not self._services["standby"].is_running():
             raise BadInput("there is no running standby to promote", cure="have the old primary rejoin")
 
-    def promote(self, old_primary: OldPrimary) -> Promotion:
+    def strike(self, old_primary: OldPrimary) -> None:
+        """Do to the old primary what is to become of it; a dead one is dead when this returns."""
+        self._struck_s = time.monotonic()
+        if old_primary == "fenced":
+            self._services["proxy-postgres"].kill()
+        if old_primary != "alive":
+            self._services["primary"].kill()
+            self._services["proxy-postgres"].strike()  # its end is not waited for: there is more to do
+
+    def promote(self) -> Promotion:
         """Make the standby primary behind the same addresses; it stands alone then.
 
         Raises TimedOut when it does not become primary.
         """
         direct = self._direct("standby")
         before = promotion.timeline_on_disk(direct)
-        struck_s = time.monotonic()
-        self._strike(old_primary)
         promotion.stand_alone(direct)
         promotion.promote(direct)
         timeline = wait_for(
@@ -89,7 +97,7 @@ class Failover:
         promoted_s = time.monotonic()
         self._exchange()
         return Promotion(
-            struck_s=struck_s, promoted_s=promoted_s, serving_s=time.monotonic(), timeline=timeline
+            struck_s=self._struck_s, promoted_s=promoted_s, serving_s=time.monotonic(), timeline=timeline
         )
 
     def rejoin(self, by: RejoinBy) -> None:
@@ -110,13 +118,6 @@ class Failover:
         promotion.lean_on_standby(self._direct("primary"))
         ready = node.spec.ready
         wait_for(ready.words, ready.probe, limit_s=IN_SYNC_S_MAX, transient=ready.transient)
-
-    def _strike(self, old_primary: OldPrimary) -> None:
-        if old_primary == "fenced":
-            self._services["proxy-postgres"].kill()
-        if old_primary != "alive":
-            self._services["primary"].kill()
-            self._services["proxy-postgres"].strike()  # its end is not waited for: there is more to do
 
     def _exchange(self) -> None:
         """Exchange the roles, and have every address lead to the node that has its role now."""

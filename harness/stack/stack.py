@@ -203,17 +203,36 @@ class Stack:
     def promote_standby(self, old_primary: OldPrimary = "killed") -> Promotion:
         """Make the standby primary behind the same addresses; returns once the connector goes on there.
 
-        From here on *primary* is the other node, and it stands alone until ``rejoin``: its commits wait for
-        nobody. Raises BadInput without a running standby, HarnessFailed when its copy of the connector's
-        slot would be lost, TimedOut.
+        Raises as ``strike_primary``, and TimedOut.
+        """
+        self.strike_primary(old_primary)
+        promoted = self.take_over()
+        self.resume_capture()
+        return promoted
+
+    def strike_primary(self, old_primary: OldPrimary = "killed") -> None:
+        """Kill the primary, to be followed by ``take_over``; returns once it is dead.
+
+        Raises, before anything is done, BadInput without a running standby, and HarnessFailed when its copy
+        of the connector's slot would be lost.
         """
         self._failover.require_standby()
         if self.capture.is_on:
             self.capture.require_failover_slot()
-        promoted = self._failover.promote(old_primary)
+        self._failover.strike(old_primary)
+
+    def take_over(self) -> Promotion:
+        """Make the standby primary behind the same addresses; returns once they lead there.
+
+        From here on *primary* is the other node, and it stands alone until ``rejoin``: its commits wait for
+        nobody. Raises TimedOut.
+        """
+        return self._failover.promote()
+
+    def resume_capture(self) -> None:
+        """Return once the connector, if there is one, goes on from its slot on the new primary."""
         if self.capture.is_on:
             self.capture.resume()
-        return promoted
 
     def rejoin(self, by: RejoinBy = "base backup") -> None:
         """Have the old primary, dead or alive, come back as the standby; returns once it is synchronous.

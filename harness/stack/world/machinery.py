@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.drive.ports import Clock, Proof
+from harness.drive.ports import Clock, Proof, Rejoining
 from harness.model.errors import TimedOut
 from harness.model.faults import Fault
 from harness.schemas import LoadedSchema
@@ -55,6 +55,7 @@ class StackMachinery:
         self._config = config
         self._has_cluster = True
         self._captures = False
+        self._alone = False
         self._disturber = Disturber(stack, watch)
 
     async def prepare(self, *, fresh: bool) -> None:
@@ -71,6 +72,8 @@ class StackMachinery:
             there = 0
         if not there:
             await asyncio.to_thread(self._load_schema)
+        if self._alone:
+            await self.rejoin("base backup")
 
     async def start_capture(self) -> None:
         """Start capture and archiver side by side; returns once the archive knows this cluster."""
@@ -100,8 +103,27 @@ class StackMachinery:
         return await asyncio.to_thread(self._disturber.heal, fault)
 
     async def destroy(self) -> tuple[str, ...]:
-        self._captures = self._has_cluster = False
+        self._captures = self._has_cluster = self._alone = False
         return await asyncio.to_thread(self._stack.strike_all_but_archive)
+
+    async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
+        """Kill the primary; raises, before anything is done, BadInput or HarnessFailed."""
+        await asyncio.to_thread(self._stack.strike_primary, "fenced" if fenced else "killed")
+        self._alone = True
+        return ("primary",)
+
+    async def promote(self) -> None:
+        """Promote the standby behind the same addresses."""
+        await asyncio.to_thread(self._stack.take_over)
+
+    async def resume_capture(self) -> None:
+        """Wait for the connector to go on there."""
+        await asyncio.to_thread(self._stack.resume_capture)
+
+    async def rejoin(self, by: Rejoining) -> None:
+        """Have the other node follow, its slot synced."""
+        await asyncio.to_thread(self._stack.rejoin, by)
+        self._alone = False
 
     async def rebuild(self) -> None:
         await asyncio.to_thread(self._stack.destroy_all_but_archive)

@@ -1,0 +1,111 @@
+"""Drills whose primary is lost for good and whose standby takes over, on the simulator."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from fixtures.handmade import QUIET, TENANTS, shop_plan
+from harness import schemas
+from harness.judge import judge
+from harness.model.history import (
+    AnyEntry,
+    ClusterSeen,
+    Destroyed,
+    Done,
+    Entry,
+    NotSent,
+    RestoreBegan,
+    Sent,
+    Settled,
+)
+from harness.model.plan import Plan
+from harness.model.verdict import DrillVerdict
+from harness.simulate import simulate, simulate_series
+
+SHOP = schemas.load("shop").schema
+E = TypeVar("E", bound=Entry)
+
+
+def failover_plan(
+    *, after_s: float, fenced: bool = False, goes_on: bool = False, seed: int = 7, pause_s: float = 0.4
+) -> Plan:
+    """A script of three transactions; the primary dies ``after_s`` after the first COMMIT was sent."""
+    plan = shop_plan(
+        survivors="standby",
+        destroy_after_s=after_s,
+        script_pause_s=pause_s,
+        budget_s=6.0,
+        write_s=10.0,
+        seed=seed,
+    )
+    return msgspec.structs.replace(plan, fenced=fenced, script_goes_on=goes_on)
+
+
+def run(plan: Plan) -> tuple[tuple[AnyEntry, ...], DrillVerdict]:
+    """Run a plan; return its history and its verdict."""
+    left = simulate(plan, SHOP)
+    return left.history, judge(plan, SHOP, left.history, left.restored)
+
+
+def of(kind: type[E], history: tuple[AnyEntry, ...]) -> list[E]:
+    """All entries of one kind."""
+    return [entry for entry in history if isinstance(entry, kind)]
+
+
+def outcomes(history: tuple[AnyEntry, ...], name: str) -> list[str]:
+    """What was journalled of a transaction, in order."""
+    return [entry.outcome for entry in history if isinstance(entry, Done | Settled) and entry.name == name]
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+def test_everybody_goes_on_and_comes_back(fenced: bool) -> None:
+    """Writers reconnect to the promoted standby, damaged tenants come back there, others into scratch."""
+    history, verdict = run(failover_plan(after_s=1.5, fenced=fenced))
+    (destroyed,) = of(Destroyed, history)
+    assert (destroyed.survivors, destroyed.services) == ("standby", ("primary",))
+    seen = [(c.cluster, c.timeline, c.epoch) for c in of(ClusterSeen, history) if c.epoch]
+    assert seen == [(1, 1, 1), (2, 2, 2)]
+    assert len({c.system_id for c in of(ClusterSeen, history)}) == 1
+    places = {began.tenant: began.place for began in of(RestoreBegan, history)}
+    assert {t for t, place in places.items() if place == "live"} == {QUIET, TENANTS[0], TENANTS[1]}
+    assert any(s.cluster == 2 and s.actor == "writer" for s in of(Sent, history))
+    assert verdict.verdict == "proven"
+
+
+def test_a_script_ends_with_its_session_and_says_what_it_left() -> None:
+    """Its operator sends nothing to the promoted standby."""
+    history, verdict = run(failover_plan(after_s=0.3))
+    assert [entry.name for entry in of(NotSent, history)] == ["first.1", "first.2"]
+    assert verdict.verdict == "proven"
+
+
+def test_a_script_goes_on_at_the_promoted_standby() -> None:
+    """What was broken off before its COMMIT is sent again, and the rest after it."""
+    history, verdict = run(failover_plan(after_s=0.3, goes_on=True, pause_s=2.5))
+    assert of(NotSent, history) == []
+    assert outcomes(history, "first.1") == ["refused", "acked"]
+    assert {s.cluster for s in of(Sent, history) if s.name in ("first.1", "first.2")} == {2}
+    assert verdict.verdict == "proven"
+
+
+def test_every_open_outcome_at_a_crash_is_settled() -> None:
+    """Each by the promoted primary's first snapshot; both ways come up, and neither breaks anything."""
+    settled: set[str] = set()
+    for seed in range(1, 16):
+        history, verdict = run(failover_plan(after_s=0.0, seed=seed))
+        open_ones = {done.name for done in of(Done, history) if done.outcome == "unknown"}
+        assert {entry.name for entry in of(Settled, history)} == open_ones
+        damaged = outcomes(history, "first.0") != ["unknown", "refused"]
+        assert verdict.verdict == ("proven" if damaged else "unknown")
+        settled |= {entry.outcome for entry in of(Settled, history)}
+    assert settled == {"acked", "refused"}
+
+
+def test_a_next_drill_has_a_standby_again() -> None:
+    """On a warm stack one failover follows another, each from a pair."""
+    plans = [failover_plan(after_s=0.5), failover_plan(after_s=0.1, fenced=True), shop_plan()]
+    for plan, left in zip(plans, simulate_series(plans, SHOP), strict=True):
+        assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"

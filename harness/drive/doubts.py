@@ -1,0 +1,163 @@
+"""Open outcomes, and how a failover settles them: by what the promoted primary has of each transaction.
+
+A transaction whose COMMIT got no clear answer is in doubt until a witness says what became of it. The first
+snapshot of a promoted primary is one. No transaction id is asked there, since ids begin again on a new
+timeline; its rows tell: an image that the transaction wrote, and nobody else ever did, shows that it
+committed; a row as it was before shows that it did not, unless somebody else may have changed it since.
+What neither shows stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from harness.drive.bindings import RowName
+from harness.drive.ports import Rows
+from harness.model.history import Change, Done, Sent
+from harness.model.schema import Table
+from harness.model.values import Row, key_of, to_row
+
+Settlement = Literal["acked", "refused"]
+Snapshot = Mapping[str, Mapping[RowName, Row]]
+"""By tenant, the rows found, by table and key."""
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction that sent COMMIT. ``gone``: rows that a script's removed, by tenant.
+
+    ``blanked``: columns that it set to NULL in rows where they were not. ``adopt``: what the application
+    does when it learns that the transaction committed.
+    """
+
+    sent: Sent
+    gone: Mapping[str, frozenset[RowName]] = {}
+    blanked: Mapping[str, Mapping[RowName, tuple[str, ...]]] = {}
+    adopt: Callable[[], None] | None = None
+
+    @property
+    def tenants(self) -> set[str]:
+        """The tenants whose rows can tell what became of it."""
+        own = set() if self.sent.tenant is None else {self.sent.tenant}
+        marked = set(self.sent.sight.left) if self.sent.sight is not None else set()
+        return own | marked
+
+
+class Doubts:
+    """All transactions of a drill whose outcome is not known."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self._tables = tables
+        self._waiting: dict[str, Doubt] = {}
+        self._open: dict[str, Doubt] = {}
+        self._overwritten: dict[str, set[RowName]] = {}
+        self._scripts: list[Sent] = []
+
+    def sent(self, doubt: Doubt) -> None:
+        """Note that a COMMIT is being sent."""
+        sent = doubt.sent
+        self._waiting[sent.name] = doubt
+        rows = set(written(sent.changes, self._tables))
+        for name, earlier in self._open.items():
+            mine = set(written(earlier.sent.changes, self._tables))
+            self._overwritten.setdefault(name, set()).update(mine & rows)
+        if sent.actor == "script":
+            self._scripts.append(sent)
+
+    def done(self, done: Done) -> None:
+        """Note an outcome."""
+        doubt = self._waiting.pop(done.name, None)
+        if doubt is not None and done.outcome == "unknown":
+            self._open[done.name] = doubt
+        elif doubt is not None and done.outcome == "refused":
+            self._forget(doubt.sent)
+
+    @property
+    def tenants(self) -> list[str]:
+        """Whose rows the snapshot must hold."""
+        return sorted({tenant for doubt in self._open.values() for tenant in doubt.tenants})
+
+    def settle(self, rows: Mapping[str, Rows]) -> dict[str, Settlement]:
+        """Return what the snapshot says of each open transaction; those it says nothing of stay open.
+
+        Scripts come first: what one of them removed is no evidence against others.
+        """
+        snapshot = _indexed(rows, self._tables)
+        settled: dict[str, Settlement] = {}
+        for name, doubt in sorted(self._open.items(), key=lambda item: item[1].sent.actor != "script"):
+            said = self._of_script(doubt, snapshot) if doubt.sent.sight else self._of_own(doubt, snapshot)
+            if said is None:
+                continue
+            settled[name] = said
+            if said == "refused":
+                self._forget(doubt.sent)
+            elif doubt.adopt is not None:
+                doubt.adopt()
+        for name in settled:
+            del self._open[name]
+        return settled
+
+    def _forget(self, sent: Sent) -> None:
+        self._scripts = [script for script in self._scripts if script is not sent]
+
+    def _of_own(self, doubt: Doubt, snapshot: Snapshot) -> Settlement | None:
+        sent = doubt.sent
+        found = snapshot.get(sent.tenant or "", {})
+        images = written(sent.changes, self._tables)
+        if any(image is not None and found.get(row) == image for row, image in images.items()):
+            return "acked"
+        hit = any(sent.tenant in _touched(s) and s.at_s >= sent.begun_s for s in self._scripts)
+        if hit:
+            return None
+        told = [row for row in images if row not in self._overwritten.get(sent.name, ())]
+        if any(images[row] is not None or row in found for row in told):
+            return "refused"
+        return "acked" if told else None
+
+    def _of_script(self, doubt: Doubt, snapshot: Snapshot) -> Settlement | None:
+        marked = written(doubt.sent.changes, self._tables)
+        everything = {row: image for found in snapshot.values() for row, image in found.items()}
+        seen = [everything.get(row) == image for row, image in marked.items()]
+        for tenant, rows in doubt.gone.items():
+            seen += [row not in snapshot.get(tenant, {}) for row in rows]
+        for tenant, blanked in doubt.blanked.items():
+            found = snapshot.get(tenant, {})
+            seen += [
+                all(found[row].get(column) is None for column in columns)
+                for row, columns in blanked.items()
+                if row in found
+            ]
+        if not seen:
+            return None
+        return "acked" if all(seen) else "refused"
+
+
+def written(changes: Iterable[Change], tables: Mapping[str, Table]) -> dict[RowName, Row | None]:
+    """Return the last state that ``changes`` gave each row of an owned table, None where it is gone."""
+    rows: dict[RowName, Row | None] = {}
+    for change in changes:
+        table = tables.get(change.table)
+        if table is None or not table.owned:
+            continue
+        if change.key is not None:
+            rows[change.table, change.key] = None
+        if change.row is not None:
+            rows[change.table, key_of(change.row, table.key)] = change.row
+    return rows
+
+
+def _touched(script: Sent) -> set[str]:
+    return set(script.sight.left) if script.sight is not None else set()
+
+
+def _indexed(rows: Mapping[str, Rows], tables: Mapping[str, Table]) -> Snapshot:
+    return {
+        tenant: {
+            (table, key_of(row, tables[table].key)): to_row(row)
+            for table, of in found.items()
+            for row in of
+        }
+        for tenant, found in rows.items()
+    }
