@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from harness.drive.bindings import Bindings
 from harness.drive.journal import Journal
-from harness.drive.limits import T, within
+from harness.drive.limits import POLL_S, T, within
 from harness.drive.performer import Performer, Where
-from harness.drive.ports import World
+from harness.drive.ports import ConnectionLost, World
 from harness.drive.progress import Progress
 from harness.drive.successor import Successor
 from harness.drive.tally import Tally
+from harness.model.faults import Fault
 from harness.model.history import Actor, Note, PhaseBegan
 from harness.model.plan import Plan
 from harness.model.schema import Schema
+
+HEALED_S: Final = 1.0
+"""For so long after a fault was healed, a lost connection may still be its doing."""
 
 
 class Drill:
     """One plan on its way through one world: the plan, the ports, the journal, and who holds which rows.
 
-    ``doomed``: the cluster is being destroyed, or gone: nobody tries to reach it again.
+    ``doomed``: the cluster is being destroyed, or gone: nobody tries to reach it again. ``biting``: the
+    faults that bite now, by number; ``healed_s``: when the last one was healed, on the drill's clock.
     """
 
     def __init__(
@@ -39,6 +46,8 @@ class Drill:
         self.epochs: dict[int, int] = {}
         self.doomed = False
         self.successor = Successor()
+        self.biting: dict[int, Fault] = {}
+        self.healed_s = -math.inf
 
     @property
     def epoch(self) -> int:
@@ -58,6 +67,25 @@ class Drill:
         """Return who performs transactions of ``tenant`` (None: of nobody) as ``actor``."""
         bindings = self.shared if tenant is None else self.bindings[tenant]
         return Performer(self.where, actor, tenant, bindings)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether a connection may be lost by a fault now."""
+        return bool(self.biting) or self.clock.now_s() <= self.healed_s + HEALED_S
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``call`` returns once the database answers again, if it was a fault that it did not.
+
+        Raises ConnectionLost when none explains it, and when the cluster is doomed.
+        """
+        while True:
+            began_s = self.clock.now_s()
+            try:
+                return await call()
+            except ConnectionLost:
+                if self.doomed or not (self.disturbed or self.healed_s >= began_s):
+                    raise
+            await self.clock.sleep(POLL_S)
 
     async def within(
         self,

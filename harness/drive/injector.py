@@ -13,14 +13,18 @@ from harness.drive.crew import Crew
 from harness.drive.drill import Drill
 from harness.drive.ports import Machinery
 from harness.model.errors import BadInput, RestoreproofError
-from harness.model.faults import Fault, name_of, outlives
+from harness.model.faults import Fault, misplaced, name_of, outlives
 from harness.model.history import FaultBegan, FaultHealed
 from harness.model.plan import Plan
 
 
 def demand_available(plan: Plan, machinery: Machinery) -> None:
-    """Raise BadInput naming the plan's faults that this host can't do, each with its reason."""
-    reasons = {name_of(fault): why for fault in plan.faults if (why := machinery.available(fault))}
+    """Raise BadInput naming the plan's faults that can't be done here, each with its reason."""
+    reasons = {
+        name_of(fault): why
+        for fault in plan.faults
+        if (why := misplaced(fault, plan.survivors) or machinery.available(fault))
+    }
     if reasons:
         raise BadInput(
             "this host can't do " + "; ".join(f"{name} ({why})" for name, why in reasons.items()),
@@ -37,7 +41,7 @@ class Injector:
     def __init__(self, drill: Drill) -> None:
         self._drill = drill
         self._due: dict[asyncio.Task[None], Fault] = {}
-        self._biting: dict[int, Fault] = {}
+        self._biting = drill.biting
         # Held while services are being changed: a fault can only be given up between two such changes.
         self._changing = asyncio.Lock()
 
@@ -110,6 +114,7 @@ class Injector:
         async with self._changing:
             proof = await self._drill.world.machinery.heal(fault)
             self._biting.pop(number, None)
+            self._drill.healed_s = self._drill.clock.now_s()
         at_s = self._drill.journal.now_s()
         if proof.seen:
             self._drill.journal.write(FaultHealed(at_s=at_s, fault=number, proof=proof.words))

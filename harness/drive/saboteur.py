@@ -2,7 +2,8 @@
 
 A transaction that the database refuses (a deadlock, a row that came in between) is tried again a few times,
 as an operator would; nothing of a refused try stays. When the database is gone, the script ends. After a
-failover each operator goes on with what is not committed, or sends nothing more, as the plan says.
+failover each operator goes on with what is not committed, or sends nothing more, as the plan says. One
+whose connection a fault took away waits for the database and tries again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Saboteur:
                 operators.create_task(self._operate(transactions))
 
     async def _operate(self, transactions: Sequence[ScriptTransaction]) -> None:
-        operator = _Operator(self._drill, await self._drill.world.database.operator())
+        operator = _Operator(self._drill, await self._drill.patiently(self._drill.world.database.operator))
         left = list(transactions)
         try:
             while left:
@@ -76,8 +77,9 @@ class Saboteur:
                     return
                 self._drill.note(f"{transaction.name} is tried again, it was refused: {refused}")
             except ConnectionLost as lost:
+                disturbed = self._drill.disturbed
                 self._done(transaction, "refused", detail=f"connection lost before COMMIT: {lost}")
-                if not await operator.reset():
+                if not await operator.reset() and not disturbed:
                     return
             else:
                 broken_off = outcome == "unknown" or transaction.killed
@@ -203,6 +205,6 @@ class _Operator:
         lost_primary = self.lost_primary
         if lost_primary and not self._drill.plan.script_goes_on:
             raise ConnectionLost("its operator sends nothing to the promoted standby")
-        await self.session.reset()
+        await self._drill.patiently(self.session.reset)
         self._failovers = self._drill.successor.count
         return lost_primary

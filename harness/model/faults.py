@@ -287,6 +287,20 @@ def blocks(fault: Fault, what: Blocked) -> bool:
     return what in touches(fault).blocked
 
 
+def misplaced(fault: Fault, survivors: str) -> str:
+    """Return why a fault can't strike in its phase, or an empty text.
+
+    Restores are judged beside neighbours that write, and by the tenant's next write.
+    """
+    if fault.phase == "restore" and survivors == "archive":
+        return "where only the archive survives, nothing else runs while tenants are restored"
+    if fault.phase == "restore" and blocks(fault, "commits"):
+        return "neighbours must write while tenants are restored"
+    if survivors == "standby" and {"WAL", "standby"} & set(touches(fault).stages):
+        return "who is primary and who standby changes meanwhile"
+    return ""
+
+
 def outlives(fault: Fault) -> bool:
     """Whether what it strikes at is still there when everything but the archive was destroyed.
 

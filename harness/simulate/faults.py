@@ -143,7 +143,7 @@ def _restart_primary(machine: Machine) -> None:
 
 
 async def _kafka(machine: Machine, *, down: bool) -> None:
-    machine.site.wires["archiver-kafka"].cut = "both" if down else None
+    machine.site.wires["archiver-kafka"].dead = down
     if down:
         await machine.stop_connector()
     else:

@@ -22,13 +22,17 @@ class Cut(Exception):
 
 
 class Wire:
-    """The way from one client to one server. ``ask`` before a call has its effect, ``answer`` after it."""
+    """The way from one client to one server. ``ask`` before a call has its effect, ``answer`` after it.
+
+    ``dead``: the server is, and another one may come in its place.
+    """
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._free = asyncio.Event()
         self._free.set()
         self.cut: Direction | None = None
+        self.dead = False
         self.resets = False
         self.delay_s = 0.0
 
@@ -42,11 +46,11 @@ class Wire:
 
     async def ask(self) -> None:
         """Carry a request; raises Cut when it did not arrive."""
-        await self._pass(self.cut in ("both", "up"))
+        await self._pass(self.dead or self.cut in ("both", "up"))
 
     async def answer(self) -> None:
         """Carry an answer; raises Cut when it did not arrive, though the call had its effect."""
-        await self._pass(self.cut in ("both", "down") or self.resets)
+        await self._pass(self.dead or self.cut in ("both", "down") or self.resets)
 
     async def _pass(self, lost: bool) -> None:
         if not self._free.is_set():
@@ -67,6 +71,13 @@ class Wires:
 
     def __getitem__(self, link: LinkName) -> Wire:
         return self._wires.setdefault(link, Wire(self._clock))
+
+    def renew(self) -> None:
+        """Have other servers at the ends of all wires but those to the object store."""
+        for link, wire in self._wires.items():
+            if not link.endswith("-minio"):
+                wire.dead = False
+                wire.release()
 
 
 class Waiting:

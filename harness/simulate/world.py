@@ -191,6 +191,7 @@ class SimulatedMachinery:
         await _end(self._archiver)
         await _end(self._capturing)
         self._topic = self.connector = None
+        self._site.wires.renew()
         self._site.index.lose()
         self._server().die()
         return ("archiver", "connect", "broker", "standby", "primary")

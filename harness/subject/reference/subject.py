@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 from harness.model.errors import RestoreRefused, SubjectFailed
@@ -14,13 +15,21 @@ from harness.subject.reference.fencing import is_takeover
 from harness.subject.reference.format import ManifestEntry
 from harness.subject.reference.health import PROMISE_S, State, Trail, state_of
 from harness.subject.reference.manifest import Link, Manifest
-from harness.subject.reference.ports import Clock, ObjectStore, StoreUnavailable, Swapped, Target
+from harness.subject.reference.ports import (
+    Clock,
+    ObjectStore,
+    StoreUnavailable,
+    Swapped,
+    Target,
+    TargetUnavailable,
+)
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 RESTORE_LIMIT_S = 60.0
 REACH_LIMIT_S = 10.0
 POLL_S = 0.05
+RETRY_S = 0.2
 
 
 class ReferenceSubject:
@@ -90,10 +99,7 @@ class ReferenceSubject:
         """Restore one tenant; every failure of the subject becomes a result."""
         try:
             async with asyncio.timeout(RESTORE_LIMIT_S):
-                await self._reach(cut)
-                swapped = await self._restorer.restore(
-                    tenant, cut, self._targets[place], in_place=place == "live"
-                )
+                swapped = await self._bring_back(tenant, cut, place)
         except RestoreRefused as refused:
             return RestoreResult(result="refused", detail=str(refused))
         except SubjectFailed as failed:
@@ -101,6 +107,26 @@ class ReferenceSubject:
         except TimeoutError:
             return RestoreResult(result="failed", detail=f"not done within {RESTORE_LIMIT_S:.0f} s")
         return _result(swapped, self._restorer.manifest.refused)
+
+    async def _bring_back(self, tenant: str, cut: Cut, place: Place) -> Swapped:
+        """Restore, and do it again while a service is away: it is idempotent (FM-104).
+
+        When the answer to a COMMIT was lost, what that try had set aside may be set aside already, and the
+        next one does not see it any more.
+        """
+        earlier: list[Swapped] = []
+        while True:
+            try:
+                await self._reach(cut)
+                swapped = await self._restorer.restore(
+                    tenant, cut, self._targets[place], in_place=place == "live"
+                )
+                return functools.reduce(_together, earlier, swapped)
+            except StoreUnavailable:
+                pass
+            except TargetUnavailable as away:
+                earlier += [away.swapped] if away.swapped is not None else []
+            await self._clock.sleep(RETRY_S)
 
     async def _last(self) -> ManifestEntry | None:
         added = await self._manifest.catch_up()
@@ -170,6 +196,17 @@ def _need(link: Link, *, with_schema: bool) -> Need:
     if with_schema:
         objects.append((entry.db_schema.key, entry.db_schema.version))
     return Need(epoch=entry.end.epoch, lsn=entry.end.lsn, objects=tuple(objects))
+
+
+def _together(swapped: Swapped, earlier: Swapped) -> Swapped:
+    """Return what both tries did, each row once."""
+    rows = (*earlier.set_aside, *swapped.set_aside)
+    aside = {(table, tuple(row.items())): (table, row) for table, row in rows}
+    return Swapped(
+        rows=swapped.rows,
+        set_aside=tuple(aside.values()),
+        shared_added={**earlier.shared_added, **swapped.shared_added},
+    )
 
 
 def _result(swapped: Swapped, refused: dict[str, str]) -> RestoreResult:

@@ -22,7 +22,7 @@ from harness.subject.reference.adapters import statements
 from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
 from harness.subject.reference.capture import SET_ASIDE
-from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, TargetUnavailable
 
 BUILD_LOCK = 0x5250_0001
 """Advisory lock under which a schema is built."""
@@ -64,17 +64,22 @@ class PostgresTarget:
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in place over one connection.
 
-        Raises RestoreRefused naming what is in the way, SchemaMissing when a table is not there.
+        Raises RestoreRefused naming what is in the way, SchemaMissing when a table is not there, and
+        TargetUnavailable when it does not answer.
         """
         async with self._session() as session:
             if not await self._has_schema(session):  # asked, so that psycopg needs not warn of an error
                 raise SchemaMissing(f"the target database has no {self._schema.tables[0].name}")
             changes: list[Change] = []
+            swapped: list[Swapped] = []
             try:
                 async with session.transaction():
-                    return await self._swap(session, swap, changes)
+                    swapped.append(await self._swap(session, swap, changes))
+                return swapped[0]
             except psycopg.errors.UniqueViolation as taken:
                 raise await self._refusal(session, taken, changes) from None
+            except psycopg.OperationalError as error:
+                raise _away(error, *swapped) from error
 
     async def _has_schema(self, session: Session) -> bool:
         name = statements.quoted(self._schema.tables[0].name)
@@ -240,9 +245,21 @@ class PostgresTarget:
             async with open_session(self._dsn) as session:
                 yield session
         except psycopg.Error as error:
-            words = f"{error.sqlstate or type(error).__name__}: {error}".strip()
+            if isinstance(error, psycopg.OperationalError):
+                raise _away(error) from error
             kind = SchemaMissing if isinstance(error, _NO_TABLE) else SubjectFailed
-            raise kind(f"the target database: {words}") from error
+            raise kind(f"the target database: {_words(error)}") from error
+
+
+def _away(error: psycopg.OperationalError, swapped: Swapped | None = None) -> TargetUnavailable:
+    """The database is away, or gave up what it did for us; ``swapped``: COMMIT had been sent."""
+    away = TargetUnavailable(f"the target database: {_words(error)}")
+    away.swapped = swapped
+    return away
+
+
+def _words(error: psycopg.Error) -> str:
+    return f"{error.sqlstate or type(error).__name__}: {error}".strip()
 
 
 def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:
