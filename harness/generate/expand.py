@@ -62,7 +62,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         shared=shared,
         scripts=(script, *([write_again(facts, layout, shape.script, again, script)] if again else [])),
         again=again,
-        faults=(shape.fault,) if shape.fault else (),
+        faults=timing.outages or ((shape.fault,) if shape.fault else ()),
         floors=timing.floors,
         limits=Limits(
             load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)

@@ -10,9 +10,9 @@ younger; the floors of ``harness.model.plan.Floors`` say the rest. From the numb
     tail_s      how long writers go on afterwards: restores of every tenant, one after another and with
                 room, the script, and what survivors, faults and second rounds add
 
-In the tail pauses are even while the script runs, and then each is ``TAIL_GROWTH`` longer than the one
-before: long enough even on a slow day without a plan of many megabytes. Once a budget has gone by since the
-script (what is younger at an incident has been written then), all tenants together make at most
+In the tail pauses are even while the script and an outage last, and then each is ``TAIL_GROWTH`` longer
+than the one before: long enough even on a slow day without a plan of many megabytes. Once a budget has gone
+by since (what is younger at an incident has been written then), all tenants together make at most
 ``TAIL_RATE_MAX`` transactions a second, so that hundreds of neighbours leave the machine to the restores.
 """
 
@@ -27,7 +27,7 @@ import msgspec
 from harness.generate.facts import SchemaFacts
 from harness.generate.shapes import PlanShape
 from harness.model.errors import BadInput, UnknownName
-from harness.model.faults import Kill
+from harness.model.faults import CutLink, Fault, Kill
 from harness.model.plan import Floors, Script
 
 TRANSACTIONS = 24
@@ -40,6 +40,9 @@ RATE_OF_MACHINE_MAX = 132.0
 """Transactions a second that harness and stack together manage on two cores."""
 
 TAIL_SLOWER = 2.0
+TAIL_PAUSE_S_MAX = 1.0
+"""However slow its writers, a neighbour must write while tenants are restored."""
+
 TAIL_RATE_MAX = 30.0
 TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
@@ -66,15 +69,28 @@ SMALL_STATEMENTS = Load(rows=3.6, copy_weight=4, copy_rows=(4, 12), rate_max=12.
 LEISURELY = Load(rows=3.0, copy_weight=4, copy_rows=(3, 6), rate_max=6.0)
 """Just enough for a proof: what matters in a simulation is the course, not the load."""
 
-BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=2.0)
+BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=0.5)
 """Fewer and larger transactions, so that the plan of a long drill stays at some tens of megabytes."""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """The archiver is cut off from the bucket for ``lasts_s``, from ``before_s`` before the script on."""
+
+    lasts_s: float
+    before_s: float
+
+    def fault(self, write_s: float) -> CutLink:
+        """Return it as a fault of a write phase that lasts ``write_s``."""
+        begins_s = write_s - self.before_s
+        return CutLink(link="archiver-minio", phase="write", after_s=begins_s, down_s=self.lasts_s)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage.
 
     ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
-    any step of the grammar, not only those that every quick drill is sure to prove.
+    any step of the grammar, not only those that every quick drill is sure to prove. ``outage``: one that
+    every plan has, and no other fault beside it.
     """
 
     name: str
@@ -86,6 +102,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 1.0
     promise_s: float = 300.0
     storm: bool = False
+    outage: Outage | None = None
 
 
 PROFILES = {
@@ -122,6 +139,7 @@ PROFILES = {
             write_s_min=900.0,
             recovery_s=30.0,
             load=BULKY,
+            outage=Outage(lasts_s=240.0, before_s=200.0),
         ),
     )
 }
@@ -146,7 +164,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """The timing of one plan.
 
     ``rate_s``: transactions a second of each tenant that is not quiet; ``tail_rate_s``: at most late in
-    the tail.
+    the tail. ``outages``: faults that the profile demands, instead of those drawn;
+    ``heals_s``: how long after the script's begin they last.
     """
 
     budget_s: float
@@ -158,6 +177,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     tail_rate_s: float
     load: Load
     floors: Floors
+    outages: tuple[Fault, ...] = ()
+    heals_s: float = 0.0
 
     def of_writer(self, rng: Random, writers: int, *, quiet: bool) -> WriterPace:
         """Return the pace of one of a tenant's ``writers``."""
@@ -171,13 +192,14 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         return WriterPace(pauses_s=(*pauses_s, *self._tail(rng, writers)), write_count=count)
 
     def _tail(self, rng: Random, writers: int) -> list[float]:
-        pause_s, due_s, pauses_s = TAIL_SLOWER * writers / self.rate_s, 0.0, []
+        pause_s = min(TAIL_SLOWER * writers / self.rate_s, TAIL_PAUSE_S_MAX * writers)
+        due_s, pauses_s, even_s = 0.0, [], self.script_s + self.heals_s
         while due_s < self.tail_s:
             pauses_s.append(round(pause_s * rng.uniform(0.7, 1.3), 3))
             due_s += pause_s
-            if due_s > self.script_s:
+            if due_s > even_s:
                 pause_s *= TAIL_GROWTH
-            if due_s > self.script_s + self.budget_s:
+            if due_s > even_s + self.budget_s:
                 pause_s = max(pause_s, writers / self.tail_rate_s)
         return pauses_s
 
@@ -201,16 +223,20 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
     )
     write_s = max(profile.write_s_min, budget_s + max(2.5, OLDER / rate_s), TRANSACTIONS / rate_s)
     script_s = sum(t.pause_s + 0.1 for t in script.transactions)
+    outages = (profile.outage.fault(write_s),) if profile.outage else ()
+    heals_s = profile.outage.lasts_s - profile.outage.before_s if profile.outage else 0.0
     return Pace(
         budget_s=budget_s,
         recovery_s=profile.recovery_s,
         write_s=round(write_s, 2),
-        tail_s=script_s + profile.tail * _tail_s(shape),
+        tail_s=script_s + profile.tail * _tail_s(shape) + heals_s,
         script_s=script_s,
         rate_s=rate_s,
         tail_rate_s=TAIL_RATE_MAX / active,
         load=profile.load,
         floors=Floors(rows_per_s=round(min(200.0, 0.7 * rate_s * active * rows), 1)),
+        outages=outages,
+        heals_s=heals_s,
     )
 
 
