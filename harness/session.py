@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.stack.together import Progress as StackProgress
 
 SEED_MAX = 2**31
+ALLOCATIONS_PER_COLLECTION = 50_000
 
 
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,12 +196,12 @@ class LiveSession:
     ) -> tuple[DrillVerdict, ...]:
         """Run and judge all plans, each in a run folder below ``out``; return their verdicts."""
         timed = msgspec.structs.replace(campaign, set_up_s=self.set_up_s)
-        gc.freeze()  # plans are a million objects that stay: no collection needs to visit them again
+        _collect_seldom()
         return self._loop.run(self._series.campaign(timed, out, self._judge, progress))
 
     def drill(self, the_plan: Plan, run: Path) -> DrillVerdict:
         """Run one plan into the folder ``run`` and judge it."""
-        gc.freeze()  # as above
+        _collect_seldom()
         self._loop.run(self._series.drill(the_plan, run))
         return self._judge(run)
 
@@ -208,6 +209,15 @@ class LiveSession:
         """Judge a run, after the logs of all services have been put beside it."""
         shutil.copytree(self.stack.logs_dir, run / folder.LOGS, dirs_exist_ok=True)
         return judge_run(run)
+
+
+def _collect_seldom() -> None:
+    """Look for cycles of objects less often: a drill makes few, and each look visits all its rows.
+
+    Plans are a million objects that stay: no collection needs to visit them again.
+    """
+    gc.freeze()
+    gc.set_threshold(ALLOCATIONS_PER_COLLECTION)
 
 
 def _loop() -> asyncio.Runner:

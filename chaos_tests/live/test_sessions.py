@@ -16,7 +16,7 @@ from harness.drive.ports import Ack, ConnectionLost, Refused
 from harness.model.plan import ScriptTransaction, Statement
 from harness.model.values import Digest
 from harness.schemas import load
-from harness.stack.wait import NotYet, wait_for
+from harness.stack.wait import NotYet, wait_for, wait_until
 from harness.stack.world.database import PostgresDatabase
 from harness.stack.world.session import PostgresOperator, PostgresSession
 
@@ -336,6 +336,46 @@ def test_the_catalogue_digest_tells_a_changed_catalogue(place: TestDatabase, cha
         assert await database.catalogue_digest("live") != before
 
     run(place, test)
+
+
+def test_readings_that_follow_each_other_share_a_connection(place: TestDatabase) -> None:
+    """It sees each time what is there then, is opened anew when it was lost, and is closed at the end."""
+    readers = "FROM pg_stat_activity WHERE application_name = 'restoreproof read live'"
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        with psycopg.connect(place.admin, autocommit=True) as admin:
+            pids = []
+            async with database.readings():
+                for _ in range(2):
+                    assert (await database.read(["7"], "live"))["7"]["helpdesk.tenants"] == []
+                    pids += admin.execute(f"SELECT pid {readers}".encode()).fetchall()
+                assert len(set(pids)) == 1
+                await fill(session)
+                admin.execute(f"SELECT pg_terminate_backend(pid, 5000) {readers}".encode())
+                assert (await database.read(["7"], "live"))["7"]["helpdesk.tenants"] != []
+                assert (await database.look("7", "live")).rows["helpdesk.tenants"] != []
+                assert admin.execute(f"SELECT pid {readers}".encode()).fetchall() not in ([], pids[:1])
+            gone = f"SELECT count(*) {readers}".encode()
+            wait_until("it is closed", lambda: admin.execute(gone).fetchone() == (0,), limit_s=5)
+
+    run(place, test)
+
+
+def test_a_kept_reading_bears_types_that_are_made_anew(place: TestDatabase) -> None:
+    """A restore may build the schema again under it: no plan of the old one is in the way."""
+
+    async def test(database: PostgresDatabase, _session: PostgresSession) -> None:
+        async with database.readings():
+            for _ in range(8):  # more often than psycopg waits before it prepares a statement
+                before = await database.look("7", "live")
+            with psycopg.connect(place.admin, autocommit=True) as admin:
+                admin.execute(b"ALTER TABLE helpdesk.tenants ALTER name TYPE varchar")
+                admin.execute(b"ALTER TABLE helpdesk.tickets ALTER body TYPE varchar")
+            after = await database.look("7", "live")
+            assert after.rows == before.rows
+            assert after.catalogue_digest != before.catalogue_digest
+
+    run(place, test, filled=True)
 
 
 def test_the_scratch_database_is_new_and_empty_each_time(place: TestDatabase) -> None:

@@ -7,6 +7,7 @@ awaited on the loop of the drill; waiting happens only through ``Clock`` and the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 import msgspec
@@ -160,6 +161,10 @@ class Database(Protocol):
     async def session(self, name: str) -> Session: ...
 
     async def operator(self) -> OperatorSession: ...
+
+    def readings(self) -> AbstractAsyncContextManager[None]:
+        """While the context lasts, many readings follow each other and may share connections."""
+        ...
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
         """Read all rows of these tenants in one REPEATABLE READ transaction."""

@@ -196,14 +196,16 @@ class _Runner:
     async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
         """Restore while all others write; who is back in place writes again at once."""
         await self.restores.catalogue("live", f"before the restores of round {round_}")
-        for assignment in assigned:
-            await self.restores.restore(assignment, round_)
-            if assignment.place == "live":
-                await self.restores.probe([assignment.tenant])
+        async with self.world.database.readings():
+            for assignment in assigned:
+                await self.restores.restore(assignment, round_)
+                if assignment.place == "live":
+                    await self.restores.probe([assignment.tenant])
 
     async def _restore_into_fresh(self, assigned: Iterable[Assignment]) -> None:
         """Restore into the empty cluster, start capture there, and only then let tenants write."""
-        back = {a.place for a in assigned if await self.restores.restore(a, 1)}
+        async with self.world.database.readings():
+            back = {a.place for a in assigned if await self.restores.restore(a, 1)}
         if "live" not in back:
             self.drill.note("nothing came back into the fresh cluster: there is nothing to capture")
             return

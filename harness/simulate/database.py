@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import count
 
 import msgspec
@@ -47,6 +48,10 @@ class SimulatedDatabase:
         """Open an operator's session."""
         await self._connect()
         return SimulatedOperator(self._clients)
+
+    def readings(self) -> AbstractAsyncContextManager[None]:
+        """Return a context that does nothing: there are no connections to keep."""
+        return nullcontext()
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
         """Read all rows of these tenants in one snapshot."""

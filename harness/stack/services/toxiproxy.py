@@ -24,6 +24,11 @@ from harness.stack.service import Command, Fact, ServiceSpec, Site
 from harness.stack.wait import NotYet, wait_for
 
 NOT_THERE = (httpx.HTTPError,)
+_ENVIRONMENT = {
+    "LOG_LEVEL": "error",  # it logs at trace level otherwise
+    "GOMAXPROCS": "1",  # what it does is small and often: waking another processor for it costs more
+    "GOGC": "400",
+}
 _SAMPLE = re.compile(r"^toxiproxy_proxy_received_bytes_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$")
 
 
@@ -45,7 +50,7 @@ def toxiproxy(site: Site, name: ProxyName, nodes: Nodes = AT_FIRST) -> ServiceSp
             transient=NOT_THERE,
         ),
         ports=(name, *(link.name for link in links_of(name))),
-        environment={"LOG_LEVEL": "error"},  # it logs at trace level otherwise
+        environment=_ENVIRONMENT,
         files={"proxies.json": _proxies(site, name, nodes)},
     )
 
@@ -97,7 +102,7 @@ class Proxies:
                 raise NotYet(f"{now} bytes, still counting")
             return now
 
-        return wait_for(f"bytes over {link} are counted", settled, limit_s=5.0, poll_s=0.02)
+        return wait_for(f"bytes over {link} are counted", settled, limit_s=5.0, poll_s=0.008)
 
     def _set(self, link: LinkName, change: dict[str, object]) -> None:
         rest.send("POST", f"{self._url(link)}/proxies/{link}", change).raise_for_status()

@@ -37,14 +37,18 @@ Parameters = Sequence[str | None] | None
 class Connection:
     """A connection that can be lost and opened again; ``name`` is shown in pg_stat_activity.
 
-    ``settings``: server settings for this connection, beside those that make values text.
+    ``settings``: server settings for this connection, beside those that make values text. ``prepares``:
+    whether what is sent often gets a plan that is kept; one does not survive a type that is made anew.
     """
 
-    def __init__(self, dsn: str, name: str, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, dsn: str, name: str, *, settings: Mapping[str, str] | None = None, prepares: bool = True
+    ) -> None:
         self._dsn = dsn
         self._name = name
         more = [f" -c {setting}={value}" for setting, value in (settings or {}).items()]
         self._options = OPTIONS + "".join(more)
+        self._prepares = prepares
         self._open: AsyncConnection[RawRow] | None = None
         self._doubts: list[str] = []
 
@@ -69,6 +73,8 @@ class Connection:
         except psycopg.Error as error:
             raise ConnectionLost(str(error)) from error
         self._open.add_notice_handler(self._hear)
+        if not self._prepares:
+            self._open.prepare_threshold = None
 
     async def run(self, query: str, parameters: Parameters = None) -> AsyncCursor[RawRow]:
         """Run one statement; raises Refused or ConnectionLost."""
@@ -82,9 +88,12 @@ class Connection:
 
     async def run_together(self, queries: Sequence[tuple[str, Parameters]]) -> list[list[RawRow]]:
         """Run queries in one round trip and return the rows of each; raises as ``run``."""
-        async with self._answered() as connection, connection.pipeline():
-            cursors = [await connection.execute(q.encode(), values) for q, values in queries]
-            return [await cursor.fetchall() for cursor in cursors]
+        if len(queries) == 1:
+            return [await (await self.run(*queries[0])).fetchall()]
+        async with self._answered() as connection:
+            async with connection.pipeline():
+                cursors = [await connection.execute(q.encode(), values) for q, values in queries]
+            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     async def copy(self, query: str, rows: Sequence[Sequence[str | None]]) -> None:
         """Bulk-load rows; raises as ``run``."""

@@ -15,7 +15,6 @@ from harness.stack.world.connection import Connection
 from harness.stack.world.right_of_way import RightOfWay
 from harness.stack.world.text import array
 
-_STATE = "SELECT pg_current_xact_id()::xid AS xid, pg_current_wal_insert_lsn() AS lsn"
 _COUNTS = """
 SELECT n.nspname || '.' || c.relname AS "table",
        sum(s.n_tup_del) AS deleted, sum(s.n_tup_upd) AS updated
@@ -38,25 +37,30 @@ class _Transactions:
         self._connection = connection
         self._schema = schema
         self._told = [
-            (table, statements.written_here(table, table.tenancy))
+            table
             for table in schema.infrastructure
             if isinstance(table.tenancy, Infrastructure) and table.tenancy.xid_column
+        ]
+        self._ready = [
+            (statements.state(next(iter(self._told), None)), None),
+            *((statements.written_here(table), None) for table in self._told[1:]),
         ]
 
     async def begin(self) -> None:
         await self._connection.run_script("BEGIN")
 
     async def ready(self) -> Ready:
-        """Read xid, position and trigger-written rows in one round trip."""
-        queries = [(_STATE, None), *((query, None) for _, query in self._told)]
-        (state,), *told = await self._connection.run_together(queries)
+        """Read xid, position and trigger-written rows in one round trip, mostly by one statement."""
+        stated, *told = await self._connection.run_together(self._ready)
+        (xid, lsn), *_ = [(row.pop(statements.XID), row.pop(statements.LSN)) for row in stated]
         return Ready(
-            xid=int(state["xid"] or 0),
-            lsn_lower=parse_lsn(state["lsn"] or ""),
+            xid=int(xid or 0),
+            lsn_lower=parse_lsn(lsn or ""),
             changes=tuple(
                 Change(table=table.name, op="insert", row=to_row(row))
-                for (table, _), rows in zip(self._told, told, strict=True)
+                for table, rows in zip(self._told, [stated, *told], strict=False)
                 for row in rows
+                if row[table.key[0]] is not None
             ),
         )
 

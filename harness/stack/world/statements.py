@@ -14,6 +14,10 @@ OWNER = "@owner"
 """Name of the column with the owning tenant's id in ``rows_of_tenants`` and ``keys_of_tenants``."""
 
 
+XID, LSN = "@xid", "@lsn"
+"""Names of the columns with the transaction's id and position in ``state``."""
+
+
 def ident(name: str) -> str:
     """Quote an identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -127,15 +131,35 @@ def all_tenants(table: Table, column: str) -> str:
     return f"SELECT DISTINCT {ident(column)} FROM {qualified(table.name)}"
 
 
-def written_here(table: Table, tenancy: Infrastructure) -> str:
+def state(told: Table | None) -> str:
+    """Read this very transaction's id and position beside each row of ``told`` that it wrote.
+
+    Those are rows of an infrastructure table; without any, or without a table, there is one row of nulls.
+    """
+    mine = f"pg_current_xact_id()::xid AS {ident(XID)}, pg_current_wal_insert_lsn() AS {ident(LSN)}"
+    if told is None:
+        return f"SELECT {mine}"
+    return (
+        f"SELECT {mine}, {columns_of(told, 't')} FROM (SELECT) AS one"
+        f" LEFT JOIN {qualified(told.name)} AS t ON {_of_this_transaction(told, 't.')}"
+        f" ORDER BY {_list(told.key, 't')}"
+    )
+
+
+def written_here(table: Table) -> str:
     """Read the rows of an infrastructure table that this very transaction wrote."""
-    assert tenancy.xid_column  # only such tables are asked
-    kind = table.column(tenancy.xid_column).type
     return (
         f"SELECT {columns_of(table)} FROM {qualified(table.name)}"
-        f" WHERE {ident(tenancy.xid_column)} = pg_current_xact_id()::text::{kind}"
-        f" ORDER BY {_list(table.key)}"
+        f" WHERE {_of_this_transaction(table)} ORDER BY {_list(table.key)}"
     )
+
+
+def _of_this_transaction(table: Table, prefix: str = "") -> str:
+    tenancy = table.tenancy
+    assert isinstance(tenancy, Infrastructure)  # no other table is asked,
+    assert tenancy.xid_column  # nor one without this
+    kind = table.column(tenancy.xid_column).type
+    return f"{prefix}{ident(tenancy.xid_column)} = pg_current_xact_id()::text::{kind}"
 
 
 def unlink(table: Table, key: ForeignKey) -> str:

@@ -171,6 +171,8 @@ class ReferenceSubject:
         if not cut.epoch:
             return
         goal = Position(epoch=cut.epoch, lsn=max(cut.lsn_lower, cut.lsn_upper))
+        if (known := self._manifest.last) is not None and known.entry.end >= goal:
+            return
         limit_s = self._clock.now_s() + REACH_LIMIT_S
         while (last := await self._seen()) is not None and last.end < goal:
             if self._clock.now_s() > limit_s:
