@@ -125,7 +125,7 @@ def test_a_kill_at_any_instant_loses_nothing_and_doubles_nothing(calls: int) -> 
             bench.tape.commit(note, insert("app.line", line_row(number, number)))
         with pytest.raises(Killed):
             await doomed(bench, bench.archiver(_killing(calls)))
-        bench.index.crash()
+        bench.index.forget()
         bench.tape.commit(insert("app.line", line_row(5, 1)))
         await bench.archive()
         return await _verified(bench), await bench.rows("acme")

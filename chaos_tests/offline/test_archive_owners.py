@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from fixtures.archive import (
@@ -18,19 +19,27 @@ from fixtures.archive import (
     update,
 )
 from harness.model.errors import ArchiverStopped
+from harness.model.schema import ByColumn, Column, Schema, Table
+from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryFeed, MemoryIndex
 from harness.subject.reference.assembler import Assembler
-from harness.subject.reference.format import SHARED
-from harness.subject.reference.owners import Owners, Split, old_row
+from harness.subject.reference.format import SHARED, Rehome, old_row
+from harness.subject.reference.owners import Owners, Split
 
 
-def _split(*transactions: tuple[Change, ...], index: MemoryIndex | None = None) -> Split:
+def _columns(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name=name, type="text") for name in names)
+
+
+def _split(
+    *transactions: tuple[Change, ...], index: MemoryIndex | None = None, schema: Schema = SCHEMA
+) -> Split:
     """Split transactions one after the other; return the last one."""
     tape = Tape(MemoryFeed(LoopClock()))
     tape.snapshot()
     for changes in transactions:
         tape.commit(*changes)
-    owners = Owners(schema=SCHEMA, index=index or MemoryIndex())
+    owners = Owners(schema=schema, index=index or MemoryIndex())
     assembler = Assembler()
     whole = [found for event in tape.feed.events if (found := assembler.take(event))]
     return [owners.split(transaction) for transaction in whole][-1]
@@ -85,13 +94,63 @@ def test_a_leaf_row_that_changes_hands_is_gone_here_and_new_there() -> None:
     assert split.parts["acme"].changes[0].before == line_row(9, 1)
 
 
-def test_a_parent_that_changes_hands_stops() -> None:
-    """Its descendants move with it and no event says so: not passed unseen."""
-    with pytest.raises(ArchiverStopped, match="went from tenant acme to globex"):
-        _split(
-            (insert("app.note", note_row(1, "acme")),),
-            (update("app.note", note_row(1, "acme"), note_row(1, "globex")),),
-        )
+def test_a_parent_that_changes_hands_takes_its_descendants_along() -> None:
+    """No event says so: an entry in both parts does, and what comes for a line is the new tenant's."""
+    note, line = insert("app.note", note_row(1, "acme")), insert("app.line", line_row(9, 1))
+    move = update("app.note", note_row(1, "acme"), note_row(1, "globex"))
+    split = _split((note, line), (move,))
+    home = Rehome(table="app.note", parent={"id": "1"}, origin="acme", to="globex")
+    assert {tenant: part.rehomed for tenant, part in split.parts.items()} == {
+        "acme": (home,),
+        "globex": (home,),
+    }
+    later = update("app.line", line_row(9, 1), line_row(9, 1, "new"))
+    assert _tables(_split((note, line), (move,), (later,))) == {"globex": ["app.line"]}
+
+
+def test_a_change_of_the_key_too_is_still_one_row() -> None:
+    """It comes as a delete and an insert; each says which tenant has the row now, and by which key."""
+    split = _split(
+        (insert("app.note", note_row(1, "acme", "text")),),
+        (
+            delete("app.note", note_row(1, "acme", "text")),
+            insert("app.note", note_row(8, "globex", "text")),
+        ),
+    )
+    (gone,), (new,) = (split.parts[tenant].changes for tenant in ("acme", "globex"))
+    assert (gone.moved, gone.became, new.moved) == ("globex", {"id": "8"}, "acme")
+
+
+def test_a_delete_beside_an_insert_of_something_else_is_no_move() -> None:
+    """Two rows that differ in what is neither key nor tenant are two rows."""
+    split = _split(
+        (insert("app.note", note_row(1, "acme", "text")),),
+        (
+            delete("app.note", note_row(1, "acme", "text")),
+            insert("app.note", note_row(8, "globex", "other")),
+        ),
+    )
+    assert [change.moved for part in split.parts.values() for change in part.changes] == [None, None]
+
+
+def test_a_row_of_all_key_is_known_by_the_rest_of_its_key() -> None:
+    """A ledger's row has nothing but its key: what is not the tenant in it must stay."""
+    log = Table(
+        name="app.log",
+        tenancy=ByColumn(column="tenant"),
+        key=("tenant", "op"),
+        columns=_columns("tenant", "op"),
+    )
+    schema = msgspec.structs.replace(SCHEMA, tables=(*SCHEMA.tables, log))
+    rows: list[RawRow] = [
+        {"tenant": "acme", "op": "a"},
+        {"tenant": "globex", "op": "a"},
+        {"tenant": "globex", "op": "b"},
+    ]
+    moved = _split((delete("app.log", rows[0]), insert("app.log", rows[1])), schema=schema)
+    other = _split((delete("app.log", rows[0]), insert("app.log", rows[2])), schema=schema)
+    assert moved.parts["acme"].changes[0].moved == "globex"
+    assert other.parts["acme"].changes[0].moved is None
 
 
 def test_shared_rows_go_to_the_pseudo_tenant() -> None:
@@ -170,7 +229,7 @@ def test_owners_survive_a_restart_once_flushed() -> None:
     index = MemoryIndex()
     _split((insert("app.note", note_row(1, "acme")),), index=index)
     index.flush(1)
-    index.crash()
+    index.forget()
     assert _tables(_split((insert("app.line", line_row(9, 1)),), index=index)) == {"acme": ["app.line"]}
 
 

@@ -52,6 +52,7 @@ class Damage:
         self._gone: set[tuple[str, str]] = set()
         self._gone_rows: set[tuple[str, str, RowName]] = set()
         self._truncates: dict[str, Sent] = {}
+        self._given: list[tuple[str, Sent]] = []
         self.damaged: dict[str, Hit] = {}
         self.deleted: dict[str, Hit] = {}
 
@@ -63,6 +64,7 @@ class Damage:
         for effect in unintended(transaction):
             if self._touches(effect, sent.changes):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent))
+                self._given += [(effect.to, sent)] if effect.to is not None else []
         for effect in transaction.actual:
             if effect.whole and effect.tenant not in self.damaged and self._touches(effect, ()):
                 self.deleted.setdefault(effect.tenant, Hit(sent=sent))
@@ -80,9 +82,15 @@ class Damage:
         if done.outcome == "refused":
             self._gone = {gone for gone in self._gone if gone[0] != done.name}
             self._gone_rows = {gone for gone in self._gone_rows if gone[0] != done.name}
+            self._given = [(to, sent) for to, sent in self._given if sent.name != transaction.name]
         else:
             self._meet_late_rows(transaction, done)
             self._forget_rows(transaction)
+
+    def given(self, tenant: str) -> list[Sent]:
+        """Return the transactions that gave the tenant rows of others by mistake."""
+        found = {sent.name: sent for to, sent in self._given if to == tenant}
+        return list(found.values())
 
     def _meet_late_rows(self, transaction: ScriptTransaction, done: Done) -> None:
         """Note whom a TRUNCATE hit through rows that were committed, but not yet known, as it was sent.

@@ -30,6 +30,7 @@ from harness.model.history import (
     StoredRow,
 )
 from harness.model.plan import Plan
+from harness.model.position import Xid
 from harness.model.values import key_of, to_row
 from harness.subject.port import RestoreResult
 
@@ -55,9 +56,12 @@ def assign(plan: Plan, damage: Damage, epochs: Mapping[int, int]) -> list[Assign
     healthy = [t for t in tenants if t not in damage.damaged and t not in damage.deleted]
     return [
         *assign_damaged(tenants, damage, epochs),
-        *(Assignment(tenant=t, cut=END_OF_ARCHIVE, place=untouched) for t in healthy),
         *(
-            Assignment(tenant=t, cut=_before(damage.deleted[t], epochs), place="scratch")
+            Assignment(tenant=t, cut=_without(END_OF_ARCHIVE, t, damage, epochs), place=untouched)
+            for t in healthy
+        ),
+        *(
+            Assignment(tenant=t, cut=_before(t, damage.deleted[t], damage, epochs), place="scratch")
             for t in tenants
             if t in damage.deleted and t not in damage.damaged
         ),
@@ -67,20 +71,28 @@ def assign(plan: Plan, damage: Damage, epochs: Mapping[int, int]) -> list[Assign
 def assign_damaged(tenants: Sequence[str], damage: Damage, epochs: Mapping[int, int]) -> list[Assignment]:
     """Return a restore in place for each damaged tenant, in the order of ``tenants``."""
     return [
-        Assignment(tenant=t, cut=_before(damage.damaged[t], epochs), place="live")
+        Assignment(tenant=t, cut=_before(t, damage.damaged[t], damage, epochs), place="live")
         for t in tenants
         if t in damage.damaged
     ]
 
 
-def _before(hit: Hit, epochs: Mapping[int, int]) -> Cut:
+def _before(tenant: str, hit: Hit, damage: Damage, epochs: Mapping[int, int]) -> Cut:
     """Return the cut just before the transaction that hit a tenant; no upper bound if it was not acked."""
-    return Cut(
+    cut = Cut(
         epoch=epochs.get(hit.sent.cluster, 0),
         xid=hit.sent.xid,
         lsn_lower=hit.sent.lsn_lower,
         lsn_upper=(hit.done.lsn_upper or 0) if hit.done else 0,
     )
+    return _without(cut, tenant, damage, epochs)
+
+
+def _without(cut: Cut, tenant: str, damage: Damage, epochs: Mapping[int, int]) -> Cut:
+    """Return the cut that leaves out, too, rows of others that the script gave the tenant."""
+    given = damage.given(tenant)
+    left_out = (Xid(epoch=epochs.get(sent.cluster, 0), xid=sent.xid) for sent in given)
+    return msgspec.structs.replace(cut, without=tuple(left_out))
 
 
 class Restores:

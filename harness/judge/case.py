@@ -7,7 +7,7 @@ demanded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -90,6 +90,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         stretches = self.lines[tenant].stretches
         whole = any(step.whole for stretch in stretches for step in stretch.steps)
         return whole and not self.damaged(tenant)
+
+    def gave(self, tenant: str) -> set[str]:
+        """Return to whom the script was to give rows of ``tenant``."""
+        return {to for giver, to in self._gifts() if giver == tenant}
+
+    def given_by(self, tenant: str) -> set[str]:
+        """Return whose rows the script was to give to ``tenant``."""
+        return {giver for giver, to in self._gifts() if to == tenant}
+
+    def _gifts(self) -> Iterator[tuple[str, str]]:
+        for script in self.plan.scripts:
+            for tx in script.transactions:
+                yield from ((effect.tenant, effect.to) for effect in tx.actual if effect.to is not None)
 
     def table(self, name: str) -> Table | None:
         """Return the table of that name, None when the schema has none."""

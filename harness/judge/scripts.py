@@ -16,7 +16,7 @@ import msgspec
 from harness.judge.states import RowKey, Step
 from harness.judge.timeline import Transaction
 from harness.model.plan import Effect, Mode, ScriptTransaction
-from harness.model.schema import Schema
+from harness.model.schema import ByColumn, Schema
 from harness.model.values import Row, key_of
 
 
@@ -53,9 +53,9 @@ class Book:
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What a script's transaction had to do to one tenant, by the model, and where it was seen to differ.
 
-    ``deleted`` and ``marked`` (or blanked): per table the fewest and the most rows. ``spared``: rows seen
-    as they were although they had to change. ``taken``: rows seen changed although nothing had to change
-    them.
+    ``deleted`` and ``marked`` (or blanked, or moved): per table the fewest and the most rows. ``spared``:
+    rows seen as they were although they had to change. ``taken``: rows seen changed although nothing had to
+    change them.
     """
 
     tx: Transaction
@@ -72,11 +72,16 @@ class ScriptReader:
     def __init__(self, schema: Schema, scripts: Mapping[str, ScriptTransaction]) -> None:
         self.scripts = scripts
         self.keys = {table.name: table.key for table in schema.owned}
+        self.tenant_columns = {
+            table.name: table.tenancy.column
+            for table in schema.owned
+            if isinstance(table.tenancy, ByColumn)
+        }
 
     def read(self, tx: Transaction, tenant: str, book: Book) -> tuple[Step, Forecast]:
         """Return what ``tx`` did to ``tenant``, whose rows are in ``book``, and what it had to do."""
         reading = _Reading(tx, tenant, book, self._effects(tx, tenant))
-        reading.deletions()
+        reading.deletions(self.tenant_columns)
         reading.marks(self._updates(tx))
         reading.blanks()
         return self._step(reading), reading.forecast()
@@ -110,9 +115,13 @@ def _covered(row: RowKey, mode: Mode, tenant: str, effects: Iterable[Effect]) ->
     """Whether one of ``effects`` changes ``row`` of ``tenant`` in that mode."""
     table, key = row
     return any(
-        e.tenant == tenant and e.mode == mode and table in e.tables and (e.keys is None or key in e.keys)
+        e.tenant == tenant and e.mode == mode and table in e.reaches and (e.keys is None or key in e.keys)
         for e in effects
     )
+
+
+_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "move")
+"""Modes that leave the tenant without the row."""
 
 
 class _Reading:
@@ -130,34 +139,47 @@ class _Reading:
     def modes(self, row: RowKey) -> tuple[Mode, ...]:
         """Return in which mode, by the model, it changed a row as it was seen changed."""
         if self.writes[row] is None:
-            return ("permanent", "truncate")
+            return ("permanent", "truncate", "move")
         return ("blank",) if self._covers(row, "blank") else ("mark",)
 
     def _covers(self, row: RowKey, mode: Mode) -> bool:
         return _covered(row, mode, self.tenant, self.effects)
 
-    def deletions(self) -> None:
-        """Find the rows that it deleted: those that had to go and were not seen left, or were seen gone."""
+    def deletions(self, tenant_columns: Mapping[str, str]) -> None:
+        """Find the rows that it took: those that had to go and were not seen left, or were seen gone.
+
+        A row that its tenant wrote after it had been moved to another is not the tenant's to lose again.
+        """
         left = _left(self.tx, self.tenant)
         for row, presence in self.book.rows.items():
             certain = presence.before(self.tx)
             gone = left is None or row not in left
-            truncated = self._covers(row, "truncate")
-            if truncated or self._covers(row, "permanent"):
+            column = tenant_columns.get(row[0])
+            if column is not None and presence.row.get(column) != self.tenant:
+                continue
+            if any(self._covers(row, mode) for mode in _TAKING):
                 if gone:
-                    self._delete(row, certain=certain, counted=not truncated)
+                    self._delete(row, certain=certain)
                 elif certain:
                     self.spared.append(row)
             elif left is not None and gone and certain:
                 self.taken.append(row)
                 self._delete(row, certain=True)
 
-    def _delete(self, row: RowKey, *, certain: bool, counted: bool = True) -> None:
-        """Note a deletion; the server does not count what goes by TRUNCATE."""
+    def _delete(self, row: RowKey, *, certain: bool) -> None:
+        """Note that the tenant lost a row.
+
+        The server counts what goes to another tenant as an update, and neither what goes by TRUNCATE nor
+        what goes along with its parent.
+        """
         self.writes[row] = None
         if not certain:
             self.maybe.add(row)
-        if counted:
+        if self._covers(row, "move"):
+            moved = (e.tables for e in self.effects if e.mode == "move")
+            if any(row[0] in tables for tables in moved):
+                _count(self.marked, row[0], certain=certain)
+        elif not self._covers(row, "truncate"):
             _count(self.deleted, row[0], certain=certain)
 
     def blanks(self) -> None:

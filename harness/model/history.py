@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from harness.model.errors import BadInput
+from harness.model.position import Xid
 from harness.model.values import Key, Row
 
 Outcome = Literal["acked", "refused", "unknown"]
@@ -205,12 +206,16 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
     ``xid`` 0: the end of the archive. ``lsn_lower``/``lsn_upper`` bound the damaging commit; 0 when
     there is no such bound. If the archive lacks the xid, the cut is the lower bound.
+
+    ``without``: transactions that gave the tenant rows of others which are not its own, whatever the cut:
+    the state is the one without those rows.
     """
 
     epoch: int = 0
     xid: int = 0
     lsn_lower: int = 0
     lsn_upper: int = 0
+    without: tuple[Xid, ...] = ()
 
 
 class RestoreBegan(Entry, frozen=True, kw_only=True, tag="restore_began"):

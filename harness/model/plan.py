@@ -22,7 +22,7 @@ PLAN_FORMAT = 1
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Survivors = Literal["all", "standby", "archive"]
-Mode = Literal["mark", "permanent", "blank", "truncate"]
+Mode = Literal["mark", "permanent", "blank", "truncate", "move"]
 
 
 class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +48,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``permanent`` removes from ``tables`` the rows with ``keys`` (None: every row of the tenant there).
     ``mark`` sets ``mark_column`` of those rows, ``blank`` sets ``columns`` of them to NULL. ``truncate``
-    empties ``tables``; it is said once for each tenant, and touches those with rows there.
+    empties ``tables``; it is said once for each tenant, and touches those with rows there. ``move`` gives
+    the tenant's rows in ``tables`` to tenant ``to``, adding to the numbers in ``shifted`` columns (table,
+    column, by how much); rows of the tables ``along`` find their tenant through those, and go with them.
     """
 
     tenant: str
@@ -57,6 +59,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keys: tuple[tuple[str, ...], ...] | None = None
     mark_column: str | None = None
     columns: tuple[str, ...] = ()
+    to: str | None = None
+    along: tuple[str, ...] = ()
+    shifted: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """All tables whose rows it changes or takes from the tenant."""
+        return (*self.tables, *self.along)
 
     @property
     def removes(self) -> bool:
@@ -268,9 +278,10 @@ def _check_effects(plan: Plan, known: set[str], source: str) -> None:
     for script in plan.scripts:
         for transaction in script.transactions:
             for effect in (*transaction.intended, *transaction.actual):
-                if effect.tenant not in known:
+                stranger = next((t for t in (effect.tenant, effect.to) if t and t not in known), None)
+                if stranger is not None:
                     raise BadInput(
-                        f"{source}: {transaction.name} touches tenant {effect.tenant!r}, "
+                        f"{source}: {transaction.name} touches tenant {stranger!r}, "
                         "which the plan does not hold",
                         cure="mend its effects, or draw a new plan",
                     )

@@ -164,9 +164,9 @@ class MemoryIndex:
         key = (table, columns, cells)
         return self._new.get(key) or self._kept.get(key)
 
-    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
-        """Remember a tenant."""
-        self._new[table, columns, cells] = tenant
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], owner: str) -> None:
+        """Remember an owner."""
+        self._new[table, columns, cells] = owner
 
     def flush(self, through: int) -> None:
         """Keep everything put so far."""
@@ -174,8 +174,8 @@ class MemoryIndex:
         self._new.clear()
         self.through = through
 
-    def crash(self) -> None:
-        """Forget what was not flushed."""
+    def forget(self) -> None:
+        """Forget what was not flushed; a crash does the same."""
         self._new.clear()
 
     def lose(self) -> None:

@@ -134,7 +134,7 @@ class LivingIndex:
     def __init__(self, index: MemoryIndex, life: Life) -> None:
         self._index = index
         self._life = life
-        index.crash()
+        index.forget()
 
     @property
     def through(self) -> int:
@@ -145,10 +145,15 @@ class LivingIndex:
         """Return the tenant, if known."""
         return self._index.get(table, columns, cells)
 
-    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
-        """Remember a tenant."""
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], owner: str) -> None:
+        """Remember an owner."""
         self._life.demand()
-        self._index.put(table, columns, cells, tenant)
+        self._index.put(table, columns, cells, owner)
+
+    def forget(self) -> None:
+        """Forget what was put since the last flush."""
+        self._life.demand()
+        self._index.forget()
 
     def flush(self, through: int) -> None:
         """Keep everything put so far."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from harness.drive.ports import Refused
 from harness.model.history import Change, Sight
 from harness.model.plan import Effect, ScriptTransaction
-from harness.model.schema import Table
+from harness.model.schema import ByColumn, Table
 from harness.model.values import Key, RawRow, key_of, to_row
 from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Server, Work
@@ -44,6 +44,7 @@ class SimulatedOperator(Connection):
             "blank": self._blank,
             "permanent": self._remove,
             "truncate": self._truncate,
+            "move": self._move,
         }
         try:
             for mode, change in perform.items():
@@ -99,11 +100,29 @@ class SimulatedOperator(Connection):
     async def _remove(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
         await Statements(server).delete(work, _meant(server, work, effects))
 
+    async def _move(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        """Each effect is one statement: its foreign keys are whole again when they are checked."""
+        for effect in effects:
+            rows = [
+                (table, key, _given_values(effect, table, server.built.tables[table.name].rows[key]))
+                for table, key in _meant(server, work, [effect])
+            ]
+            await Statements(server).update_together(work, rows)
+
     def _images(self, server: Server) -> Iterable[Change]:
         for table, key in dict.fromkeys(self._marked):
             row = server.built.tables[table.name].rows.get(key)
             if row is not None:
                 yield Change(table=table.name, op="update", key=key, row=to_row(row))
+
+
+def _given_values(effect: Effect, table: Table, row: RawRow) -> RawRow:
+    """Return what a move sets: the tenant's column, and numbers that would be in somebody's way."""
+    assert isinstance(table.tenancy, ByColumn)  # steps move such tables only
+    shifted = {
+        column: str(int(row[column] or 0) + by) for name, column, by in effect.shifted if name == table.name
+    }
+    return {table.tenancy.column: effect.to, **shifted}
 
 
 def pg_timestamp(now_s: float) -> str:

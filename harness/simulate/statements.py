@@ -7,7 +7,7 @@ without a pause. A violated constraint raises Refused; the session rolls back th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.drive.ports import Refused
 from harness.model.history import Change
@@ -64,6 +64,29 @@ class Statements:
         if rekeyed:
             self._demand_no_orphans([(table, before)])
         return after
+
+    async def update_together(
+        self, work: Work, rows: Sequence[tuple[Table, Key, Mapping[str, str | None]]]
+    ) -> None:
+        """Change rows, keys included, in one statement; constraints are checked once all are changed."""
+        for table, key, _ in rows:
+            await self._enter(work, table.name)
+            await self.server.locks.take(work, (table.name, table.key, key), Hold.OWN)
+        changes = [
+            (table, before, generated(table, {**before, **values}))
+            for table, key, values in rows
+            if (before := self._store(table).rows.get(key)) is not None
+        ]
+        for table, before, after in changes:
+            await self._own_uniques(work, table, before)
+            await self._own_uniques(work, table, after)
+        for table, before, after in changes:
+            self._demand_unique(table, after, but=key_of(before, table.key))
+            self._write(work, Written(table=table, op="update", before=before, after=after))
+        for table, _, after in changes:
+            await self._refer(work, table, after, deferrable=False)
+            self._demand_parents(table, after, deferrable=False)
+        self._demand_no_orphans([(table, before) for table, before, _ in changes])
 
     async def delete(self, work: Work, rows: Iterable[tuple[Table, Key]]) -> list[tuple[Table, RawRow]]:
         """Delete these rows and what cascades from them, in that order; return what was deleted."""

@@ -8,15 +8,15 @@ import msgspec
 
 from harness.drive.ports import ConnectionLost, Refused
 from harness.model.errors import RestoreRefused
-from harness.model.schema import Schema, Table
+from harness.model.schema import ByPath, Schema, Table
 from harness.model.values import RawRow, key_of
 from harness.simulate.locks import Hold
 from harness.simulate.ownership import rows_by_tenant
-from harness.simulate.server import Server, Work, Written
+from harness.simulate.server import Server, View, Work, Written
 from harness.simulate.sessions import Address
 from harness.simulate.storage import Storage, cells_of
 from harness.simulate.switches import Cancelled
-from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, TargetUnavailable
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
 
 _Rows = Mapping[str, Sequence[RawRow]]
 
@@ -69,7 +69,10 @@ class SimulatedTarget:
 async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:
     storage = server.built
     await _lock(server, work, storage, swap.rows)
-    present = rows_by_tenant(storage.schema, server.snapshot(own=work), [swap.tenant])[swap.tenant]
+    view = server.snapshot(own=work)
+    present = rows_by_tenant(storage.schema, view, [swap.tenant])[swap.tenant]
+    for name, rows in _with_others(storage.schema, view, swap.taken, present).items():
+        present[name] += rows
     await _lock(server, work, storage, present)
     for table in reversed(storage.schema.owned):
         for row in present[table.name]:
@@ -87,6 +90,26 @@ async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:
         set_aside=tuple(_differing(present, swap.rows)) if swap.set_aside else (),
         shared_added=shared_added,
     )
+
+
+def _with_others(
+    schema: Schema, view: View, taken: Sequence[Taken], present: _Rows
+) -> dict[str, list[RawRow]]:
+    """Return rows that others have though they were taken from the tenant, and all below them."""
+    found: dict[str, list[RawRow]] = {table.name: [] for table in schema.owned}
+    for table in schema.owned:
+        wanted = [(one.columns, set(one.cells)) for one in taken if one.table == table.name]
+        if isinstance(table.tenancy, ByPath):
+            step = table.foreign_key(table.tenancy.columns)
+            parents = (cells_of(row, step.parent_columns) for row in found[step.parent])
+            wanted.append((step.columns, {cells for cells in parents if cells is not None}))
+        mine = {key_of(row, table.key) for row in present[table.name]}
+        found[table.name] = [
+            row
+            for key, row in sorted(view[table.name].items())
+            if key not in mine and any(cells_of(row, columns) in cells for columns, cells in wanted)
+        ]
+    return found
 
 
 async def _lock(server: Server, work: Work, storage: Storage, rows: _Rows) -> None:

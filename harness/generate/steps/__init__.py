@@ -15,8 +15,10 @@ from harness.generate.steps import (
     canary,
     erasure,
     mode_flipped,
+    moved,
     off_by_one,
     orphans,
+    rehomed,
     sequential,
     stale_list,
     truncated,
@@ -44,6 +46,8 @@ _TABLE = (
     truncated.STEP,
     two_operators.STEP,
     erasure.STEP,
+    moved.STEP,
+    rehomed.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from harness.generate.shapes import HowShape, Means
-from harness.generate.steps import partial, sql
+from harness.generate.steps import moves, partial, sql
 from harness.generate.steps.ground import Ground, row_effect
 from harness.model.plan import Effect, Mode, ScriptTransaction, Statement
 
@@ -29,12 +29,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     ``intended`` is in terms of the means given; empty when nothing was meant for it. ``tables``: only
     those, where that is the step's choice (for ``truncate`` they are what counts, ``name`` is the first).
+    ``to``: the tenant that gets the rows of ``name`` (for ``move``).
     """
 
     name: str
     mode: Mode
     intended: tuple[Effect, ...] = ()
     tables: tuple[str, ...] = ()
+    to: str | None = None
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +184,13 @@ def _carry_out(
         return _by_function(ground.copy(), group, how)
     statements: list[str] = []
     effects: list[Effect] = []
-    for mode, tables in dict.fromkeys((order.mode, order.tables) for order in group):
+    for order in group:
+        if order.mode == "move":
+            said, done = moves.move(ground, order.name, order.to, order.tables)
+            statements += said
+            effects += done
+    others = [order for order in group if order.mode != "move"]
+    for mode, tables in dict.fromkeys((order.mode, order.tables) for order in others):
         names = [order.name for order in group if (order.mode, order.tables) == (mode, tables)]
         if mode == "mark":
             statements += _marks(ground, names)

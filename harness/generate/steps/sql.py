@@ -80,6 +80,21 @@ def truncate(tables: Sequence[str]) -> str:
     return f"TRUNCATE {tables[0]}" + (" CASCADE" if len(tables) > 1 else "")
 
 
+def move(
+    schema: Schema, tables: Sequence[str], tenant: str, to: str, shifted: Sequence[tuple[str, str, int]]
+) -> str:
+    """Give all rows of a tenant in these tables to another, in one statement."""
+    updates = []
+    for table in tables:
+        column = name(schema.tenant_column(schema.table(table)))
+        sets = [f"{column} = {literal(to)}"]
+        sets += [f"{name(c)} = {name(c)} + {by}" for of, c, by in shifted if of == table]
+        updates.append(f"UPDATE {table} SET {', '.join(sets)} WHERE {column} = {literal(tenant)}")
+    *first, last = updates
+    named = ", ".join(f"m{number} AS ({update})" for number, update in enumerate(first))
+    return f"WITH {named} {last}" if first else last
+
+
 def call(function: str, ids: Sequence[str], mode: str) -> str:
     """Call the schema's own delete function."""
     array = literal("{" + ",".join(f'"{i}"' if not i.isalnum() else i for i in ids) + "}")

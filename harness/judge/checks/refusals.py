@@ -1,8 +1,9 @@
 """Point 5: no transaction of an untouched neighbour is refused, or fails, while somebody else is restored.
 
 Neighbours never conflict among themselves, so whatever refused theirs was the restore. Not counted are
-tenants that the script hit and those that came back with less than they had: rows that their writers name
-may be gone. Nor is a transaction that began on a cluster destroyed since.
+tenants that the script hit, those to whom it gave rows of others (these may be in the way of theirs), and
+those that came back with less than they had: rows that their writers name may be gone. Nor is a transaction
+that began on a cluster destroyed since.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def _untouched(case: Case, tenant: str) -> bool:
     back = (judged for judged in case.restores_of(tenant) if judged.restore.asked.place == "live")
     return (
         not case.damaged(tenant)
+        and not case.given_by(tenant)
         and not case.rightly_deleted(tenant)
         and all(judged.solution is not None and not judged.solution.lacking() for judged in back)
     )

@@ -2,7 +2,8 @@
 cut.
 
 Demanded are rows that were certainly there when the restore began: the last step on the row is a committed
-one of the application, and it is not in the restored state. A row of somebody else must not be set aside.
+one of the application, and it is not in the restored state. A row of somebody else must not be set aside,
+unless the script had given it to the tenant; then its own tenant finds it set aside already.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ NAME = "set aside"
 
 def _run(case: Case) -> Iterator[Finding]:
     for judged in case.restores:
-        if judged.restore.in_place and judged.solution is not None and judged.restore.done is not None:
-            yield from _not_set_aside(case, judged, judged.solution, judged.restore.done.set_aside)
-            yield from _of_others(case, judged, judged.restore.done.set_aside)
+        done = judged.restore.done
+        if judged.restore.in_place and judged.solution is not None and done is not None:
+            yield from _not_set_aside(
+                case, judged, judged.solution, (*done.set_aside, *_before(case, judged))
+            )
+            yield from _of_others(case, judged, done.set_aside)
+
+
+def _before(case: Case, judged: Judged) -> Iterator[SetAside]:
+    """Yield what restores of tenants who had been given rows of this one have set aside already."""
+    for other in case.restores:
+        if other.tenant in case.gave(judged.tenant) and other.restore.done_s <= judged.restore.began_s:
+            yield from other.restore.done.set_aside if other.restore.done else ()
 
 
 def _not_set_aside(
@@ -59,7 +70,8 @@ def _of_others(case: Case, judged: Judged, set_aside: tuple[SetAside, ...]) -> I
         table = case.table(moved.table)
         row = (moved.table, key_of(moved.row, table.key) if table else ())
         owner = case.owners.get(row, judged.tenant)
-        if owner != judged.tenant and not _wrote(case, judged.tenant, row):
+        known = {judged.tenant, *case.given_by(judged.tenant)}
+        if owner not in known and not _wrote(case, judged.tenant, row):
             yield _finding(judged, row, f"row of tenant {owner} was set aside", None)
 
 

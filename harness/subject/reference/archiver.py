@@ -276,6 +276,7 @@ class Archiver:
 
     async def resume(self) -> None:
         """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
+        self.index.forget()
         manifest = await self._claimed()
         start = await self._patiently(self.feed.start)
         last = self.last = manifest.last
@@ -327,8 +328,9 @@ class Archiver:
         if self.index.through >= through:
             return
         begin = max(self.index.through, _last_snapshot(links))
-        async for tenant, part in read_all_parts(self.store, self.keys, links[begin:]):
-            self.owners.remember(tenant, part)
+        for link in links[begin:]:
+            parts = [part async for _, part in read_all_parts(self.store, self.keys, [link])]
+            self.owners.remember(parts)
         self.index.flush(through)
 
     async def _archive_schema(self, last: Link | None, *, same_feed: bool) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from harness.model.errors import ArchiveBroken
 from harness.model.history import Cut
 from harness.model.position import Position
 from harness.model.values import RawRow
-from harness.subject.reference.format import Global, Part, RowChange
-from harness.subject.reference.owners import old_row
+from harness.subject.reference.format import Global, Part, RowChange, old_row
 
 XID_MASK = 0xFFFF_FFFF
 """The feed gives 32 bits of a transaction id; callers may know 64."""
@@ -89,13 +87,8 @@ def _apply_global(state: State, step: Global) -> None:
     if step.kind == "snapshot":
         for rows in state.values():
             rows.clear()
-    elif step.kind == "truncate":
-        state.get(step.table, {}).clear()
     else:
-        raise ArchiveBroken(
-            f"the archive holds a {step.kind} entry, which this version can't follow",
-            cure="restore with a newer version",
-        )
+        state.get(step.table, {}).clear()
 
 
 def _apply_change(

@@ -67,6 +67,9 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``after``: the whole new image (insert, update, snapshot). ``before``: of a delete the whole old image;
     of an update only the cells that changed, since the others stand in ``after``.
+
+    A row that went from one tenant to another is a delete for the one and an insert for the other; in both
+    ``moved`` names the other tenant. ``became``, in the delete: the key by which the other one has it.
     """
 
     order: int
@@ -74,6 +77,28 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     op: Literal["insert", "update", "delete", "snapshot"]
     before: RawRow | None = None
     after: RawRow | None = None
+    moved: str | None = None
+    became: RawRow | None = None
+
+
+def old_row(change: RowChange) -> RawRow | None:
+    """Return the whole image of the row before the change, None if there was none."""
+    if change.op == "update":
+        return {**(change.after or {}), **(change.before or {})}
+    return change.before
+
+
+class Rehome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row went from tenant ``origin`` to tenant ``to``, and all its descendants with it, by no event.
+
+    ``parent``: the cells of the row of ``table`` by which rows of other tables find their tenant. It holds
+    from the end of its transaction on, and stands in the parts of both tenants.
+    """
+
+    table: str
+    parent: RawRow
+    origin: str
+    to: str
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,6 +109,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     xid: int
     changes: tuple[RowChange, ...]
     committed_ms: int | None = None
+    rehomed: tuple[Rehome, ...] = ()
 
     @property
     def position(self) -> Position:
@@ -95,10 +121,10 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What belongs to no tenant and every restore must know.
 
     ``truncate``: ``table`` lost all its rows. ``snapshot``: everything before is void, the rows of the
-    transaction at this position are all there was. ``rehome`` is reserved for moved parents.
+    transaction at this position are all there was.
     """
 
-    kind: Literal["truncate", "snapshot", "rehome"]
+    kind: Literal["truncate", "snapshot"]
     epoch: int
     lsn: int
     xid: int = 0

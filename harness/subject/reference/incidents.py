@@ -18,9 +18,8 @@ from harness.model.history import Cut
 from harness.model.position import Position, Xid
 from harness.model.schema import Schema
 from harness.model.values import RawRow
-from harness.subject.reference.format import SHARED, Global, Part, RowChange
+from harness.subject.reference.format import SHARED, Global, Part, RowChange, old_row
 from harness.subject.reference.manifest import Link
-from harness.subject.reference.owners import old_row
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.replay import read_all_parts
 

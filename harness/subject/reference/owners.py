@@ -1,14 +1,15 @@
 """Whose row is it? A row's tenant by its own column, or through the parents that its path leads to.
 
-The index remembers, for every row that others find their tenant through, (table, key cells) to tenant. A
-transaction's rows are learned shallowest first, so that a child that comes before its parent, or whose
-parent goes in the same transaction, still finds it; deleted parents stay known (FM-42). What moves rows
-between tenants with no event of their own (a parent re-homed) stops the archiver: it never passes unseen.
+``homes`` remembers the rows that others find their tenant through. A transaction's rows are learned before
+any is given away, so that a child that comes before its parent, or whose parent goes in the same
+transaction, still finds it; deleted parents stay known (FM-42). A row that changes hands (FM-41) is a
+delete for the one tenant and an insert for the other, each naming the other; descendants that moved with
+it, by no event of their own, are in ``Rehome`` entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,7 +17,8 @@ from harness.model.errors import ArchiverStopped
 from harness.model.schema import ByColumn, ByPath, Schema, Shared, Table
 from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE, Transaction
-from harness.subject.reference.format import SHARED, Global, Part, RowChange
+from harness.subject.reference.format import SHARED, Global, Part, Rehome, RowChange
+from harness.subject.reference.homes import Homes
 from harness.subject.reference.ports import OwnerIndex, RowEvent, TruncateEvent
 
 
@@ -32,46 +34,68 @@ class Owners:
 
     def __init__(self, *, schema: Schema, index: OwnerIndex) -> None:
         self._schema = schema
-        self._index = index
+        self._homes = Homes(schema=schema, index=index)
         self._tables = {table.name: table for table in schema.tables}
-        self._parent_columns = _parent_columns(schema)
-        self._depth = {table.name: len(schema.path(table)) for table in schema.owned}
 
     def split(self, transaction: Transaction) -> Split:
         """Give each change to its tenant; raises ArchiverStopped for one that can't be given."""
         rows = [e for e in transaction.events if isinstance(e, RowEvent)]
-        self._learn(rows)
+        rehomed = self._homes.learn(_images(rows), anew=transaction.snapshot)
         changes: dict[str, list[RowChange]] = {}
-        for number, event in enumerate(rows, 1):
-            for tenant, change in self._changes(event, event.order or number):
-                changes.setdefault(tenant, []).append(change)
+        for tenant, change in self._all_changes(rows):
+            changes.setdefault(tenant, []).append(change)
+        for home in rehomed:
+            for tenant in (home.origin, home.to):
+                changes.setdefault(tenant, [])
         return Split(
-            parts={tenant: _part(transaction, found) for tenant, found in changes.items()},
+            parts={tenant: _part(transaction, of, tenant, rehomed) for tenant, of in changes.items()},
             globals=tuple(self._globals(transaction)),
         )
 
-    def remember(self, tenant: str, part: Part) -> None:
-        """Put into the index what an archived part says about parents (rebuilding from the archive)."""
-        for change in part.changes:
-            table = self._tables.get(change.table)
-            if table is None:
-                continue  # of an older schema
-            for row in (old_row(change), change.after):
-                if row is not None:
-                    self._put(table, row, tenant)
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Put into the index what archived parts say about parents (rebuilding from the archive)."""
+        self._homes.remember(parts)
 
-    def _learn(self, rows: list[RowEvent]) -> None:
-        owned = [e for e in rows if e.table in self._depth]
-        for event in sorted(owned, key=lambda e: self._depth[e.table]):
-            table = self._tables[event.table]
-            if self._parent_columns.get(table.name):
-                for row in (event.before, event.after):
-                    if row is not None:
-                        self._put(table, row, self._tenant(table, row))
+    def _all_changes(self, rows: Sequence[RowEvent]) -> Iterator[tuple[str, RowChange]]:
+        """Yield each tenant's changes; a change of the key comes as a delete followed by an insert."""
+        done = False
+        for number, event in enumerate(rows):
+            follows = rows[number + 1] if number + 1 < len(rows) else None
+            if done:
+                done = False  # it came with the delete before it
+            elif follows is not None and self._is_one_row(event, follows):
+                done = True
+                yield from self._rekeyed(event, follows, number + 1)
+            else:
+                yield from self._changes(event, event.order or number + 1)
 
-    def _put(self, table: Table, row: RawRow, tenant: str) -> None:
-        for columns in self._parent_columns.get(table.name, ()):
-            self._index.put(table.name, columns, _cells(table, row, columns), tenant)
+    def _is_one_row(self, gone: RowEvent, new: RowEvent) -> bool:
+        """Whether a delete and the insert after it are one row, with another key now.
+
+        It is one when it agrees in all that is neither key nor the way to its tenant; in a table that has
+        nothing else, in all but that way.
+        """
+        table = self._tables.get(gone.table)
+        if (gone.op, new.op, gone.table) != ("delete", "insert", new.table) or table is None:
+            return False
+        if gone.before is None or new.after is None or not table.owned:
+            return False
+        way = _way(table)
+        others = [c for c in table.stored_columns if c not in way and c not in table.key]
+        others = others or [c for c in table.stored_columns if c not in way]
+        return all(gone.before.get(c) == new.after.get(c) for c in others)
+
+    def _rekeyed(self, gone: RowEvent, new: RowEvent, number: int) -> Iterator[tuple[str, RowChange]]:
+        assert gone.before is not None  # as _is_one_row saw
+        assert new.after is not None
+        table = self._tables[gone.table]
+        for row in (gone.before, new.after):
+            _require_columns(table, row)
+        if self._tenant(table, gone.before) == (tenant := self._tenant(table, new.after)):
+            one = msgspec.structs.replace(new, op="update", before=gone.before)
+            yield tenant, _change(one, new.order or number)
+        else:
+            yield from self._moved(gone, new, number)
 
     def _changes(self, event: RowEvent, order: int) -> Iterator[tuple[str, RowChange]]:
         table = self._tables.get(event.table)
@@ -87,7 +111,7 @@ class Owners:
         old = None if event.before is None else self._tenant(table, event.before)
         new = None if event.after is None else self._tenant(table, event.after)
         if old is not None and new is not None and old != new:
-            yield from self._moved(event, order, old, new)
+            yield from self._moved(event, event, order)
         else:
             yield new or old or "", _change(event, order)
 
@@ -98,17 +122,17 @@ class Owners:
                 cure="declare its tenancy, or take it out of the publication",
             )
 
-    def _moved(self, event: RowEvent, order: int, old: str, new: str) -> Iterator[tuple[str, RowChange]]:
-        """A row went to another tenant: gone from the one, new in the other. Not so for a parent."""
-        if self._parent_columns.get(event.table):
-            raise ArchiverStopped(
-                f"a row of {event.table} went from tenant {old} to {new}, and its descendants with it:"
-                f" {_key(self._tables[event.table], event.after)}",
-                cure="re-homing can't be archived yet; begin a new epoch with a fresh snapshot",
-            )
-        table, before, after = event.table, event.before, event.after
-        yield old, RowChange(order=order, table=table, op="delete", before=before)
-        yield new, RowChange(order=order, table=table, op="insert", after=after)
+    def _moved(self, gone: RowEvent, new: RowEvent, number: int) -> Iterator[tuple[str, RowChange]]:
+        """A row went to another tenant: gone from the one, new in the other."""
+        table, before, after = self._tables[gone.table], gone.before, new.after
+        assert before is not None  # as the callers saw
+        assert after is not None
+        old, now = self._tenant(table, before), self._tenant(table, after)
+        became = {column: after[column] for column in table.key}
+        name, order = table.name, gone.order or number
+        yield old, RowChange(order=order, table=name, op="delete", before=before, moved=now, became=became)
+        order = new.order or number
+        yield now, RowChange(order=order, table=name, op="insert", after=after, moved=old)
 
     def _tenant(self, table: Table, row: RawRow) -> str:
         if isinstance(table.tenancy, ByColumn):
@@ -116,7 +140,7 @@ class Owners:
         assert isinstance(table.tenancy, ByPath)  # owned tables only come here
         step = table.foreign_key(table.tenancy.columns)
         cells = _cells(table, row, step.columns)
-        tenant = self._index.get(step.parent, step.parent_columns, cells)
+        tenant = self._homes.tenant((step.parent, step.parent_columns, cells))
         if tenant is None:
             raise ArchiverStopped(
                 f"the tenant of row {_key(table, row)} of {table.name} is unknown: no parent in"
@@ -142,29 +166,28 @@ class Owners:
                 )
 
 
-def old_row(change: RowChange) -> RawRow | None:
-    """Return the whole image of the row before the change, None if there was none."""
-    if change.op == "update":
-        return {**(change.after or {}), **(change.before or {})}
-    return change.before
+def _images(rows: Sequence[RowEvent]) -> Iterator[tuple[str, RawRow]]:
+    for event in rows:
+        for row in (event.before, event.after):
+            if row is not None:
+                yield event.table, row
 
 
-def _parent_columns(schema: Schema) -> dict[str, set[tuple[str, ...]]]:
-    """Per table, the sets of its columns by which children find their tenant."""
-    found: dict[str, set[tuple[str, ...]]] = {}
-    for table in schema.owned:
-        for step in schema.path(table)[:1]:
-            found.setdefault(step.parent, set()).add(step.parent_columns)
-    return found
+def _way(table: Table) -> tuple[str, ...]:
+    """Return the columns by which a row of an owned table finds its tenant."""
+    return (table.tenancy.column,) if isinstance(table.tenancy, ByColumn) else table.tenancy.columns  # type: ignore[union-attr]
 
 
-def _part(transaction: Transaction, changes: list[RowChange]) -> Part:
+def _part(
+    transaction: Transaction, changes: list[RowChange], tenant: str, rehomed: Sequence[Rehome]
+) -> Part:
     return Part(
         epoch=transaction.position.epoch,
         lsn=transaction.position.lsn,
         xid=transaction.xid,
         changes=tuple(changes),
         committed_ms=transaction.committed_ms,
+        rehomed=tuple(home for home in rehomed if tenant in (home.origin, home.to)),
     )
 
 

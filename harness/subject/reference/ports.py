@@ -203,9 +203,10 @@ class KeyStore(Protocol):
 
 
 class OwnerIndex(Protocol):
-    """(table, columns, cells) to tenant, for rows that find their tenant through parents.
+    """(table, columns, cells) to owner, for rows through which others find their tenant.
 
-    ``through`` is the manifest entry up to which it is complete, 0 for an empty one.
+    An owner is a text of ``owners``: a tenant, or the parent that knows it. ``through`` is the manifest
+    entry up to which the index is complete, 0 for an empty one.
     """
 
     @property
@@ -213,7 +214,11 @@ class OwnerIndex(Protocol):
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None: ...
 
-    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None: ...
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], owner: str) -> None: ...
+
+    def forget(self) -> None:
+        """Forget what was put since the last flush."""
+        ...
 
     def flush(self, through: int) -> None:
         """Make everything put so far durable, and note up to which manifest entry it is complete."""
@@ -253,12 +258,21 @@ class Target(Protocol):
         ...
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of ``table`` that went to other tenants: each is the one with these ``cells`` in ``columns``."""
+
+    table: str
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
     """What one restore puts in place.
 
     ``rows``: per owned table the rows the tenant shall have. ``shared``: shared rows to add if absent.
     ``high``: per ``table.column`` the highest value ever archived, for sequences. ``set_aside``: whether
-    present rows that differ are kept aside (in place) or not (scratch).
+    present rows that differ are kept aside (in place) or not (scratch). ``taken``: rows that are the
+    tenant's though others have them now; they go from there, with all that hangs below them.
     """
 
     tenant: str
@@ -266,6 +280,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     shared: Mapping[str, Sequence[RawRow]]
     high: Mapping[str, int]
     set_aside: bool
+    taken: tuple[Taken, ...] = ()
 
 
 class Swapped(msgspec.Struct, frozen=True, kw_only=True):

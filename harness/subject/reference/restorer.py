@@ -16,6 +16,7 @@ from harness.model.position import Position
 from harness.model.schema import Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference import fold as folding
+from harness.subject.reference import hands
 from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, digest
 from harness.subject.reference.incidents import NamedCut, cut_before_time
 from harness.subject.reference.manifest import Link, Manifest
@@ -25,6 +26,7 @@ from harness.subject.reference.ports import (
     SchemaMissing,
     Swap,
     Swapped,
+    Taken,
     Target,
 )
 from harness.subject.reference.replay import TenantReader
@@ -66,13 +68,57 @@ class Restorer:
             )
         keeps = self.keeps(cut, parts, globals_)
         shared = await self.reader.parts(SHARED, links)
+        if hands.changed_hands(parts, cut):
+            rows = await self.fold_together(tenant, cut, links, parts, keeps)
+        else:
+            rows = self.fold(self.schema.owned, parts, globals_, keeps)
         return Swap(
             tenant=tenant,
-            rows=self.fold(self.schema.owned, parts, globals_, keeps),
+            rows=rows,
             shared=self.fold(self.schema.shared, shared, globals_, keeps),
             high=self.manifest.links[-1].entry.high,
             set_aside=in_place,
+            taken=await self.taken(tenant, cut, links, parts, keeps) if in_place else (),
         )
+
+    async def fold_together(
+        self, tenant: str, cut: Cut, links: Sequence[Link], parts: Sequence[Part], keeps: folding.Keeps
+    ) -> dict[str, list[RawRow]]:
+        """Return the tenant's rows, some of which came with a parent from others, whose blocks it reads."""
+        found = {tenant: parts}
+        asked = [tenant]
+        while asked:
+            whose = asked.pop()
+            for other in hands.origins(found[whose], whose, cut, keeps) - found.keys():
+                found[other] = await self.reader.parts(other, links)
+                asked.append(other)
+        globals_ = [one for link in links for one in link.entry.globals]
+        rows = hands.fold_together(found, globals_, schema=self.schema, cut=cut, keeps=keeps)
+        return rows[tenant]
+
+    async def taken(
+        self, tenant: str, cut: Cut, links: Sequence[Link], parts: Sequence[Part], keeps: folding.Keeps
+    ) -> tuple[Taken, ...]:
+        """Return which of the tenant's rows went to others after the cut, up to the archive's end."""
+        later = [link for link in self.manifest.links if link.entry.seq > links[-1].entry.seq]
+        found: dict[str, Sequence[Part]] = {tenant: [*parts, *await self.reader.parts(tenant, later)]}
+        found[tenant] = [p for p in found[tenant] if not keeps(p.position) or hands.undone(cut, p)]
+        asked = [tenant]
+        while asked:
+            whose = asked.pop()
+            for other in sorted(hands.receivers(found[whose], whose) - found.keys()):
+                read = await self.reader.parts(other, [*links[-1:], *later])
+                found[other] = [part for part in read if not keeps(part.position)]
+                asked.append(other)
+        return hands.taken_away(found, tenant, {table.name: table.key for table in self.schema.owned})
+
+    async def gives_away(self, tenant: str, cut: Cut) -> bool:
+        """Whether rows of the tenant are known to have gone to others after the cut."""
+        await self.manifest.catch_up()
+        links = self.links_for(cut)
+        parts = await self.reader.parts(tenant, links)
+        keeps = self.keeps(cut, parts, [one for link in links for one in link.entry.globals])
+        return bool(await self.taken(tenant, cut, links, parts, keeps))
 
     def links_for(self, cut: Cut) -> list[Link]:
         """Return the entries that a restore to ``cut`` needs: from the snapshot before it, up to it."""

@@ -118,6 +118,8 @@ class ReferenceSubject:
         while True:
             try:
                 await self._reach(cut)
+                if place == "live" and await self._restorer.gives_away(tenant, cut):
+                    await self._reach_now()
                 swapped = await self._restorer.restore(
                     tenant, cut, self._targets[place], in_place=place == "live"
                 )
@@ -188,6 +190,21 @@ class ReferenceSubject:
             return False
         recently = moved_s is not None and self._clock.now_s() - moved_s <= 3 * self.flush_interval_s
         return recently or self._lives()
+
+    async def _reach_now(self) -> None:
+        """Wait until the archive holds what was committed by now: rows that went on to others, too.
+
+        Two entries more do: each ends with what was read when it was written.
+        """
+        first = await self._seen()
+        goal = first.seq + 2 if first else 0
+        limit_s = self._clock.now_s() + REACH_LIMIT_S
+        while (last := await self._seen()) is not None and last.seq < goal:
+            if self._clock.now_s() > limit_s:
+                self._in_vain_s = self._clock.now_s()
+            if not self._may_move():
+                return
+            await self._clock.sleep(POLL_S)
 
 
 def _need(link: Link, *, with_schema: bool) -> Need:

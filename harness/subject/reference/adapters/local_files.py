@@ -132,7 +132,7 @@ class SqliteIndex:
         return self._through
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
-        """Return the tenant, if known."""
+        """Return the owner, if known."""
         at = _place(table, columns, cells)
         if at in self._new:
             return self._new[at]
@@ -140,9 +140,13 @@ class SqliteIndex:
         row = self._db.execute(query, at).fetchone()
         return None if row is None else str(row[0])
 
-    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], tenant: str) -> None:
-        """Remember a tenant."""
-        self._new[_place(table, columns, cells)] = tenant
+    def put(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...], owner: str) -> None:
+        """Remember an owner."""
+        self._new[_place(table, columns, cells)] = owner
+
+    def forget(self) -> None:
+        """Forget what was put since the last flush."""
+        self._new.clear()
 
     def flush(self, through: int) -> None:
         """Write everything put so far, durably."""

@@ -9,20 +9,20 @@ changes, so the restored tenant is archived again.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 import psycopg
 
 from harness.model.errors import RestoreRefused, SubjectFailed
-from harness.model.schema import ForeignKey, Schema, Table
+from harness.model.schema import ByPath, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
 from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
 from harness.subject.reference.capture import SET_ASIDE
-from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, TargetUnavailable
+from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
 
 BUILD_LOCK = 0x5250_0001
 """Advisory lock under which a schema is built."""
@@ -106,10 +106,33 @@ class PostgresTarget:
         tables = self._schema.owned
         queries = [statements.rows_of(self._schema, table, swap.tenant) for table in tables]
         found = await run_together(session, queries)
-        return [
+        changes = [
             await self._change(session, table, present, swap.rows.get(table.name, ()))
             for table, present in zip(tables, found, strict=True)
         ]
+        return await self._take_back(session, swap, changes, found) if swap.taken else changes
+
+    async def _take_back(
+        self,
+        session: Session,
+        swap: Swap,
+        changes: Sequence[Change],
+        present: Sequence[Sequence[RawRow]],
+    ) -> list[Change]:
+        """Remove rows that went from the tenant to others as well, and all below them, parents first."""
+        taken: dict[str, list[RawRow]] = {}
+        complete = []
+        for change, mine in zip(changes, present, strict=True):
+            known = {_key(change.table, row) for row in mine}
+            others: dict[tuple[str | None, ...], RawRow] = {}
+            for query in _queries_of_taken(change.table, swap.taken, taken):
+                for row in await (await run(session, query)).fetchall():
+                    if _key(change.table, row) not in known:
+                        others[_key(change.table, row)] = row
+            taken[change.table.name] = list(others.values())
+            remove = (*change.remove, *others.values())
+            complete.append(msgspec.structs.replace(change, remove=remove))
+        return complete
 
     async def _change(
         self, session: Session, table: Table, present: Sequence[RawRow], wanted: Sequence[RawRow]
@@ -260,6 +283,20 @@ def _away(error: psycopg.OperationalError, swapped: Swapped | None = None) -> Ta
 
 def _words(error: psycopg.Error) -> str:
     return f"{error.sqlstate or type(error).__name__}: {error}".strip()
+
+
+def _queries_of_taken(
+    table: Table, taken: Sequence[Taken], parents: Mapping[str, Sequence[RawRow]]
+) -> Iterator[Query]:
+    """Yield what finds rows of ``table`` that were taken, or that hang below ``parents`` that were."""
+    for one in taken:
+        if one.table == table.name:
+            yield statements.rows_with(table, one.columns, one.cells)
+    if isinstance(table.tenancy, ByPath):
+        step = table.foreign_key(table.tenancy.columns)
+        rows = [[row[c] or "" for c in step.parent_columns] for row in parents.get(step.parent, ())]
+        if rows:
+            yield statements.rows_with(table, step.columns, rows)
 
 
 def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:

@@ -44,6 +44,14 @@ def rows_of(schema: Schema, table: Table, tenant: str) -> Query:
     return Query(sql=f"SELECT {columns} {_from_tenant(schema, table)}", parameters=(tenant,))
 
 
+def rows_with(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Query:
+    """Select rows, all columns, whosever they are, that hold any of these ``cells`` in ``columns``."""
+    on = " AND ".join(f"t.{_column(c)} = d.{_column(c)}" for c in columns)
+    all_columns = listed((c.name for c in table.columns), "t.")
+    sql = f"SELECT {all_columns} FROM {quoted(table.name)} AS t JOIN {_unnest(table, columns, 'd')} ON {on}"
+    return Query(sql=sql, parameters=tuple(array(of) for of in zip(*cells, strict=True)))
+
+
 def delete(table: Table, rows: Sequence[RawRow]) -> Query:
     """Delete rows by their keys."""
     on = " AND ".join(f"t.{_column(c)} = d.{_column(c)}" for c in table.key)
