@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from harness.simulate import faulty, misled
+from harness.simulate import faulty, misled, movers
 from harness.simulate.world import Parts
 
 
@@ -163,6 +163,36 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=misled.BringsBackTheErased),
         near_miss=lambda: Parts(restorer=faulty.ReadsNeighboursRows),
         step="erasure",
+    ),
+    Defect(
+        name="keeps what was given by mistake",
+        failure_mode="FM-41",
+        words="rows that a script moved to a tenant come back as its own",
+        caught_by=("nothing else",),
+        parts=lambda: Parts(restorer=movers.KeepsWhatWasGiven),
+        near_miss=lambda: Parts(restorer=movers.LeavesOutTwice),
+        step="moved",
+        seed=2,
+    ),
+    Defect(
+        name="takes nothing back",
+        failure_mode="FM-41",
+        words="rows that a script moved to another tenant stay there when their own is restored",
+        caught_by=("live rows",),
+        parts=lambda: Parts(restorer=movers.TakesNothingBack),
+        near_miss=lambda: Parts(restorer=movers.TakesTwice),
+        step="moved",
+        seed=2,
+    ),
+    Defect(
+        name="takes back too much",
+        failure_mode="FM-41",
+        words="who got rows of a tenant loses its own ones too when that tenant is restored",
+        caught_by=("live rows", "set aside"),
+        parts=lambda: Parts(restorer=movers.TakesTooMuch),
+        near_miss=lambda: Parts(restorer=movers.TakesTwice),
+        step="rehomed",
+        seed=2,
     ),
 )
 
