@@ -16,6 +16,7 @@ from harness.subject.reference import process
 from harness.subject.reference.adapters.local_files import make_signing_key, read_signing_key
 from harness.subject.reference.adapters.wiring import signer_of
 from harness.subject.reference.config import ArchiveConfig, encode_config
+from harness.subject.reference.fencing import Identity
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.signing import Signer, Trust, split
 
@@ -115,17 +116,80 @@ def test_objects_beside_the_entries_are_nobodys(key: str) -> None:
     assert virtually(scene) == (1, ())
 
 
-def test_a_planted_next_key_stops_the_archiver_loudly() -> None:
-    """It never writes beside it: the chain does not fork."""
+@pytest.mark.parametrize("forgery", ["unsigned", "re-signed", "planted", "empty", "no base64", "copied"])
+def test_a_planted_next_key_is_passed_over_by_the_archiver(forgery: str) -> None:
+    """Its entry becomes the next version under that name, and every reader finds it there."""
 
-    async def scene(bench: Bench) -> int:
+    async def scene(bench: Bench) -> tuple[int, list[str], list[int]]:
+        forgeries = _forgeries(await _archived(bench), _body(bench, 2))
+        follower = Manifest(bench.store, bench.trust)
+        for key in (NEXT, archive.manifest_key(4)):
+            bench.store.add_version(key, forgeries[forgery])
+        await follower.catch_up()
+        for number in (2, 3, 4):
+            bench.tape.commit(insert("app.note", note_row(number, "acme")))
+            await bench.archive()
+            await follower.catch_up()
+        problems = (await bench.verifier().verify()).problems
+        assert all("is refused" in problem for problem in problems)
+        notes = (await bench.rows("acme"))["app.note"]
+        return len(notes), sorted(follower.refused), [link.entry.seq for link in follower.links]
+
+    assert virtually(scene) == (4, [NEXT, archive.manifest_key(4)], [1, 2, 3, 4, 5])
+
+
+def test_of_two_archivers_at_a_planted_key_only_one_writes_the_entry() -> None:
+    """The oldest signed version counts, so the chain does not fork there either."""
+
+    async def scene(bench: Bench) -> tuple[int, int]:
+        bench.store.add_version(NEXT, await _archived(bench))
+        first, second = bench.archiver(), bench.archiver(identity=Identity(writer="spare", take_over=True))
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        await first.resume()
+        await second.resume()
+        for event in await bench.feed.read(limit=1_000, wait_s=0.0):
+            first.take(event)
+        with pytest.raises(ArchiverStopped, match=r"archiver 'spare' .*took over"):
+            await first.flush()
+        manifest = Manifest(bench.store, bench.trust)
+        await manifest.catch_up()
+        return len(manifest.links), len(bench.store.versions[NEXT])
+
+    assert virtually(scene) == (3, 2)
+
+
+def test_two_signed_versions_after_a_planted_one_are_one_entry() -> None:
+    """A retry whose first answer was lost writes the same bytes again; the older one is read."""
+
+    async def scene(bench: Bench) -> tuple[int, bool]:
         bench.store.add_version(NEXT, await _archived(bench))
         bench.tape.commit(insert("app.note", note_row(2, "acme")))
-        with pytest.raises((ArchiveBroken, ArchiverStopped), match=NEXT):
-            await bench.archive()
-        return len((await bench.rows("acme"))["app.note"])
+        await bench.archive()
+        planted, own = bench.store.versions[NEXT]
+        bench.store.add_version(NEXT, own[1])
+        bench.tape.commit(insert("app.note", note_row(3, "acme")))
+        await bench.archive()
+        manifest = Manifest(bench.store, bench.trust)
+        await manifest.catch_up()
+        assert planted[1] != own[1]
+        return len(manifest.links), manifest.links[2].stored.version == own[0]
 
-    assert virtually(scene) == 1
+    assert virtually(scene) == (4, True)
+
+
+def test_a_planted_schema_does_not_stop_the_archiver() -> None:
+    """Whoever knows the DDL can guess its name; the version that is pinned is the archiver's own."""
+
+    async def scene(bench: Bench) -> str:
+        ddl = bench.source.ddl.encode()
+        bench.store.add_version(archive.schema_key(1, archive.digest(ddl)), b"DROP TABLE everything")
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        restorer = bench.restorer()
+        await restorer.manifest.catch_up()
+        return await restorer.ddl(restorer.manifest.links[-1].entry.db_schema)
+
+    assert virtually(scene) == "CREATE TABLE ..."
 
 
 def test_a_changed_entry_in_the_middle_is_refused_by_name() -> None:

@@ -36,6 +36,8 @@ def plan_for(planted: Defect) -> Plan:
         return pinned_plan(
             schema_for(planted), kind=planted.step, seed=planted.seed, profile="simulated", survivors="all"
         )
+    if planted.attacks:
+        return msgspec.structs.replace(shop_plan(), attacks=planted.attacks)
     match planted.name:
         case "moves the offset before the write":
             return shop_plan(faults=(KILL,))

@@ -9,8 +9,9 @@ from typing import Final
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
 from harness.drive.limits import POLL_S
+from harness.drive.ports import ObjectVersion
 from harness.model.errors import SubjectFailed
-from harness.model.history import Need, NeedsNamed, ObjectSeen, Stalled, WatermarkSeen
+from harness.model.history import LocksSeen, Need, NeedsNamed, ObjectSeen, Stalled, WatermarkSeen
 from harness.model.position import Position
 from harness.subject.port import Watermark
 
@@ -39,6 +40,7 @@ class Observer:
         self._listing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
+        self._needed: set[tuple[str, str]] = set()
         self.last: Watermark | None = None
 
     async def begin(self, crew: Crew) -> None:
@@ -96,10 +98,16 @@ class Observer:
             return
         await self._list()
         mine = tuple(need for need in needs if self._start is None or _position(need) > self._start)
-        named = {version for need in mine for version in need.objects}
+        named = self._needed = {version for need in mine for version in need.objects}
         for key, version in sorted(named & self._earlier):
             self._drill.journal.write(ObjectSeen(at_s=0.0, key=key, version=version))
         self._drill.journal.write(NeedsNamed(at_s=self._drill.journal.now_s(), needs=mine))
+
+    async def look_at_locks(self) -> None:
+        """Journal how the object versions are locked that the subject named last."""
+        versions = [ObjectVersion(key=key, version=version) for key, version in sorted(self._needed)]
+        locks = await self._drill.world.bucket.locks(versions)
+        self._drill.journal.write(LocksSeen(at_s=self._drill.journal.now_s(), locks=tuple(locks)))
 
     def _journal(self, seen: Watermark) -> None:
         position = seen.position

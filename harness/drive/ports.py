@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from harness.model.faults import Fault
-from harness.model.history import Change, Outcome, Place, Sight
+from harness.model.history import Change, Lock, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.schema import Table
 from harness.model.values import RawRow
@@ -216,6 +216,45 @@ class Bucket(Protocol):
         """Return how many bytes the object server has sent to restorers so far."""
         ...
 
+    async def locks(self, versions: Sequence[ObjectVersion]) -> Sequence[Lock]:
+        """Return how these versions are locked now, in their order."""
+        ...
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object server made of an act: refused or done, in its words."""
+
+    refused: bool
+    words: str
+
+
+class Intruder(Protocol):
+    """Someone with the bucket's credentials, and no key of the archive's. A refusal is an answer."""
+
+    async def versions(self) -> Sequence[ObjectVersion]:
+        """List every version of every object, by name, the oldest version of each first."""
+        ...
+
+    async def read(self, key: str, version: str) -> bytes: ...
+
+    async def put(self, key: str, body: bytes, *, new: bool) -> Answer:
+        """Put an object; ``new``: only if there is none of that name."""
+        ...
+
+    async def delete(self, key: str, version: str | None, *, bypass: bool = False) -> Answer:
+        """Delete a version, or without one hide the object; ``bypass``: of GOVERNANCE mode."""
+        ...
+
+    async def shorten(self, key: str, version: str, *, mode: str) -> Answer:
+        """Set a retention of ``mode`` that ends in a second."""
+        ...
+
+    async def suspend_versioning(self) -> Answer: ...
+
+    async def remove_lock_rule(self) -> Answer:
+        """Take away the rule by which the bucket locks what is put without a retention."""
+        ...
+
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Whether something was seen to be so, and the words that show it."""
@@ -302,3 +341,4 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     bucket: Bucket
     machinery: Machinery
     subject: Subject
+    intruder: Intruder

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from harness.drive.attacker import Attacker
 from harness.drive.clusters import Clusters
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
@@ -84,6 +85,7 @@ class _Runner:
         self.workload = Workload(drill)
         self.injector = injector
         self.clusters = Clusters(drill)
+        self.attacker = Attacker(drill, self.observer.name_needs)
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -128,6 +130,7 @@ class _Runner:
         await self.workload.start(self.crew)
         self.drill.phase("write")
         self.injector.begin("write", self.crew)
+        self.attacker.begin("write", self.crew)
         await self.drill.clock.sleep(self.plan.write_s)
         await self._reach_floors()
 
@@ -138,6 +141,7 @@ class _Runner:
         self.injector.begin("script", self.crew)
         destroying = self._destroying()
         limit_s = self.plan.limits.script_s
+        self.crew.go(self._attack_at_incident(), "attacks at the incident")
         await self.drill.within(limit_s, "the script is through", self.saboteur.perform())
         self.damaging.set()
         if destroying is not None:
@@ -156,6 +160,8 @@ class _Runner:
     async def restore(self) -> None:
         """Restore every tenant, and see that what was restored in place is archived again."""
         await self.injector.healed()
+        self.attacker.begin("restore", self.crew)
+        await self.attacker.done()
         self.drill.phase("restore")
         self.workload.end_quiet()
         await self.workload.stop(self.saboteur.damage.deleted)
@@ -191,6 +197,7 @@ class _Runner:
         await self.restores.sequences("live", "end")
         await self.observer.watermark()
         await self.observer.name_needs()
+        await self.observer.look_at_locks()
         await self.observer.end()
 
     async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
@@ -232,6 +239,10 @@ class _Runner:
         await self.drill.clock.sleep(self.plan.destroy_after_s)
         self.drill.phase("fail over")
         await FailOver(self.drill, self.workload, self.clusters).for_good()
+
+    async def _attack_at_incident(self) -> None:
+        await self.damaging.wait()
+        self.attacker.begin("incident", self.crew)
 
     async def _destroy(self) -> None:
         """Destroy everything but the archive, so long after the first damaging COMMIT was sent."""

@@ -63,6 +63,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         scripts=(script, *([write_again(facts, layout, shape.script, again, script)] if again else [])),
         again=again,
         faults=timing.outages or ((shape.fault,) if shape.fault else ()),
+        attacks=shape.attacks,
         floors=timing.floors,
         limits=Limits(
             load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)

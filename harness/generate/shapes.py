@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.model.attacks import Attack
 from harness.model.faults import Fault
 from harness.model.plan import Survivors
 
@@ -80,3 +81,4 @@ class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
     quiet: int = 0
     fault: Fault | None = None
+    attacks: tuple[Attack, ...] = ()

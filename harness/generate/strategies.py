@@ -11,11 +11,13 @@ from typing import Literal
 import msgspec
 from hypothesis import strategies as st
 
+from harness.generate.attacks import attacks
 from harness.generate.expand import expand
 from harness.generate.profiles import Settings, profile_named
 from harness.generate.shapes import Batching, HowShape, Means, PlanShape, ScriptShape, TenantShape
 from harness.generate.steps import possible, step_named
 from harness.generate.steps.step import Step
+from harness.model.attacks import Attack
 from harness.model.errors import BadInput
 from harness.model.faults import Kill
 from harness.model.plan import Plan, Survivors
@@ -87,7 +89,13 @@ def shapes(
             f"{count} tenants are too few for a drill",
             cure=f"give at least {TENANTS_MIN}: one must be left alone",
         )
-    return _shapes(count, pins, _steps(schema, pins, storm=profile_named(profile).storm), schema)
+    storm = profile_named(profile).storm
+    drawn = _shapes(count, pins, _steps(schema, pins, storm=storm), schema)
+    return st.builds(_attacked, drawn, attacks()) if storm else drawn
+
+
+def _attacked(shape: PlanShape, attacks: tuple[Attack, ...]) -> PlanShape:
+    return msgspec.structs.replace(shape, attacks=attacks)
 
 
 def _steps(schema: Schema, pins: Pins, *, storm: bool) -> list[Step]:

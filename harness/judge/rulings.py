@@ -31,18 +31,19 @@ T = TypeVar("T")
 FINDINGS_MAX = 20
 """Findings of one check on one tenant that a verdict carries; the rest is counted."""
 
-POINTS_JUDGED = (
-    "1 complete",
-    "2 prefix",
-    "3 nothing else",
-    "5 no collateral",
-    "6 usable",
-    "8 honest",
-)
+POINTS_JUDGED = ("1 complete", "2 prefix", "3 nothing else", "5 no collateral", "6 usable")
 POINTS_NOT_JUDGED = (
     "4 no resurrection (erasure; only rows deleted for good reason are judged, by equality)",
-    "7 untampered (no attacker in this drill)",
 )
+
+
+def points_judged(plan: Plan) -> tuple[str, ...]:
+    """Return the points that a drill of ``plan`` judges, with what it does not ask of them."""
+    return (
+        *POINTS_JUDGED,
+        "7 untampered" if plan.attacks else "7 untampered (locks only: nobody attacked)",
+        "8 honest" if plan.watermark_checks else "8 honest (for the restores made)",
+    )
 
 
 def judge(
@@ -142,7 +143,7 @@ def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Find
         plan=PLAN,
         script="; then ".join(script.words for script in plan.scripts),
         survivors=plan.survivors,
-        points_judged=POINTS_JUDGED,
+        points_judged=points_judged(plan),
         points_not_judged=POINTS_NOT_JUDGED,
         tenants=tenants,
         outside=plan.outside,

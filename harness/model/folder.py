@@ -15,8 +15,16 @@ CAMPAIGN = "campaign.json"
 
 def restored_file(tenant: str) -> str:
     """Return the file, relative to the run folder, that holds a tenant's rows read back."""
-    safe = "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in tenant)
-    return f"{RESTORED}/{safe}.jsonl"
+    return f"{RESTORED}/{_safe(tenant)}.jsonl"
+
+
+def copy_file(copy: int, tenant: str) -> str:
+    """Return the file that holds a tenant's rows as restored from copy number ``copy`` of the bucket."""
+    return f"{RESTORED}/@copy-{copy}-{_safe(tenant)}.jsonl"
+
+
+def _safe(tenant: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in tenant)
 
 
 SHARED_FILE = f"{RESTORED}/@shared.jsonl"

@@ -178,6 +178,61 @@ class ObjectSeen(Entry, frozen=True, kw_only=True, tag="object"):
     version: str
 
 
+class Attacked(Entry, frozen=True, kw_only=True, tag="attacked"):
+    """One act of attack number ``attack`` of the plan, and what the object server made of it.
+
+    ``answer``: its words, or what there is now. ``key`` and ``version`` are empty where it is about the
+    bucket.
+    """
+
+    attack: int
+    act: str
+    key: str = ""
+    version: str = ""
+    refused: bool
+    answer: str
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True):
+    """How an object version is locked, by a HEAD of it: ``mode`` is empty where there is no lock.
+
+    ``there`` False: there is no such version any more. ``left_s``: for so much longer.
+    """
+
+    key: str
+    version: str
+    there: bool = True
+    mode: str = ""
+    left_s: float = 0.0
+
+
+class LocksSeen(Entry, frozen=True, kw_only=True, tag="locks"):
+    """The locks of the object versions that restores of this drill need."""
+
+    locks: tuple[Lock, ...]
+
+
+class BucketCopied(Entry, frozen=True, kw_only=True, tag="bucket_copied"):
+    """The object server's data was copied for watermark check ``copy`` (from 0) of the plan.
+
+    (``epoch``, ``lsn``): the watermark that had been reported just before. ``at_s``: when it was asked for.
+    """
+
+    copy: int
+    epoch: int
+    lsn: int
+
+
+class CopyRestored(Entry, frozen=True, kw_only=True, tag="copy_restored"):
+    """A tenant was restored from a copy; the rows that were read are in ``file``, if it is restored."""
+
+    copy: int
+    tenant: str
+    result: Literal["restored", "refused", "failed"]
+    detail: str = ""
+    file: str = ""
+
+
 class WatermarkSeen(Entry, frozen=True, kw_only=True, tag="watermark"):
     """The subject reported its watermark; ``exposure_s`` is its own claim, None when it makes none."""
 
@@ -316,6 +371,10 @@ AnyEntry = (
     | FaultHealed
     | Destroyed
     | ObjectSeen
+    | Attacked
+    | LocksSeen
+    | BucketCopied
+    | CopyRestored
     | WatermarkSeen
     | NeedsNamed
     | RestoreBegan

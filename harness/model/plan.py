@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from harness.model.attacks import Attack
 from harness.model.envelope import PROMISED, Envelope
 from harness.model.errors import BadInput
 from harness.model.faults import Fault
 from harness.model.operations import Transaction
+from harness.model.watermarks import WatermarkCheck
 
 PLAN_FORMAT = 1
 
@@ -173,7 +175,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     shared: tuple[Transaction, ...] = ()
     scripts: tuple[Script, ...]
     again: tuple[str, ...] = ()
-    watermark_checks: Count = 0
+    attacks: tuple[Attack, ...] = ()
+    watermark_checks: tuple[WatermarkCheck, ...] = ()
     faults: tuple[Fault, ...] = ()
     envelope: Envelope = PROMISED
     floors: Floors = Floors()
@@ -261,6 +264,10 @@ def _check(plan: Plan, source: str) -> None:
         (
             not set(plan.again) <= known,
             f"restores unknown tenants again: {set(plan.again) - known}",
+        ),
+        (
+            not {t for check in plan.watermark_checks for t in check.tenants} <= known,
+            "checks a watermark by a tenant that it does not hold",
         ),
         (plan.budget_s > plan.promise_s, "demands less than it promises: budget_s > promise_s"),
         (

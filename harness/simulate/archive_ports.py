@@ -72,12 +72,14 @@ class MemoryFeed:
 class MemoryStore:
     """A bucket with versions: per key its versions, oldest first. ``sent_bytes`` counts what was read.
 
-    ``made`` holds (key, version) of every version in the order in which they became readable.
+    ``made`` holds (key, version) of every version in the order in which they became readable, ``unlocked``
+    those that nothing locks; every other one is locked for ``locked_s``, None for none at all.
     """
 
     def __init__(self, *, retention_s: float = 3600.0) -> None:
         self.versions: dict[str, list[tuple[str, bytes]]] = {}
         self.made: list[tuple[str, str]] = []
+        self.unlocked: set[tuple[str, str]] = set()
         self.sent_bytes = 0
         self.down = self.full = False
         self.locked_s: float | None = retention_s
@@ -95,12 +97,36 @@ class MemoryStore:
             version = self.add_version(key, body)
         return StoredObject(key=key, version=version, size_bytes=len(body))
 
-    def add_version(self, key: str, body: bytes) -> str:
+    async def put_again(self, key: str, body: bytes) -> StoredObject:
+        """Add a version, whatever is there."""
+        self._require_up()
+        return StoredObject(key=key, version=self.add_version(key, body), size_bytes=len(body))
+
+    def add_version(self, key: str, body: bytes, *, locked: bool = True) -> str:
         """Add a version, as an overwrite does, and return its id."""
         version = f"v{len(self.made) + 1:08d}"
         self.versions.setdefault(key, []).append((version, body))
         self.made.append((key, version))
+        if not locked:
+            self.unlocked.add((key, version))
         return version
+
+    def remove_version(self, key: str, version: str) -> bool:
+        """Delete a version for good, unless it is locked; return whether it is gone."""
+        if self._lock_s(key, version) is not None:
+            return False
+        left = [found for found in self.versions.get(key, ()) if found[0] != version]
+        self.versions[key] = left
+        if not left:
+            del self.versions[key]
+        return True
+
+    def copy(self) -> MemoryStore:
+        """Return a store of its own with all that is in this one now."""
+        twin = MemoryStore()
+        twin.versions = {key: list(found) for key, found in self.versions.items()}
+        twin.made, twin.unlocked, twin.locked_s = list(self.made), set(self.unlocked), self.locked_s
+        return twin
 
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read part of one version."""
@@ -121,10 +147,21 @@ class MemoryStore:
             if key.startswith(prefix) and key > after
         ]
 
+    async def versions_of(self, key: str) -> Sequence[StoredObject]:
+        """List the versions of one key, the oldest first."""
+        self._require_up()
+        return [
+            StoredObject(key=key, version=version, size_bytes=len(body))
+            for version, body in self.versions.get(key, ())
+        ]
+
     async def retention_s(self, key: str, version: str) -> float | None:
         """Return the retention of a version that exists."""
+        return self._lock_s(key, version)
+
+    def _lock_s(self, key: str, version: str) -> float | None:
         known = any(version == found for found, _ in self.versions.get(key, ()))
-        return self.locked_s if known else None
+        return self.locked_s if known and (key, version) not in self.unlocked else None
 
     def _require_up(self) -> None:
         if self.down:

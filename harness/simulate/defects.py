@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from harness.simulate import faulty, misled, movers
+from harness.model.attacks import Attack
+from harness.simulate import faulty, misled, movers, tampered
 from harness.simulate.world import Parts
 
 
@@ -22,7 +23,8 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
 
     ``parts`` makes it anew for each drill. ``failure_mode`` is its number in the catalogue of failure
     modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists. ``step``:
-    the kind of script in which it shows itself, in the plan of that ``seed``; None: any.
+    the kind of script in which it shows itself, in the plan of that ``seed``; None: any. ``attacks`` on the
+    archive: under which it shows itself.
     """
 
     name: str
@@ -33,7 +35,11 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     near_miss: Callable[[], Parts] | None = None
     step: str | None = None
     seed: int = 0
+    attacks: tuple[Attack, ...] = ()
 
+
+EVERYWHERE = tuple(range(0, 1000, 20))
+"""Aims at everything in the bucket of a short drill."""
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -193,6 +199,58 @@ DEFECTS: tuple[Defect, ...] = (
         near_miss=lambda: Parts(restorer=movers.TakesTwice),
         step="rehomed",
         seed=2,
+    ),
+    Defect(
+        name="pins only keys",
+        failure_mode="FM-85",
+        words="the restorer reads the newest version of a segment, not the one that the manifest names",
+        caught_by=("untampered",),
+        parts=lambda: Parts(restorer=tampered.PinsOnlyKeys),
+        near_miss=lambda: Parts(restorer=tampered.PinsOldestOfKeys),
+        attacks=(Attack(kind="overwrite", moment="restore", aims=EVERYWHERE),),
+    ),
+    Defect(
+        name="reads the latest entries",
+        failure_mode="FM-85",
+        words="the restorer reads the newest version of each manifest entry",
+        caught_by=("untampered",),
+        parts=lambda: Parts(restorer=tampered.ReadsLatestEntries),
+        near_miss=lambda: Parts(restorer=tampered.LooksAtLatestEntries),
+        attacks=(Attack(kind="overwrite", moment="restore", aims=EVERYWHERE),),
+    ),
+    Defect(
+        name="believes unsigned entries",
+        failure_mode="FM-93",
+        words="the restorer verifies the chain of hashes, and no signature",
+        caught_by=("untampered",),
+        parts=lambda: Parts(restorer=tampered.BelievesUnsigned),
+        near_miss=lambda: Parts(restorer=tampered.VerifiesFromTheBeginning),
+        attacks=(Attack(kind="forge entry", moment="write", after_s=4.0),),
+    ),
+    Defect(
+        name="chains after a forged entry",
+        failure_mode="FM-84",
+        words="the archiver goes on after an entry that somebody else put, and so signs for it",
+        caught_by=("untampered",),
+        parts=lambda: Parts(archiver=tampered.ChainsAfterForged),
+        attacks=(Attack(kind="forge entry", moment="write", after_s=4.0),),
+    ),
+    Defect(
+        name="leaves segments unlocked",
+        failure_mode="FM-89",
+        words="the archiver writes segments without retention",
+        caught_by=("untampered",),
+        parts=lambda: Parts(store=tampered.LeavesSegmentsUnlocked),
+        near_miss=lambda: Parts(store=tampered.LocksAndLooks),
+    ),
+    Defect(
+        name="loses unlocked segments",
+        failure_mode="FM-90",
+        words="the archiver writes segments without retention, and somebody deletes them",
+        caught_by=("untampered", "restored"),
+        parts=lambda: Parts(store=tampered.LeavesSegmentsUnlocked),
+        near_miss=lambda: Parts(store=tampered.LocksAndLooks),
+        attacks=(Attack(kind="delete", moment="incident", aims=EVERYWHERE),),
     ),
 )
 

@@ -78,6 +78,14 @@ class LivingStore:
         await self._life.wait(self._answer())
         return stored
 
+    async def put_again(self, key: str, body: bytes) -> StoredObject:
+        """Add a version."""
+        await self._life.wait(self._ask())
+        stored = await self._store.put_again(key, body)
+        await self._life.wait(self._latency.object_call())
+        await self._life.wait(self._answer())
+        return stored
+
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read part of one version."""
         await self._life.wait(self._ask())
@@ -90,6 +98,11 @@ class LivingStore:
         """List the oldest version of each key."""
         await self._life.wait(self._ask())
         return await self._store.list(prefix, after=after)
+
+    async def versions_of(self, key: str) -> Sequence[StoredObject]:
+        """List the versions of one key."""
+        await self._life.wait(self._ask())
+        return await self._store.versions_of(key)
 
     async def retention_s(self, key: str, version: str) -> float | None:
         """Return how much longer a version is locked."""

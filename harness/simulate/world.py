@@ -13,17 +13,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.drive.ports import ObjectVersion, Proof, Rejoining, World
 from harness.model.errors import HarnessFailed, SubjectFailed, TimedOut
 from harness.model.faults import Fault
-from harness.model.history import Place
+from harness.model.history import Lock, Place
 from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.simulate import faults
 from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.feed import Connector, SimulatedFeed, Topic
+from harness.simulate.intruder import SimulatedIntruder
 from harness.simulate.latency import Latency
 from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, LivingStore
 from harness.simulate.operator import pg_timestamp
@@ -35,6 +37,7 @@ from harness.subject.port import Subject
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.format import MANIFEST_PREFIX
 from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
 
 FLUSH_INTERVAL_S: Final = 1.0
@@ -46,13 +49,15 @@ FENCED_S: Final = 0.02
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The backup system's parts: the reference ones, or defective ones derived from them.
 
-    ``connector`` is not the backup system's own, but may misbehave as real ones do.
+    ``connector`` is not the backup system's own, but may misbehave as real ones do. ``store`` is the
+    archiver's client of the object store.
     """
 
     archiver: type[Archiver] = Archiver
     restorer: type[Restorer] = Restorer
     subject: Callable[[Subject], Subject] = lambda subject: subject
     connector: type[Connector] = Connector
+    store: type[LivingStore] = LivingStore
 
 
 class Site:
@@ -70,6 +75,8 @@ class Site:
         self.store = MemoryStore()
         self.keys = MemoryKeys()
         self.index = MemoryIndex()
+        self.signer = Signer(Ed25519PrivateKey.from_private_bytes(self.entropy(32)))
+        self.trust = Trust(self.signer.verify_key)
         self.stopped: str | None = None
         self.archiver: asyncio.Task[None] | None = None
 
@@ -172,11 +179,13 @@ class SimulatedMachinery:
             schema=site.schema,
             ports=ArchiverPorts(
                 feed=SimulatedFeed(self._topic, site.latency, life, site.wires["archiver-kafka"]),
-                store=LivingStore(site.store, site.latency, life, site.wires["archiver-minio"]),
+                store=site.parts.store(site.store, site.latency, life, site.wires["archiver-minio"]),
                 keys=LivingKeys(site.keys, life),
                 index=LivingIndex(site.index, life),
                 source=LivingSource(site.live.by(site.wires["archiver-primary"]), life),
                 clock=site.latency.clock,
+                signer=site.signer,
+                trust=site.trust,
             ),
             flush_interval_s=FLUSH_INTERVAL_S,
             entropy=site.entropy,
@@ -265,6 +274,16 @@ class SimulatedBucket:
         """Return how many bytes restores have read."""
         return self._restorer.sent_bytes
 
+    async def locks(self, versions: Sequence[ObjectVersion]) -> Sequence[Lock]:
+        """Return how versions are locked now."""
+        return [await self._lock(one.key, one.version) for one in versions]
+
+    async def _lock(self, key: str, version: str) -> Lock:
+        there = any(version == found.version for found in await self._store.versions_of(key))
+        left_s = await self._store.retention_s(key, version)
+        mode = "" if left_s is None else "COMPLIANCE"
+        return Lock(key=key, version=version, there=there, mode=mode, left_s=left_s or 0.0)
+
 
 def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     """Return a world in which nothing runs yet; to be used inside a virtual loop only."""
@@ -276,13 +295,14 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     }
     subject = ReferenceSubject(
         store=LivingStore(site.store, site.latency, Life()),
-        restorer=site.parts.restorer(schema=schema, store=restores, keys=site.keys),
+        restorer=site.parts.restorer(schema=schema, store=restores, keys=site.keys, trust=site.trust),
         targets=dict(targets),
         clock=site.latency.clock,
         flush_interval_s=FLUSH_INTERVAL_S,
         promise_s=plan.promise_s,
         stopped=lambda: site.stopped,
         lives=site.archives,
+        trust=site.trust,
     )
     return World(
         clock=site.latency.clock,
@@ -292,6 +312,7 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         bucket=SimulatedBucket(site.store, restores),
         machinery=SimulatedMachinery(site),
         subject=site.parts.subject(subject),
+        intruder=SimulatedIntruder(site.store, site.latency),
     )
 
 

@@ -11,6 +11,7 @@ from harness.judge.checks import (
     breach,
     catalogue,
     census,
+    chain,
     cuts,
     ended,
     exact,
@@ -33,6 +34,7 @@ from harness.judge.checks import (
     sequences,
     set_aside,
     shared,
+    untampered,
     writers,
 )
 
@@ -54,6 +56,8 @@ CHECKS: tuple[Check, ...] = (
     sequences.CHECK,
     probes.CHECK,
     again.CHECK,
+    untampered.CHECK,
+    chain.CHECK,
     honest.CHECK,
     breach.CHECK,
     ended.CHECK,

@@ -8,38 +8,57 @@ there, and for prefixes not seen before. A full listing now and then meets whate
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import urllib3
 from minio import Minio
+from minio.error import S3Error
 
 from harness.drive.ports import ObjectVersion
+from harness.model.history import Lock
 
 LOOKS_PER_FULL_LISTING_MIN = 50
 OBJECTS_PER_LOOK = 10
 """So many objects more, and a full listing comes one look later: its share of the work stays the same."""
 
+LOCKS_AT_ONCE = 8
+_GONE = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")
+
 
 class MinioBucket:
     """Listings of one bucket (``drive.ports.Bucket``); calls come one after the other.
 
-    ``sent_bytes`` returns how many bytes the object server has sent to restorers.
+    ``sent_bytes`` returns how many bytes the object server has sent to restorers. ``foreign``: names that
+    somebody else put there, who may have gone ahead of the archive's order: looks don't go on from them.
     """
 
-    def __init__(self, *, client: Minio, bucket: str, sent_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        client: Minio,
+        bucket: str,
+        sent_bytes: Callable[[], int],
+        foreign: set[str] | None = None,
+    ) -> None:
         self._client = client
         self._bucket = bucket
         self._sent_bytes = sent_bytes
         self._seen: set[ObjectVersion] = set()
         self._last: dict[str, str] = {}
         self._looks_left = 0
+        self.foreign = set() if foreign is None else foreign
 
     async def new_versions(self) -> list[ObjectVersion]:
         return await asyncio.to_thread(self.look)
 
     async def restorer_bytes(self) -> int:
         return await asyncio.to_thread(self._sent_bytes)
+
+    async def locks(self, versions: Sequence[ObjectVersion]) -> Sequence[Lock]:
+        return await asyncio.to_thread(self._locks, versions)
 
     def look(self) -> list[ObjectVersion]:
         """Return the versions that were not there at the last look, in the order of their names."""
@@ -51,11 +70,29 @@ class MinioBucket:
         )
         self._seen.update(found)
         for version in found:
-            prefix = _prefix(version.key)
-            self._last[prefix] = max(self._last.get(prefix, ""), version.key)
+            if version.key not in self.foreign:
+                prefix = _prefix(version.key)
+                self._last[prefix] = max(self._last.get(prefix, ""), version.key)
         if full:
             self._looks_left = max(LOOKS_PER_FULL_LISTING_MIN, len(self._seen) // OBJECTS_PER_LOOK)
         return found
+
+    def _locks(self, versions: Sequence[ObjectVersion]) -> list[Lock]:
+        with ThreadPoolExecutor(LOCKS_AT_ONCE) as pool:
+            return list(pool.map(self._lock, versions))
+
+    def _lock(self, at: ObjectVersion) -> Lock:
+        """Ask for one version's lock by a HEAD, which must find the version too."""
+        try:
+            head = self._client.stat_object(self._bucket, at.key, version_id=at.version).metadata or {}
+        except S3Error as error:
+            if error.code not in _GONE:
+                raise
+            return Lock(key=at.key, version=at.version, there=False)
+        until = head.get("x-amz-object-lock-retain-until-date")
+        left_s = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds() if until else 0.0
+        mode = head.get("x-amz-object-lock-mode", "")
+        return Lock(key=at.key, version=at.version, mode=mode, left_s=left_s)
 
     def _everything(self) -> Iterator[ObjectVersion]:
         yield from _versions(self._list(recursive=True))

@@ -147,7 +147,7 @@ class StackMachinery:
         self._stack.start_archiver(encode_config(self._config), wrote)
 
     def _expect_new_object(self) -> None:
-        if not self._watch.look():
+        if not any(seen.key not in self._watch.foreign for seen in self._watch.look()):
             raise NotYet("no new object in the bucket")
 
     async def _known_to_archive(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minio import Minio
 from psycopg.conninfo import make_conninfo
 
 from harness.drive.ports import World
@@ -11,6 +12,7 @@ from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket, patient_client
 from harness.stack.world.clock import WallClock
 from harness.stack.world.database import SCRATCH, PostgresDatabase
+from harness.stack.world.intruder import MinioIntruder
 from harness.stack.world.machinery import StackMachinery
 from harness.subject.port import Subject
 from harness.subject.reference.adapters.local_files import make_signing_key
@@ -21,6 +23,7 @@ def open_world(stack: Stack, loaded: LoadedSchema, subject: Subject) -> World:
     """Return the world of drills on ``stack``; nothing is started, loaded or captured by this."""
     names = stack.endpoints
     clock = WallClock()
+    foreign: set[str] = set()
     database = PostgresDatabase(schema=loaded.schema, app_dsn=names.app_dsn, admin_dsn=names.admin_dsn)
     machinery = StackMachinery(
         stack=stack,
@@ -28,11 +31,16 @@ def open_world(stack: Stack, loaded: LoadedSchema, subject: Subject) -> World:
         database=database,
         subject=subject,
         clock=clock,
-        watch=_bucket(stack),
+        watch=_bucket(stack, foreign),
         config=archive_config(stack, loaded),
     )
     return World(
-        clock=clock, database=database, bucket=_bucket(stack), machinery=machinery, subject=subject
+        clock=clock,
+        database=database,
+        bucket=_bucket(stack, foreign),
+        machinery=machinery,
+        subject=subject,
+        intruder=MinioIntruder(client=_client(stack), bucket=names.bucket, names=foreign),
     )
 
 
@@ -62,10 +70,15 @@ def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
     )
 
 
-def _bucket(stack: Stack) -> MinioBucket:
-    names = stack.endpoints
+def _bucket(stack: Stack, foreign: set[str]) -> MinioBucket:
     return MinioBucket(
-        client=patient_client(names.s3_direct, access_key=names.access_key, secret_key=names.secret_key),
-        bucket=names.bucket,
+        client=_client(stack),
+        bucket=stack.endpoints.bucket,
         sent_bytes=lambda: stack.proxy_bytes("restorer-minio"),
+        foreign=foreign,
     )
+
+
+def _client(stack: Stack) -> Minio:
+    names = stack.endpoints
+    return patient_client(names.s3_direct, access_key=names.access_key, secret_key=names.secret_key)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from harness.model.errors import ArchiveBroken, ArchiverStopped, SubjectFailed
+from harness.model.errors import ArchiveBroken, ArchiverStopped
 from harness.model.schema import Schema
 from harness.subject.reference import format as archive
 from harness.subject.reference import segment as layout
@@ -207,14 +207,25 @@ class Archiver:
         try:
             stored = await self.put(archive.manifest_key(entry.seq), body)
         except ArchiveBroken as broken:
-            raise await self._explained(entry, body, broken) from broken
+            return await self._chain_after_planted(entry, body, broken)
         return Link(entry=entry, stored=stored, sha256=archive.digest(body))
 
-    async def _explained(self, entry: ManifestEntry, body: bytes, broken: ArchiveBroken) -> SubjectFailed:
+    async def _chain_after_planted(self, entry: ManifestEntry, body: bytes, broken: ArchiveBroken) -> Link:
+        """Write an entry whose name is taken; raises what stands in its way if that is another entry."""
+        manifest = await self._read_manifest()
+        if manifest.is_planted(archive.manifest_key(entry.seq)):
+            await self._patiently(lambda: self.store.put_again(archive.manifest_key(entry.seq), body))
+            manifest = await self._read_manifest()
+        written = next((link for link in manifest.links if link.entry.seq == entry.seq), None)
+        if written is not None and written.sha256 == archive.digest(body):
+            return written
+        assert entry.fence is not None  # resume() has claimed one
+        raise explain(manifest, entry.fence, entry.seq, body, broken) from broken
+
+    async def _read_manifest(self) -> Manifest:
         manifest = Manifest(self.store, self.trust)
         await self._patiently(manifest.catch_up)
-        assert entry.fence is not None  # resume() has claimed one
-        return explain(manifest, entry.fence, entry.seq, body, broken)
+        return manifest
 
     def signed(self, body: bytes) -> bytes:
         """Sign an entry, if there is a key to sign with."""
@@ -350,7 +361,11 @@ class Archiver:
 
     async def _put_schema(self, ddl: str, number: int) -> SchemaRef:
         sha256 = archive.digest(ddl.encode())
-        stored = await self.put(archive.schema_key(number, sha256), ddl.encode())
+        key, body = archive.schema_key(number, sha256), ddl.encode()
+        try:
+            stored = await self.put(key, body)
+        except ArchiveBroken:  # who knows the DDL can guess the name
+            stored = await self._patiently(lambda: self.store.put_again(key, body))
         return SchemaRef(number=number, key=stored.key, version=stored.version, sha256=sha256)
 
     async def _pulse(self) -> None:

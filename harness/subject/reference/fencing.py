@@ -6,7 +6,10 @@ can write the next entry, and the other one learns from that entry's fence what 
 
     a higher token                it was overtaken: it stops, with the reason
     one that is not higher        a predecessor's last entry came late: it reads on from there
-    no entry of this archive      somebody planted an object: it stops, with the reason
+    no entry of this archive      somebody planted an object: its entry becomes a version after that one
+
+Of several versions under one name the oldest that is signed is the entry, so that a planted object neither
+stops an archiver nor lets two of them write one entry.
 
 A restart under the same name just goes on; of two that run at once the one that claimed last remains. An
 archiver of another name must be told to take over; then it first writes an entry that says so, and nothing
@@ -18,7 +21,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.model.errors import ArchiveBroken, ArchiverStopped, SubjectFailed
-from harness.subject.reference.format import Fence, ManifestEntry, digest, manifest_key
+from harness.subject.reference.format import Fence, ManifestEntry, digest
 from harness.subject.reference.manifest import Link, Manifest
 
 WRITER = "archiver"
@@ -78,13 +81,6 @@ def explain(
 
     ``manifest``: read since.
     """
-    key = manifest_key(seq)
-    if key in manifest.refused:
-        return ArchiverStopped(
-            f"{key} is taken by an object of somebody else: {manifest.refused[key]}",
-            cure="change the bucket's credentials, and delete that version if its lock allows it; else go"
-            " on in another bucket with a fresh snapshot: what is in this one stays readable",
-        )
     there = next((link for link in manifest.links if link.entry.seq == seq), None)
     found = there.entry.fence if there else None
     if there is None or there.sha256 == digest(body) or found is None:

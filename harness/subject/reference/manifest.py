@@ -1,9 +1,10 @@
 """Reading the manifest: the chain of entries, each verified against the one before.
 
 What was verified once is kept, so that following a living archive costs one listing and the new entries.
-Reading is always by the *oldest* version of an entry: whoever adds a version later changes nothing. What
-lies after the last entry that the archiver signed (a planted next key) is passed over and named in
-``refused``; what is in the middle of the chain and does not belong there is an error.
+An entry is the *oldest version under its name that the archiver signed*: whoever adds a version later
+changes nothing (FM-85, FM-86), and whoever plants an object under the next name only comes before the entry
+that the archiver then puts there. What is no entry of this archive is passed over and named in ``refused``;
+a name in the middle of the chain with no entry under it is an error.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Manifest:
         """By key, why what lies there is no entry of this archive."""
         return {stored.key: objection for stored, objection in self._refused.items()}
 
+    def is_planted(self, key: str) -> bool:
+        """Whether somebody else took the name that comes next."""
+        return key == self._next_key() and key in self.refused
+
     async def catch_up(self) -> Sequence[Link]:
         """Read and verify the entries that were added; return them. Raises ArchiveBroken."""
         async with self._lock:
@@ -69,37 +74,61 @@ class Manifest:
             listed = [s for s in await self._store.list(MANIFEST_PREFIX, after=after) if self._is_new(s)]
             bodies = await asyncio.gather(*(self._get(stored) for stored in listed))
             before = len(self.links)
-            self._add(list(zip(listed, bodies, strict=True)))
+            await self._add(list(zip(listed, bodies, strict=True)))
             return self.links[before:]
 
     def _is_new(self, stored: StoredObject) -> bool:
-        return is_manifest_key(stored.key) and stored not in self._refused
+        """Whether it may be an entry, or an entry may have come after it under the name that is next."""
+        seen = stored in self._refused and stored.key != self._next_key()
+        return is_manifest_key(stored.key) and not seen
+
+    def _next_key(self) -> str:
+        return manifest_key(self.links[-1].entry.seq + 1 if self.links else 1)
 
     async def _get(self, stored: StoredObject) -> bytes:
-        if stored.size_bytes > ENTRY_BYTES_MAX:
+        if stored.size_bytes > ENTRY_BYTES_MAX or stored in self._refused:
             return b""
         async with self._gate:
             return await self._store.get(stored.key, stored.version)
 
-    def _add(self, found: list[tuple[StoredObject, bytes]]) -> None:
+    async def _add(self, found: list[tuple[StoredObject, bytes]]) -> None:
         """Add what is signed. The signature of the newest such entry vouches for the chain before it."""
+        refused: list[StoredObject] = []
         while found and (objection := self._objection(*found[-1])) is not None:
-            self._refused[found.pop()[0]] = objection
+            refused.insert(0, found.pop()[0])
+            self._refused.setdefault(refused[0], objection)
         try:
             self.links += _chained(self.last, found)
         except ArchiveBroken:
-            self._add_singly(found)
+            await self._add_singly(found)
+        for stored in refused:
+            if stored.key == self._next_key() and (own := await self._under(stored)) is not None:
+                self.links.append(link(self.last, *own))
 
-    def _add_singly(self, found: list[tuple[StoredObject, bytes]]) -> None:
+    async def _add_singly(self, found: list[tuple[StoredObject, bytes]]) -> None:
         """Add entries up to the first one that can't be believed, or does not follow; raise at that one."""
         for stored, body in found:
             objection = self._objection(stored, body)
+            own = (stored, body) if objection is None else await self._under(stored)
             if objection is not None:
+                self._refused.setdefault(stored, objection)
+            if own is None:
                 raise ArchiveBroken(
                     f"{stored.key} can't be used, {objection}, and others come after it",
                     cure="bring the true entry back from a replica of the bucket",
                 )
-            self.links.append(link(self.last, stored, body))
+            self.links.append(link(self.last, *own))
+
+    async def _under(self, planted: StoredObject) -> tuple[StoredObject, bytes] | None:
+        """Return the oldest version that the archiver signed under a name that somebody else took first."""
+        for stored in await self._store.versions_of(planted.key):
+            if stored not in self._refused:
+                body = await self._get(stored)
+                objection = self._objection(stored, body)
+                if objection is None:
+                    return stored, body
+                self._refused[stored] = objection
+        return None
 
     def _objection(self, stored: StoredObject, body: bytes) -> str | None:
         return self._trust.objection(stored.key, body)

@@ -166,6 +166,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def put_again(self, key: str, body: bytes) -> StoredObject:
+        """Write one more version of a key that somebody else has taken, under the same retention."""
+        ...
+
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read ``size`` bytes from ``start`` of exactly this version; raises ArchiveBroken if absent."""
         ...
@@ -175,6 +179,10 @@ class ObjectStore(Protocol):
 
         The oldest one, since an overwrite or a delete marker only adds newer versions (FM-85, FM-86).
         """
+        ...
+
+    async def versions_of(self, key: str) -> Sequence[StoredObject]:
+        """List all versions of one key, the oldest first."""
         ...
 
     async def retention_s(self, key: str, version: str) -> float | None:

@@ -68,6 +68,10 @@ class S3Store:
         """Write a new key and read its retention back; an existing one must hold these very bytes."""
         return await self._run(lambda: self._put(key, body))
 
+    async def put_again(self, key: str, body: bytes) -> StoredObject:
+        """Write one more version of a key and read its retention back."""
+        return await self._run(lambda: self._put(key, body, once=False))
+
     async def get(self, key: str, version: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Read part of one version."""
         if size == 0:
@@ -78,6 +82,11 @@ class S3Store:
         """List the oldest version of each key, in key order."""
         return await self._run(lambda: self._list(prefix, after))
 
+    async def versions_of(self, key: str) -> Sequence[StoredObject]:
+        """List the versions of one key, the oldest first."""
+        under = await self._run(lambda: self._versions(key, ""))
+        return [found for found in under if found.key == key]
+
     async def retention_s(self, key: str, version: str) -> float | None:
         """Return how long a version is still locked in COMPLIANCE mode."""
         return await self._run(lambda: self._locked_s(key, version))
@@ -86,10 +95,10 @@ class S3Store:
         """End the threads; running calls are finished first."""
         self._threads.shutdown()
 
-    def _put(self, key: str, body: bytes) -> StoredObject:
+    def _put(self, key: str, body: bytes, *, once: bool = True) -> StoredObject:
         until = datetime.now(UTC) + self._retention
         headers: dict[str, str | builtins.list[str] | tuple[str]] = {
-            "If-None-Match": "*",
+            **({"If-None-Match": "*"} if once else {}),
             "Content-Type": "application/octet-stream",
             "Content-MD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
             "x-amz-object-lock-mode": COMPLIANCE,
@@ -133,14 +142,20 @@ class S3Store:
 
     def _list(self, prefix: str, after: str) -> tuple[StoredObject, ...]:
         oldest: dict[str, StoredObject] = {}
-        for found in self._client.list_objects(
-            self._bucket, prefix=prefix, recursive=True, start_after=after, include_version=True
-        ):
-            if not found.is_delete_marker:  # newest first, so that the last one of a key stays
-                oldest[found.object_name] = StoredObject(
-                    key=found.object_name, version=found.version_id, size_bytes=found.size
-                )
+        for found in self._versions(prefix, after):
+            oldest.setdefault(found.key, found)
         return tuple(oldest[key] for key in sorted(oldest))
+
+    def _versions(self, prefix: str, after: str) -> builtins.list[StoredObject]:
+        """List what lies under a prefix; of each key the oldest version comes first."""
+        listed = [
+            StoredObject(key=found.object_name, version=found.version_id, size_bytes=found.size)
+            for found in self._client.list_objects(
+                self._bucket, prefix=prefix, recursive=True, start_after=after, include_version=True
+            )
+            if not found.is_delete_marker
+        ]
+        return listed[::-1]  # S3 lists the newest version of a key first
 
     def _locked_s(self, key: str, version: str) -> float | None:
         try:
