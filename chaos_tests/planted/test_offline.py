@@ -36,8 +36,6 @@ def plan_for(planted: Defect) -> Plan:
         return pinned_plan(
             schema_for(planted), kind=planted.step, seed=planted.seed, profile="simulated", survivors="all"
         )
-    if planted.attacks:
-        return msgspec.structs.replace(shop_plan(), attacks=planted.attacks)
     match planted.name:
         case "moves the offset before the write":
             return shop_plan(faults=(KILL,))
@@ -47,7 +45,7 @@ def plan_for(planted: Defect) -> Plan:
             return plan_with_outage(310.0)
         case "falls asleep":
             return plan_that_loses(301.0)
-    return shop_plan()
+    return msgspec.structs.replace(shop_plan(), attacks=planted.attacks)
 
 
 def plan_that_loses(seconds: float) -> Plan:

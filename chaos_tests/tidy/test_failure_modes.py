@@ -12,7 +12,7 @@ import pytest
 
 from harness.generate.steps import STEPS
 from harness.judge.checks import CHECKS
-from harness.model import faults
+from harness.model import attacks, faults
 from harness.report.failure_modes import NUMBERS, PAGE, FailureMode, page, read
 from harness.simulate.defects import DEFECTS
 from harness.subject.reference import rules
@@ -44,13 +44,10 @@ def settings_text() -> str:
     return "\n".join(texts).replace('": "', "=")
 
 
-ATTACKS: frozenset[str] = frozenset()
-"""Kinds of attack on the archive; none so far."""
-
 KNOWN: dict[str, Callable[[str], bool]] = {
     "steps": lambda name: name in STEPS,
     "faults": lambda name: name in fault_names(),
-    "attacks": lambda name: name in ATTACKS,
+    "attacks": lambda name: name in typing.get_args(attacks.AttackKind),
     "defects": lambda name: name in {defect.name for defect in DEFECTS},
     "checks": lambda name: name in {check.name for check in CHECKS},
     "lints": lambda name: name in lint_rules(),

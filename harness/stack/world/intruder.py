@@ -1,6 +1,6 @@
 """Someone with the bucket's credentials, through the minio client (``drive.ports.Intruder``).
 
-What the server answers is passed on in its own words; a server that is away is no answer, and raises.
+What the server answers is passed on in its own words; one that is away is no answer, and is waited for.
 """
 
 from __future__ import annotations
@@ -10,17 +10,23 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
+import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
-from minio.error import S3Error
+from minio.error import S3Error, ServerError
 from minio.objectlockconfig import ObjectLockConfig
 from minio.retention import Retention
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
 from harness.drive.ports import Answer, ObjectVersion
+from harness.stack.wait import wait_for
 
 SOON = timedelta(seconds=1)
+AWAY_S_MAX = 120.0
+AWAY = (urllib3.exceptions.HTTPError, ServerError, OSError)
+T = TypeVar("T")
 
 
 class MinioIntruder:
@@ -32,10 +38,10 @@ class MinioIntruder:
         self._names = names
 
     async def versions(self) -> Sequence[ObjectVersion]:
-        return await asyncio.to_thread(self._versions)
+        return await asyncio.to_thread(_patiently, self._versions)
 
     async def read(self, key: str, version: str) -> bytes:
-        return await asyncio.to_thread(self._read, key, version)
+        return await asyncio.to_thread(_patiently, lambda: self._read(key, version))
 
     async def put(self, key: str, body: bytes, *, new: bool) -> Answer:
         headers: dict[str, str | list[str] | tuple[str]] = {
@@ -61,7 +67,9 @@ class MinioIntruder:
             return Answer(refused=bool(errors), words=words[0] if words else "deleted")
 
         return await (
-            asyncio.to_thread(delete_bypassing) if bypass else asyncio.to_thread(_answered, delete)
+            asyncio.to_thread(_patiently, delete_bypassing)
+            if bypass
+            else asyncio.to_thread(_answered, delete)
         )
 
     async def shorten(self, key: str, version: str, *, mode: str) -> Answer:
@@ -107,6 +115,11 @@ class MinioIntruder:
 def _answered(act: Callable[[], str]) -> Answer:
     """Do something; a refusal is an answer."""
     try:
-        return Answer(refused=False, words=act())
+        return Answer(refused=False, words=_patiently(act))
     except S3Error as refused:
         return Answer(refused=True, words=f"{refused.code}: {refused.message}")
+
+
+def _patiently(act: Callable[[], T]) -> T:
+    """Do something once the server answers, which a fault may have put away; raises TimedOut."""
+    return wait_for("the object server answers an intruder", act, limit_s=AWAY_S_MAX, transient=AWAY)
