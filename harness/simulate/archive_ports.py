@@ -22,6 +22,7 @@ from harness.subject.reference.ports import (
     Swap,
     Swapped,
     TenantKey,
+    Whereabouts,
 )
 
 READ_POLL_S = 0.02
@@ -230,7 +231,12 @@ class MemorySource:
         self.catalogue = "catalogue-1"
         self.beats = 0
         self.down = False
+        self.whereabouts = Whereabouts()
         self._on_beat = on_beat
+
+    async def where(self) -> Whereabouts | None:
+        """Say nothing of where it is, but that it is there."""
+        return None if self.down else self.whereabouts
 
     async def dump_schema(self) -> str | None:
         """Return the DDL."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from harness.drive.ports import ConnectionLost
+from harness.model.position import format_lsn
 from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
 from harness.simulate.database import catalogue_digest
 from harness.simulate.latency import Latency
@@ -21,7 +22,7 @@ from harness.simulate.operator import pg_timestamp
 from harness.simulate.sessions import Address
 from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.health import Beaten
-from harness.subject.reference.ports import StoredObject, StoreUnavailable, TenantKey
+from harness.subject.reference.ports import StoredObject, StoreUnavailable, TenantKey, Whereabouts
 
 T = TypeVar("T")
 
@@ -181,6 +182,15 @@ class LivingSource:
         self._address = address
         self._life = life
 
+    async def where(self) -> Whereabouts | None:
+        """Return who answers, None when nobody does."""
+        try:
+            await self._life.wait(self._address.ask())
+            server = self._address.reach()
+        except ConnectionLost:
+            return None
+        return Whereabouts(system_id=server.system_id, timeline=server.timeline)
+
     async def dump_schema(self) -> str | None:
         """Return the schema as its data: the simulator's DDL."""
         try:
@@ -202,6 +212,7 @@ class LivingSource:
             "beat": str(int(server.heartbeat["beat"] or 0) + 1),
             "at": pg_timestamp(now_s),
             "timeline": str(server.timeline),
+            "forked_at": None if server.fork_lsn is None else format_lsn(server.fork_lsn),
         }
         server.append(server.draw_xid(), now_s, heartbeat=server.heartbeat)
         row = server.heartbeat

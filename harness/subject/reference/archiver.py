@@ -51,6 +51,7 @@ from harness.subject.reference.ports import (
 from harness.subject.reference.replay import read_all_parts
 from harness.subject.reference.sealing import Entropy, seal
 from harness.subject.reference.signing import TRUSTS_ALL, Signer, Trust
+from harness.subject.reference.where import Where
 
 READ_LIMIT = 2_000
 BATCH_ROWS_MAX = 20_000
@@ -101,6 +102,7 @@ class Archiver:
         self.flushed_s = 0.0
         self.pulse = Pulse(interval_s=flush_interval_s, promise_s=ports.promise_s)
         self.fence: Fence | None = None
+        self.where = Where(ports.source, ports.clock)
         self._counters = counters_of(schema)
         self._run = entropy(4).hex()
         self._feed_name = ""
@@ -154,6 +156,8 @@ class Archiver:
 
     def admit(self, transaction: Transaction) -> None:
         """Add a whole transaction to the batch."""
+        if (begun := self.assembler.take_begun()) is not None:
+            self.batch.belongs_to(begun)
         self.batch.add(transaction, self.owners.split(transaction))
 
     def flush_due(self) -> bool:
@@ -162,9 +166,12 @@ class Archiver:
         return overdue or self.batch.rows >= BATCH_ROWS_MAX
 
     async def flush(self) -> None:
-        """Make the batch durable, and only then let the feed go on from there."""
+        """Make the batch durable, and only then let the feed go on from there.
+
+        Not while it may belong to a timeline of which no heartbeat has come yet (FM-25): then it waits.
+        """
         self.flushed_s = self.clock.now_s()
-        if self.batch.end is None:
+        if self.batch.end is None or not await self.where.is_sure(self.assembler.epochs):
             return
         batch, self.batch = self.batch, Batch()
         offset = self.offset_to_commit()

@@ -17,6 +17,7 @@ import msgspec
 from harness.model.errors import ArchiverStopped
 from harness.model.position import Position, format_lsn
 from harness.model.values import RawRow
+from harness.subject.reference.epochs import Epochs
 from harness.subject.reference.format import Beat, Epoch
 from harness.subject.reference.ports import (
     Begin,
@@ -79,11 +80,21 @@ class Assembler:
         last: Position | None = None,
         expects_snapshot: bool = True,
     ) -> None:
-        self.epochs = epochs
+        self._epochs = Epochs(epochs, durable_lsn=last.lsn if last else 0)
         self.last = last
         self._expects_snapshot = expects_snapshot
         self._open: _Open | None = None
         self._awaited: int | None = None
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """All epochs so far."""
+        return self._epochs.known
+
+    def take_begun(self) -> Epoch | None:
+        """Return the epoch that has begun since the last call, if one has."""
+        begun, self._epochs.begun = self._epochs.begun, None
+        return begun
 
     @property
     def open_offset(self) -> int | None:
@@ -128,6 +139,7 @@ class Assembler:
     def _end(self, end: End) -> Transaction | None:
         pieces = self._continue(end.xid, end.offset).in_order()
         self._open = None
+        self._epochs.saw(end.lsn, end.xid)
         beat, epoch = self._epoch_of(pieces, end)
         position = Position(epoch=epoch, lsn=end.lsn)
         if self.last is not None and position <= self.last:
@@ -195,18 +207,10 @@ class Assembler:
                     " cluster is unknown",
                     cure="prepare the capture (capture_sql) before the connector's first start",
                 )
-            return None, len(self.epochs)
-        return Beat(beat=int(row["beat"] or 0), at=row["at"] or ""), self._ordinal(row)
-
-    def _ordinal(self, row: RawRow) -> int:
-        """Return the ordinal of the heartbeat's cluster and timeline, a new one if it was never seen."""
-        system_id, timeline = row["system_id"] or "", int(row["timeline"] or 0)
-        for epoch in self.epochs:
-            if (epoch.system_id, epoch.timeline) == (system_id, timeline):
-                return epoch.ordinal
-        ordinal = len(self.epochs) + 1
-        self.epochs += (Epoch(ordinal=ordinal, system_id=system_id, timeline=timeline),)
-        return ordinal
+            return None, self._epochs.at(end.lsn)
+        is_new = self.last is None or end.lsn > self.last.lsn
+        ordinal = self._epochs.beat(row, is_new=is_new, voids=isinstance(end, SnapshotEnd))
+        return Beat(beat=int(row["beat"] or 0), at=row["at"] or ""), ordinal
 
 
 def _heartbeats(pieces: tuple[Piece, ...]) -> Iterator[RawRow]:

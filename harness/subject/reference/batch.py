@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
 
 from harness.model.position import Position
 from harness.model.schema import Schema
 from harness.subject.reference.assembler import Transaction
-from harness.subject.reference.format import Beat, Global, Part
+from harness.subject.reference.format import Beat, Epoch, Global, Part
 from harness.subject.reference.owners import Split
+
+T = TypeVar("T", Part, Global, Position)
 
 Counters = dict[str, tuple[str, ...]]
 """Per table its identity and serial columns."""
@@ -41,6 +47,18 @@ class Batch:
         self.globals += split.globals
         self.end = transaction.position
         self.beat = transaction.beat or self.beat
+
+    def belongs_to(self, epoch: Epoch) -> None:
+        """File what lies beyond the fork of ``epoch``, and came before its first heartbeat, under it."""
+        fork_lsn = math.inf if epoch.fork_lsn is None else epoch.fork_lsn
+
+        def filed(one: T) -> T:
+            beyond = one.epoch < epoch.ordinal and one.lsn > fork_lsn
+            return msgspec.structs.replace(one, epoch=epoch.ordinal) if beyond else one
+
+        self.parts = {tenant: [*map(filed, parts)] for tenant, parts in self.parts.items()}
+        self.globals = [*map(filed, self.globals)]
+        self.end = None if self.end is None else filed(self.end)
 
     def high(self, before: dict[str, int], counters: Counters) -> dict[str, int]:
         """Return the highest value of each counter so far: ``before`` and what this batch adds."""

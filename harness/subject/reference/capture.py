@@ -30,6 +30,13 @@ CREATE TABLE IF NOT EXISTS {HEARTBEAT} (
     beat bigint NOT NULL,
     at timestamptz NOT NULL
 );
+ALTER TABLE {HEARTBEAT} ADD COLUMN IF NOT EXISTS forked_at text;
+CREATE OR REPLACE FUNCTION restoreproof.forked_at() RETURNS text
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT substring(pg_read_file(file, 0, 1048576, true) FROM '\\t([0-9A-F]+/[0-9A-F]+)\\t[^\\n]*\\n*$')
+    FROM (SELECT 'pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history') AS of (file)
+$$;
+COMMENT ON FUNCTION restoreproof.forked_at IS 'where this timeline forked off, NULL for the first one';
 ALTER TABLE {HEARTBEAT} REPLICA IDENTITY FULL;
 CREATE TABLE IF NOT EXISTS {SET_ASIDE} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -42,9 +49,11 @@ COMMENT ON COLUMN {SET_ASIDE}.row IS 'column to text as Postgres prints it, or n
 """
 
 _STAMP = f"""\
-INSERT INTO {HEARTBEAT} (id, system_id, timeline, beat, at)
-SELECT 1, system_id, timeline, 0, clock_timestamp() FROM ({IDENTITY_SQL}) AS cluster
-ON CONFLICT (id) DO UPDATE SET system_id = excluded.system_id, timeline = excluded.timeline;
+INSERT INTO {HEARTBEAT} (id, system_id, timeline, beat, at, forked_at)
+SELECT 1, system_id, timeline, 0, clock_timestamp(), restoreproof.forked_at()
+FROM ({IDENTITY_SQL}) AS cluster
+ON CONFLICT (id) DO UPDATE SET system_id = excluded.system_id, timeline = excluded.timeline,
+    forked_at = excluded.forked_at;
 """
 
 _FULL_IMAGES = """\

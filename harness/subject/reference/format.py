@@ -157,12 +157,16 @@ class SchemaRef(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Epoch(msgspec.Struct, frozen=True, kw_only=True):
-    """The archive's ordinal for one (system id, timeline)."""
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The archive's ordinal for one (system id, timeline).
+
+    ``fork_lsn``: where the timeline forked off from the one before, None for a first one.
+    """
 
     ordinal: int
     system_id: str
     timeline: int
+    fork_lsn: int | None = None
 
 
 class FeedMark(msgspec.Struct, frozen=True, kw_only=True):

@@ -233,8 +233,19 @@ class OwnerIndex(Protocol):
         ...
 
 
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which database answers: its system identifier and timeline; None both where it can't say."""
+
+    system_id: str | None = None
+    timeline: int | None = None
+
+
 class Source(Protocol):
     """The captured database, as the archiver sees it beside the feed."""
+
+    async def where(self) -> Whereabouts | None:
+        """Return who answers, None when nobody does."""
+        ...
 
     async def dump_schema(self) -> str | None:
         """Return the DDL that rebuilds schema, publication and identities in an empty database.

@@ -11,8 +11,10 @@ import psycopg
 
 from harness.model.errors import ArchiverStopped
 from harness.model.schema import Schema
+from harness.subject.reference.adapters.whereabouts import PostgresWhereabouts
 from harness.subject.reference.capture import HEARTBEAT, IDENTITY_SQL, PUBLICATION
 from harness.subject.reference.health import Beaten
+from harness.subject.reference.ports import Whereabouts
 
 CONNECT_S_MAX = 3
 ANSWER_S_MAX = 30.0
@@ -31,7 +33,8 @@ _LAG = """\
 
 _BEAT = f"""\
 UPDATE {HEARTBEAT} SET beat = beat + 1, at = clock_timestamp(), system_id = now.system_id,
-    timeline = now.timeline FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat,
+    timeline = now.timeline, forked_at = restoreproof.forked_at()
+    FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat,
     {_PRINTED.format("at")}"""
 
 _CATALOGUE = f"""\
@@ -67,6 +70,11 @@ class PostgresSource:
         self._pg_dump = pg_dump
         self._tables = [table.name for table in schema.tables]
         self._session: psycopg.AsyncConnection | None = None
+        self._whereabouts = PostgresWhereabouts(dsn)
+
+    async def where(self) -> Whereabouts | None:
+        """Return who answers, None when nobody does."""
+        return await self._whereabouts.ask()
 
     async def dump_schema(self) -> str | None:
         """Return the DDL of the database: declared schemas, ours, and the publication."""
@@ -104,7 +112,8 @@ class PostgresSource:
             ) from error
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connections there are."""
+        await self._whereabouts.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

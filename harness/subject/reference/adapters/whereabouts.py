@@ -1,0 +1,52 @@
+"""Asks the captured database who it is, on a connection of its own: no slow heartbeat stands in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import psycopg
+
+from harness.subject.reference.capture import IDENTITY_SQL
+from harness.subject.reference.ports import Whereabouts
+
+CONNECT_S_MAX = 3
+ANSWER_S_MAX = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresWhereabouts:
+    """Reaches the database by ``dsn``."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._session: psycopg.AsyncConnection | None = None
+
+    async def ask(self) -> Whereabouts | None:
+        """Return who answers; None when nobody does, or a standby."""
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                session = await self._connected()
+                row = await (await session.execute(IDENTITY_SQL.encode())).fetchone()
+        except (psycopg.Error, TimeoutError) as error:
+            _log.info("nobody says who the database is: %s", error)
+            await self.close()
+            return None
+        return None if row is None else Whereabouts(system_id=row[0], timeline=row[1])
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._session is None or self._session.closed:
+            self._session = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=CONNECT_S_MAX,
+                application_name="restoreproof archiver, who is there",
+            )
+        return self._session
