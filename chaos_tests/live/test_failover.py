@@ -16,6 +16,7 @@ from harness.stack.options import StackOptions
 from harness.stack.services import postgres
 from harness.stack.stack import Stack
 from harness.stack.wait import NotYet, wait_for
+from harness.subject.reference.capture import HEARTBEAT
 
 pytestmark = pytest.mark.live
 
@@ -56,6 +57,15 @@ def test_the_new_primary_is_on_a_new_timeline_behind_the_same_addresses(crashed:
         assert postgres.one(dsn, "SELECT pg_is_in_recovery()") == (False,)
     assert postgres.one(names.standby_dsn, "SELECT pg_is_in_recovery()") == (True,)
     assert crashed.stack.service("primary").spec.name == "postgres-2"
+
+
+def test_the_heartbeat_tells_where_the_new_timeline_forked_off(crashed: Pair) -> None:
+    """It is what Postgres itself wrote down at the promotion, the last line of a history file (FM-25)."""
+    admin = crashed.stack.endpoints.admin_dsn
+    (told,) = postgres.one(admin, f"SELECT forked_at FROM {HEARTBEAT}") or ("",)
+    (history,) = postgres.one(admin, "SELECT pg_read_file('pg_wal/00000002.history')") or ("",)
+    assert str(told) in str(history).splitlines()[-1].split("\t")
+    assert str(told)
 
 
 def test_commits_wait_for_the_old_primary_once_it_is_the_standby(crashed: Pair) -> None:
