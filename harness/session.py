@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from harness.stack.options import StackOptions
     from harness.stack.stack import Stack
     from harness.stack.together import Progress as StackProgress
+    from harness.subject.port import Subject
 
 SEED_MAX = 2**31
 ALLOCATIONS_PER_COLLECTION = 50_000
@@ -167,8 +168,15 @@ class LiveSession:
         self.schema = loaded.schema
         self.set_up_s: float | None = None
         self._loop = loop
-        subject = subject_of(archive_config(stack, loaded), clock=WallClock())
-        self._series = Series(open_world(stack, loaded, subject), loaded.schema, stack.evidence())
+        config = archive_config(stack, loaded)
+        subject = subject_of(config, clock=WallClock())
+
+        def subject_at(url: str) -> Subject:
+            there = msgspec.structs.replace(config, s3_endpoint=url, s3_restorer_endpoint=url)
+            return subject_of(there, clock=WallClock())
+
+        world = open_world(stack, loaded, subject, subject_at)
+        self._series = Series(world, loaded.schema, stack.evidence())
 
     @classmethod
     @contextlib.contextmanager

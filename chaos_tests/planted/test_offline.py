@@ -45,7 +45,9 @@ def plan_for(planted: Defect) -> Plan:
             return plan_with_outage(310.0)
         case "falls asleep":
             return plan_that_loses(301.0)
-    return msgspec.structs.replace(shop_plan(), attacks=planted.attacks)
+    return msgspec.structs.replace(
+        shop_plan(), attacks=planted.attacks, watermark_checks=planted.watermark_checks
+    )
 
 
 def plan_that_loses(seconds: float) -> Plan:

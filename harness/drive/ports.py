@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -17,7 +17,7 @@ from harness.model.history import Change, Lock, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.schema import Table
 from harness.model.values import RawRow
-from harness.subject.port import Subject
+from harness.subject.port import RestoreResult, Subject
 
 
 class Clock(Protocol):
@@ -221,6 +221,29 @@ class Bucket(Protocol):
         ...
 
 
+class Copies(Protocol):
+    """Copies of the object server's data as they were at an instant, by number, and restores from them.
+
+    A context: leaving it ends what serves them, and removes them.
+    """
+
+    async def take(self, copy: int) -> None:
+        """Copy the data as they are now; returns when the copy is whole."""
+        ...
+
+    async def serve(self, copies: Sequence[int]) -> None:
+        """Start an object server on each copy."""
+        ...
+
+    async def restore(self, copy: int, tenant: str) -> RestoreResult:
+        """Have the subject restore a tenant into the scratch database from a copy, up to its end."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the object server made of an act: refused or done, in its words."""
 
@@ -342,3 +365,4 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     machinery: Machinery
     subject: Subject
     intruder: Intruder
+    copies: Copies | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from harness.drive.attacker import Attacker
 from harness.drive.clusters import Clusters
+from harness.drive.copies import Copier
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
 from harness.drive.failover import FailOver
@@ -86,6 +87,7 @@ class _Runner:
         self.injector = injector
         self.clusters = Clusters(drill)
         self.attacker = Attacker(drill, self.observer.name_needs)
+        self.copier = Copier(drill, self.observer)
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -109,6 +111,7 @@ class _Runner:
         machinery, limits = self.world.machinery, self.plan.limits
         fresh = self.plan.initial == "snapshot"
         await self.drill.within(limits.rebuild_s, "services run", machinery.prepare(fresh=fresh))
+        self.copier.refuse()
         await self.observer.begin(self.crew)
         await self.drill.within(
             limits.load_s, "rows of earlier drills are removed", self.world.database.clear()
@@ -131,6 +134,7 @@ class _Runner:
         self.drill.phase("write")
         self.injector.begin("write", self.crew)
         self.attacker.begin("write", self.crew)
+        self.copier.begin("write", self.crew)
         await self.drill.clock.sleep(self.plan.write_s)
         await self._reach_floors()
 
@@ -162,6 +166,7 @@ class _Runner:
         await self.injector.healed()
         self.attacker.begin("restore", self.crew)
         await self.attacker.done()
+        await self.copier.done()
         self.drill.phase("restore")
         self.workload.end_quiet()
         await self.workload.stop(self.saboteur.damage.deleted)
@@ -199,6 +204,7 @@ class _Runner:
         await self.observer.name_needs()
         await self.observer.look_at_locks()
         await self.observer.end()
+        await self.copier.check()
 
     async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
         """Restore while all others write; who is back in place writes again at once."""
@@ -243,6 +249,7 @@ class _Runner:
     async def _attack_at_incident(self) -> None:
         await self.damaging.wait()
         self.attacker.begin("incident", self.crew)
+        self.copier.begin("incident", self.crew)
 
     async def _destroy(self) -> None:
         """Destroy everything but the archive, so long after the first damaging COMMIT was sent."""

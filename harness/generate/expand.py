@@ -13,6 +13,7 @@ from harness.generate.profiles import Pace, Settings, pace
 from harness.generate.scribe import Scribe
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import write_again, write_script
+from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
 from harness.model.operations import Transaction
 from harness.model.plan import Limits, Plan, Script, TenantPlan
@@ -64,6 +65,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         again=again,
         faults=timing.outages or ((shape.fault,) if shape.fault else ()),
         attacks=shape.attacks,
+        watermark_checks=checks(shape.watermarks, layout.tenants, (script,), timing.write_s),
         floors=timing.floors,
         limits=Limits(
             load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)

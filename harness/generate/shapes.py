@@ -14,6 +14,18 @@ from harness.model.attacks import Attack
 from harness.model.faults import Fault
 from harness.model.plan import Survivors
 
+
+class WatermarkShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A watermark's check: ``at``, in thousandths, into the write phase, or the time after the incident.
+
+    ``tenants``: places in the list of those that no script touches, or of all for the write phase.
+    """
+
+    moment: Literal["write", "incident"]
+    at: int
+    tenants: tuple[int, ...]
+
+
 Means = Literal["function", "cascade", "tables"]
 """How rows are removed: by the schema's own function, by cascade from the root, or table by table."""
 
@@ -82,3 +94,4 @@ class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     quiet: int = 0
     fault: Fault | None = None
     attacks: tuple[Attack, ...] = ()
+    watermarks: tuple[WatermarkShape, ...] = ()

@@ -14,9 +14,18 @@ from hypothesis import strategies as st
 from harness.generate.attacks import attacks
 from harness.generate.expand import expand
 from harness.generate.profiles import Settings, profile_named
-from harness.generate.shapes import Batching, HowShape, Means, PlanShape, ScriptShape, TenantShape
+from harness.generate.shapes import (
+    Batching,
+    HowShape,
+    Means,
+    PlanShape,
+    ScriptShape,
+    TenantShape,
+    WatermarkShape,
+)
 from harness.generate.steps import possible, step_named
 from harness.generate.steps.step import Step
+from harness.generate.watermarks import watermarks
 from harness.model.attacks import Attack
 from harness.model.errors import BadInput
 from harness.model.faults import Kill
@@ -91,11 +100,13 @@ def shapes(
         )
     storm = profile_named(profile).storm
     drawn = _shapes(count, pins, _steps(schema, pins, storm=storm), schema)
-    return st.builds(_attacked, drawn, attacks()) if storm else drawn
+    return st.builds(_tried, drawn, attacks(), watermarks()) if storm else drawn
 
 
-def _attacked(shape: PlanShape, attacks: tuple[Attack, ...]) -> PlanShape:
-    return msgspec.structs.replace(shape, attacks=attacks)
+def _tried(
+    shape: PlanShape, attacks: tuple[Attack, ...], watermarks: tuple[WatermarkShape, ...]
+) -> PlanShape:
+    return msgspec.structs.replace(shape, attacks=attacks, watermarks=watermarks)
 
 
 def _steps(schema: Schema, pins: Pins, *, storm: bool) -> list[Step]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from harness.judge.copies import CopyJudged, judge_copies
 from harness.judge.incidents import Incident, barred_steps, incident_of
 from harness.judge.lines import Line, Stretch, draw
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
@@ -18,7 +19,7 @@ from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.timeline import Restore, Timeline, Transaction, index
 from harness.model.folder import SHARED_FILE
-from harness.model.history import Entry, ReadBack, StoredRow
+from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow
 from harness.model.plan import Plan
 from harness.model.schema import Schema, Table
 from harness.model.values import Row, key_of
@@ -76,6 +77,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     unowned: tuple[StoredRow, ...] | None
     owners: Mapping[RowKey, str]
     refused: Mapping[str, list[Transaction]]
+    copies: tuple[CopyJudged, ...] = ()
 
     def restores_of(self, tenant: str) -> list[Judged]:
         """Return the tenant's restores, in order."""
@@ -130,6 +132,7 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
         unowned=_unowned(timeline, restored),
         owners=_owners(lines),
         refused=_refused(timeline),
+        copies=judge_copies(timeline, lines, _copied(timeline, schema, restored)),
     )
 
 
@@ -149,6 +152,13 @@ def _readings(timeline: Timeline, schema: Schema, restored: Restored) -> Reading
         for entry in timeline.of(ReadBack)
         if entry.file in by_restore
     }
+
+
+def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Row]]:
+    """Return the rows that came from copies of the bucket, by the file that holds them."""
+    tables = {table.name: table for table in schema.owned}
+    files = [entry.file for entry in timeline.of(CopyRestored)]
+    return {file: _found(restored[file], tables).rows for file in files if file in restored}
 
 
 def _found(rows: Iterable[StoredRow], tables: Mapping[str, Table]) -> Found:

@@ -12,7 +12,15 @@ from harness.judge.rulings import judge
 from harness.model import folder as names
 from harness.model import plan as plans
 from harness.model.errors import BadInput
-from harness.model.history import Ended, Entry, Note, ReadBack, StoredRow, decode_lines
+from harness.model.history import (
+    CopyRestored,
+    Ended,
+    Entry,
+    Note,
+    ReadBack,
+    StoredRow,
+    decode_lines,
+)
 from harness.model.schema import Schema
 from harness.model.verdict import DrillVerdict
 
@@ -57,7 +65,8 @@ def _history(folder: Path) -> Iterator[Entry]:
 
 
 def _restored(folder: Path, history: list[Entry]) -> Restored:
-    files = {entry.file for entry in history if isinstance(entry, ReadBack)} | {names.SHARED_FILE}
+    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored)}
+    files = {*named, names.SHARED_FILE} - {""}
     read = {file: _rows(folder / file) for file in sorted(files)}
     return {file: rows for file, rows in read.items() if rows is not None}
 

@@ -18,6 +18,7 @@ from harness.judge.case import Case, Restored, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
 from harness.judge.envelope import at_best, demanded, outside
+from harness.judge.points import NOT_JUDGED, points_judged
 from harness.model.coverage import marked
 from harness.model.folder import PLAN
 from harness.model.history import Entry, FaultBegan
@@ -30,20 +31,6 @@ T = TypeVar("T")
 
 FINDINGS_MAX = 20
 """Findings of one check on one tenant that a verdict carries; the rest is counted."""
-
-POINTS_JUDGED = ("1 complete", "2 prefix", "3 nothing else", "5 no collateral", "6 usable")
-POINTS_NOT_JUDGED = (
-    "4 no resurrection (erasure; only rows deleted for good reason are judged, by equality)",
-)
-
-
-def points_judged(plan: Plan) -> tuple[str, ...]:
-    """Return the points that a drill of ``plan`` judges, with what it does not ask of them."""
-    return (
-        *POINTS_JUDGED,
-        "7 untampered" if plan.attacks else "7 untampered (locks only: nobody attacked)",
-        "8 honest" if plan.watermark_checks else "8 honest (for the restores made)",
-    )
 
 
 def judge(
@@ -63,7 +50,9 @@ def judge(
     findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
     tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
     cells = marked(plan, case.timeline.of(FaultBegan))
-    return msgspec.structs.replace(_verdict(plan, tenants, findings), cells=cells)
+    return msgspec.structs.replace(
+        _verdict(plan, tenants, findings), cells=cells, points_judged=points_judged(plan, case.copies)
+    )
 
 
 def _findings(check: Check, case: Case) -> list[Finding]:
@@ -144,7 +133,7 @@ def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Find
         script="; then ".join(script.words for script in plan.scripts),
         survivors=plan.survivors,
         points_judged=points_judged(plan),
-        points_not_judged=POINTS_NOT_JUDGED,
+        points_not_judged=NOT_JUDGED,
         tenants=tenants,
         outside=plan.outside,
         findings=tuple(finding for finding in findings if finding.tenant is None),

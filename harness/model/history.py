@@ -215,12 +215,18 @@ class LocksSeen(Entry, frozen=True, kw_only=True, tag="locks"):
 class BucketCopied(Entry, frozen=True, kw_only=True, tag="bucket_copied"):
     """The object server's data was copied for watermark check ``copy`` (from 0) of the plan.
 
-    (``epoch``, ``lsn``): the watermark that had been reported just before. ``at_s``: when it was asked for.
+    (``epoch``, ``lsn``): the watermark that had been reported before. ``at_s``: when the copy was whole.
     """
 
     copy: int
     epoch: int
     lsn: int
+
+
+class CopiesRefused(Entry, frozen=True, kw_only=True, tag="copies_refused"):
+    """The plan asks for copies of the bucket, and this world can't make any: ``reason`` says why."""
+
+    reason: str
 
 
 class CopyRestored(Entry, frozen=True, kw_only=True, tag="copy_restored"):
@@ -374,6 +380,7 @@ AnyEntry = (
     | Attacked
     | LocksSeen
     | BucketCopied
+    | CopiesRefused
     | CopyRestored
     | WatermarkSeen
     | NeedsNamed

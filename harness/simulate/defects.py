@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from harness.model.attacks import Attack
+from harness.model.watermarks import WatermarkCheck
 from harness.simulate import faulty, misled, movers, tampered
 from harness.simulate.world import Parts
 
@@ -24,7 +25,7 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     ``parts`` makes it anew for each drill. ``failure_mode`` is its number in the catalogue of failure
     modes. ``near_miss`` looks like it and must be proven, None where nothing of the kind exists. ``step``:
     the kind of script in which it shows itself, in the plan of that ``seed``; None: any. ``attacks`` on the
-    archive: under which it shows itself.
+    archive under which it shows itself, and ``watermark_checks`` that must see it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     seed: int = 0
     attacks: tuple[Attack, ...] = ()
+    watermark_checks: tuple[WatermarkCheck, ...] = ()
 
 
 EVERYWHERE = tuple(range(0, 1000, 20))
@@ -199,6 +201,15 @@ DEFECTS: tuple[Defect, ...] = (
         near_miss=lambda: Parts(restorer=movers.TakesTwice),
         step="rehomed",
         seed=2,
+    ),
+    Defect(
+        name="reports a watermark that runs ahead",
+        failure_mode="FM-94",
+        words="the subject calls durable what the capture has only read",
+        caught_by=("watermarks",),
+        parts=lambda: Parts(subject=faulty.RunsAhead),
+        near_miss=lambda: Parts(subject=faulty.LagsBehind),
+        watermark_checks=(WatermarkCheck(moment="write", after_s=6.5, tenants=("acme-1", "hooli-5")),),
     ),
     Defect(
         name="pins only keys",

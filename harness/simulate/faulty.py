@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from harness.model.history import Cut, Need, Place
+from harness.model.position import Position
 from harness.model.schema import ByColumn, Schema, Table
 from harness.model.values import RawRow
 from harness.simulate.world import Parts
@@ -31,6 +32,7 @@ from harness.subject.reference.sealing import Entropy
 SLEEP_AFTER_S: Final = 8.0
 FULL_ROWS: Final = 2_000
 LATER_S: Final = 2.0
+AHEAD_BYTES: Final = 1 << 20
 
 
 class DropsLastSegment(Restorer):
@@ -242,6 +244,32 @@ class Wrapped:
     async def restore(self, tenant: str, cut: Cut, place: Place) -> RestoreResult:
         """Ask the one inside."""
         return await self.inner.restore(tenant, cut, place)
+
+
+class RunsAhead(Wrapped):
+    """Reports how far the capture has come, and calls that durable."""
+
+    async def watermark(self) -> Watermark | None:
+        """Report a position that the archive has not come to yet."""
+        seen = await super().watermark()
+        if seen is None:
+            return None
+        ahead = Position(epoch=seen.position.epoch, lsn=seen.position.lsn + AHEAD_BYTES)
+        return msgspec.structs.replace(seen, position=ahead)
+
+
+class LagsBehind(Wrapped):
+    """Near miss: reports the watermark that it saw one look before."""
+
+    _before: Watermark | None = None
+
+    async def watermark(self) -> Watermark | None:
+        """Report the watermark before this one, if there was any."""
+        seen, before = await super().watermark(), self._before
+        self._before = seen
+        if seen is None or before is None:
+            return seen
+        return msgspec.structs.replace(seen, position=before.position)
 
 
 class CutsAllAtTheStart(Wrapped):

@@ -23,6 +23,7 @@ from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.simulate import faults
 from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
+from harness.simulate.copies import SimulatedCopies
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.feed import Connector, SimulatedFeed, Topic
 from harness.simulate.intruder import SimulatedIntruder
@@ -293,17 +294,24 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         "live": SimulatedTarget(site.live.by(site.wires["restorer-primary"])),
         "scratch": SimulatedTarget(site.scratch),
     }
-    subject = ReferenceSubject(
-        store=LivingStore(site.store, site.latency, Life()),
-        restorer=site.parts.restorer(schema=schema, store=restores, keys=site.keys, trust=site.trust),
-        targets=dict(targets),
-        clock=site.latency.clock,
-        flush_interval_s=FLUSH_INTERVAL_S,
-        promise_s=plan.promise_s,
-        stopped=lambda: site.stopped,
-        lives=site.archives,
-        trust=site.trust,
-    )
+
+    def subject_over(store: MemoryStore, reads: LivingStore) -> Subject:
+        subject = ReferenceSubject(
+            store=LivingStore(store, site.latency, Life()),
+            restorer=site.parts.restorer(schema=schema, store=reads, keys=site.keys, trust=site.trust),
+            targets=dict(targets),
+            clock=site.latency.clock,
+            flush_interval_s=FLUSH_INTERVAL_S,
+            promise_s=plan.promise_s,
+            stopped=lambda: site.stopped,
+            lives=site.archives,
+            trust=site.trust,
+        )
+        return site.parts.subject(subject)
+
+    def subject_of_copy(copy: MemoryStore) -> Subject:
+        return subject_over(copy, LivingStore(copy, site.latency, Life()))
+
     return World(
         clock=site.latency.clock,
         database=SimulatedDatabase(
@@ -311,8 +319,9 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         ),
         bucket=SimulatedBucket(site.store, restores),
         machinery=SimulatedMachinery(site),
-        subject=site.parts.subject(subject),
+        subject=subject_over(site.store, restores),
         intruder=SimulatedIntruder(site.store, site.latency),
+        copies=SimulatedCopies(site.store, site.latency, subject_of_copy),
     )
 
 

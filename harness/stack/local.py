@@ -249,6 +249,21 @@ class LocalService:
         """Let every process of the service go on."""
         self._send(signal.SIGCONT)
 
+    def copy_data(self, to: Path) -> None:
+        """Copy the data folder as it is at an instant; a service that stands still already stays so."""
+        moving = [pid for pid in self.pids() if not processes.is_stopped(pid)]
+        processes.send(moving, signal.SIGSTOP, self._host.stack_id, self._data)
+        try:
+            shutil.copytree(self._data, to)
+        finally:
+            processes.send(moving, signal.SIGCONT, self._host.stack_id, self._data)
+
+    def fill(self, copy: Path) -> None:
+        """Make a copy the data folder of a service that was never started."""
+        self._host.make_folders(self.spec)
+        self._data.rmdir()
+        copy.rename(self._data)
+
     def terminate(self, *, limit_s: float) -> int:
         """Ask the main process to end (SIGTERM), wait for it, return its exit code; raises TimedOut."""
         process = self._process

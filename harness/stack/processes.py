@@ -30,6 +30,15 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still by a signal."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except _GONE:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
 def boot_id() -> str:
     """Return the kernel's random id of this boot."""
     return (_PROC / "sys/kernel/random/boot_id").read_text().strip()

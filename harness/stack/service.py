@@ -4,13 +4,15 @@
 ready. It names no path and no address of a machine: those it asks of a ``Site``, the naming half of a
 host. The local host runs a description as a plain process, the container host as a container.
 
-What can be done to a running service are tiny protocols (``Killable``, ``Pausable``, ``Restartable``,
-``Partitionable``); a description lists those that make sense for it, and a host may be unable to do one.
+What can be done to a service are tiny protocols (``Killable``, ``Pausable``, ``Restartable``,
+``Partitionable``, ``Copyable``); a description lists those that make sense for it, and a host may be
+unable to do one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -53,6 +55,19 @@ class Partitionable(Protocol):
     def partition(self) -> None: ...
 
     def reconnect(self) -> None: ...
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """Its data folder can be copied as it is at an instant, and filled from such a copy before a start."""
+
+    def copy_data(self, to: Path) -> None:
+        """Copy the data folder to ``to``, which must not exist; its processes stand still meanwhile."""
+        ...
+
+    def fill(self, copy: Path) -> None:
+        """Make ``copy`` the data folder of a service that was never started; ``copy`` is gone then."""
+        ...
 
 
 ALL_ABILITIES: tuple[type, ...] = (Killable, Pausable, Restartable, Partitionable)

@@ -19,6 +19,7 @@ from typing import Self
 from harness.model.errors import BadInput, UnknownName
 from harness.stack import ending, folder, hosts
 from harness.stack.capture import Capture
+from harness.stack.copies import COPY_PORTS, BucketCopies
 from harness.stack.endpoints import Endpoints, endpoints_of
 from harness.stack.failover import Failover, OldPrimary, Promotion, RejoinBy
 from harness.stack.host import Host, Service
@@ -48,6 +49,7 @@ PORT_NAMES = (
     *(*AT_FIRST.values(), "connect", "minio", *PROXIES),
     *("kafka-control", "kafka-internal", "kafka-connect", "kafka-archiver"),
     *(link.name for link in LINKS),
+    *COPY_PORTS,
 )
 """Every port of a stack, in the order in which consecutive ones are given to them."""
 
@@ -71,6 +73,7 @@ class Stack:
         self._services: dict[str, Service] = {}
         self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
         self._failover = Failover(host, self._services, self._proxies)
+        self.copies = BucketCopies(host, identity, self._services)
         self._describe_all()
         self._forget_end = ending.at_end(self.close)
         self.logs_dir = host.logs

@@ -35,6 +35,7 @@ from harness.judge.checks import (
     set_aside,
     shared,
     untampered,
+    watermarks,
     writers,
 )
 
@@ -59,6 +60,7 @@ CHECKS: tuple[Check, ...] = (
     untampered.CHECK,
     chain.CHECK,
     honest.CHECK,
+    watermarks.CHECK,
     breach.CHECK,
     ended.CHECK,
     census.CHECK,

@@ -23,23 +23,23 @@ DEFAULT_RETENTION_DAYS = 1
 _LOCK = ObjectLockConfig(COMPLIANCE, DEFAULT_RETENTION_DAYS, DAYS)
 
 
-def minio(site: Site, identity: Identity) -> ServiceSpec:
-    """Describe the object server: ready when its cluster health is good."""
+def minio(site: Site, identity: Identity, *, name: str = "minio") -> ServiceSpec:
+    """Describe the object server: ready when its cluster health is good. ``name``: its port's, too."""
     return ServiceSpec(
-        name="minio",
+        name=name,
         run=Command(
             program="minio",
             arguments=(
-                *("server", "--quiet", "--address", str(site.listen("minio"))),
-                site.data("minio"),
+                *("server", "--quiet", "--address", str(site.listen(name))),
+                site.data(name),
             ),
         ),
         ready=Fact(
             words="the object server's cluster is healthy",
-            probe=lambda: _expect_healthy(site.outside("minio").url),
+            probe=lambda: _expect_healthy(site.outside(name).url),
             transient=NOT_THERE,
         ),
-        ports=("minio",),
+        ports=(name,),
         environment={
             "MINIO_ROOT_USER": identity.access_key,
             "MINIO_ROOT_PASSWORD": identity.secret_key,

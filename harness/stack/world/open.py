@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from minio import Minio
 from psycopg.conninfo import make_conninfo
 
@@ -11,6 +13,7 @@ from harness.stack.programs import locate
 from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket, patient_client
 from harness.stack.world.clock import WallClock
+from harness.stack.world.copies import StackCopies
 from harness.stack.world.database import SCRATCH, PostgresDatabase
 from harness.stack.world.intruder import MinioIntruder
 from harness.stack.world.machinery import StackMachinery
@@ -19,8 +22,16 @@ from harness.subject.reference.adapters.local_files import make_signing_key
 from harness.subject.reference.config import ArchiveConfig
 
 
-def open_world(stack: Stack, loaded: LoadedSchema, subject: Subject) -> World:
-    """Return the world of drills on ``stack``; nothing is started, loaded or captured by this."""
+def open_world(
+    stack: Stack,
+    loaded: LoadedSchema,
+    subject: Subject,
+    subject_at: Callable[[str], Subject] | None = None,
+) -> World:
+    """Return the world of drills on ``stack``; nothing is started, loaded or captured by this.
+
+    ``subject_at``: the subject over the object server at another URL; without it no copy is restored from.
+    """
     names = stack.endpoints
     clock = WallClock()
     foreign: set[str] = set()
@@ -40,6 +51,7 @@ def open_world(stack: Stack, loaded: LoadedSchema, subject: Subject) -> World:
         bucket=_bucket(stack, foreign),
         machinery=machinery,
         subject=subject,
+        copies=StackCopies(stack.copies, subject_at) if subject_at and stack.copies.possible else None,
         intruder=MinioIntruder(client=_client(stack), bucket=names.bucket, names=foreign),
     )
 
