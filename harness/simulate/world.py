@@ -37,6 +37,7 @@ from harness.simulate.target import SimulatedTarget
 from harness.subject.port import Subject
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.format import MANIFEST_PREFIX
+from harness.subject.reference.ports import Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
@@ -290,27 +291,9 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     """Return a world in which nothing runs yet; to be used inside a virtual loop only."""
     site = Site(plan, schema, parts or Parts())
     restores = LivingStore(site.store, site.latency, Life(), site.wires["restorer-minio"])
-    targets: dict[Place, SimulatedTarget] = {
-        "live": SimulatedTarget(site.live.by(site.wires["restorer-primary"])),
-        "scratch": SimulatedTarget(site.scratch),
-    }
 
-    def subject_over(store: MemoryStore, reads: LivingStore) -> Subject:
-        subject = ReferenceSubject(
-            store=LivingStore(store, site.latency, Life()),
-            restorer=site.parts.restorer(schema=schema, store=reads, keys=site.keys, trust=site.trust),
-            targets=dict(targets),
-            clock=site.latency.clock,
-            flush_interval_s=FLUSH_INTERVAL_S,
-            promise_s=plan.promise_s,
-            stopped=lambda: site.stopped,
-            lives=site.archives,
-            trust=site.trust,
-        )
-        return site.parts.subject(subject)
-
-    def subject_of_copy(copy: MemoryStore) -> Subject:
-        return subject_over(copy, LivingStore(copy, site.latency, Life()))
+    def over_copy(copy: MemoryStore) -> Subject:
+        return _subject(site, plan, copy, LivingStore(copy, site.latency, Life()))
 
     return World(
         clock=site.latency.clock,
@@ -319,10 +302,30 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         ),
         bucket=SimulatedBucket(site.store, restores),
         machinery=SimulatedMachinery(site),
-        subject=subject_over(site.store, restores),
+        subject=_subject(site, plan, site.store, restores),
         intruder=SimulatedIntruder(site.store, site.latency),
-        copies=SimulatedCopies(site.store, site.latency, subject_of_copy),
+        copies=SimulatedCopies(site.store, site.latency, over_copy),
     )
+
+
+def _subject(site: Site, plan: Plan, store: MemoryStore, reads: LivingStore) -> Subject:
+    """Return the system under test over ``store``; ``reads``: through which its restores read."""
+    targets: dict[Place, Target] = {
+        "live": SimulatedTarget(site.live.by(site.wires["restorer-primary"])),
+        "scratch": SimulatedTarget(site.scratch),
+    }
+    subject = ReferenceSubject(
+        store=LivingStore(store, site.latency, Life()),
+        restorer=site.parts.restorer(schema=site.schema, store=reads, keys=site.keys, trust=site.trust),
+        targets=targets,
+        clock=site.latency.clock,
+        flush_interval_s=FLUSH_INTERVAL_S,
+        promise_s=plan.promise_s,
+        stopped=lambda: site.stopped,
+        lives=site.archives,
+        trust=site.trust,
+    )
+    return site.parts.subject(subject)
 
 
 def _spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
