@@ -11,7 +11,7 @@ import gc
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SEED_MAX = 2**31
 ALLOCATIONS_PER_COLLECTION = 50_000
+PROMISE_S = 300.0
 
 
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +112,26 @@ def run_campaign(
     from harness.report.live import LiveView
     from harness.stack.settings import stack_options
 
+    promise_s = _promise_s(campaign.plans)
     folder_of_runs = out / time.strftime("%Y%m%d-%H%M%S")
     options = msgspec.structs.replace(stack_options(host), logs=folder_of_runs / folder.LOGS)
-    with LiveView(console) as view, LiveSession.open(schema, options, progress=view.step) as session:
+    with (
+        LiveView(console) as view,
+        LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,
+    ):
         verdicts = session.campaign(campaign, folder_of_runs, view)
     return Judged(out=folder_of_runs, verdicts=verdicts)
+
+
+def _promise_s(plans: Sequence[Plan]) -> float:
+    """Return what all plans promise, since one archiver is told of it; raises BadInput if they differ."""
+    promises_s = {the_plan.promise_s for the_plan in plans}
+    if len(promises_s) > 1:
+        raise BadInput(
+            f"plans of one campaign promise different things: {sorted(promises_s)} s",
+            cure="run them one by one",
+        )
+    return promises_s.pop()
 
 
 def read_cut(before_xid: str | None, before_lsn: str | None) -> Cut:
@@ -158,7 +174,9 @@ class LiveSession:
     One event loop lives as long as the session, since connections belong to a loop. Made by ``open``.
     """
 
-    def __init__(self, stack: Stack, loaded: LoadedSchema, loop: asyncio.Runner) -> None:
+    def __init__(
+        self, stack: Stack, loaded: LoadedSchema, loop: asyncio.Runner, promise_s: float = PROMISE_S
+    ) -> None:
         from harness.drive.campaign import Series
         from harness.stack.world.clock import WallClock
         from harness.stack.world.open import archive_config, open_world
@@ -168,24 +186,30 @@ class LiveSession:
         self.schema = loaded.schema
         self.set_up_s: float | None = None
         self._loop = loop
-        config = archive_config(stack, loaded)
+        self.config = config = archive_config(stack, loaded, promise_s=promise_s)
         subject = subject_of(config, clock=WallClock())
 
         def subject_at(url: str) -> Subject:
             there = msgspec.structs.replace(config, s3_endpoint=url, s3_restorer_endpoint=url)
             return subject_of(there, clock=WallClock())
 
-        world = open_world(stack, loaded, subject, subject_at)
+        world = open_world(stack, loaded, subject, subject_at, config=config)
         self._series = Series(world, loaded.schema, stack.evidence())
 
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, schema: str, options: StackOptions | None = None, *, progress: StackProgress | None = None
+        cls,
+        schema: str,
+        options: StackOptions | None = None,
+        *,
+        progress: StackProgress | None = None,
+        promise_s: float = PROMISE_S,
     ) -> Iterator[LiveSession]:
         """Start a stack for drills on ``schema`` (a name or a folder), and end it with the ``with``.
 
-        ``options``: where and how; by default plain processes of this machine.
+        ``options``: where and how; by default plain processes of this machine. ``promise_s``: what the
+        archiver is told of the promise.
         Raises BadInput before anything is started, TimedOut or ServiceDied when it does not come up.
         """
         from harness.schemas import load
@@ -195,7 +219,7 @@ class LiveSession:
         loaded = load(schema)
         began_s = time.monotonic()
         with Stack.start(options, progress or silent) as stack, _loop() as loop:
-            session = cls(stack, loaded, loop)
+            session = cls(stack, loaded, loop, promise_s)
             session.set_up_s = time.monotonic() - began_s
             yield session
 

@@ -20,6 +20,7 @@ from harness.stack.world.machinery import StackMachinery
 from harness.subject.port import Subject
 from harness.subject.reference.adapters.local_files import make_signing_key
 from harness.subject.reference.config import ArchiveConfig
+from harness.subject.reference.health import PROMISE_S
 
 
 def open_world(
@@ -27,10 +28,13 @@ def open_world(
     loaded: LoadedSchema,
     subject: Subject,
     subject_at: Callable[[str], Subject] | None = None,
+    *,
+    config: ArchiveConfig | None = None,
 ) -> World:
     """Return the world of drills on ``stack``; nothing is started, loaded or captured by this.
 
     ``subject_at``: the subject over the object server at another URL; without it no copy is restored from.
+    ``config``: what the archiver is told, if not what ``archive_config`` says.
     """
     names = stack.endpoints
     clock = WallClock()
@@ -43,7 +47,7 @@ def open_world(
         subject=subject,
         clock=clock,
         watch=_bucket(stack, foreign),
-        config=archive_config(stack, loaded),
+        config=config or archive_config(stack, loaded),
     )
     return World(
         clock=clock,
@@ -56,8 +60,11 @@ def open_world(
     )
 
 
-def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
-    """Return what the reference archiver and restorer of this stack are to be told."""
+def archive_config(stack: Stack, loaded: LoadedSchema, *, promise_s: float = PROMISE_S) -> ArchiveConfig:
+    """Return what the reference archiver and restorer of this stack are to be told.
+
+    ``promise_s``: an exposure beyond it is a breach, which they are to tell.
+    """
     names = stack.endpoints
     return ArchiveConfig(
         schema=str(loaded.folder),
@@ -76,6 +83,7 @@ def archive_config(stack: Stack, loaded: LoadedSchema) -> ArchiveConfig:
         state_path=str(names.archiver_folder / "state.json"),
         placeholder=names.placeholder,
         publication=names.publication,
+        promise_s=promise_s,
         pg_dump=str(locate().postgres_bin / "pg_dump"),
         signing_key_path=str(names.keys_folder / "signing.pem"),
         verify_key=make_signing_key(names.keys_folder / "signing.pem").verify_key,
