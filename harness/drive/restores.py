@@ -104,6 +104,7 @@ class Restores:
         self._observer = observer
         self._number = 0
         self._bytes_so_far: int | None = None
+        self._refused: list[Assignment] = []
 
     async def restore(self, assignment: Assignment, round_: int) -> bool:
         """Restore one tenant and read it back; return whether the subject says that it is restored."""
@@ -113,10 +114,20 @@ class Restores:
         self._number += 1
         result = await self._ask(assignment, round_)
         self._drill.tally.restored += 1
+        if result.result == "refused" and assignment.place == "live":
+            self._refused.append(assignment)
         if result.result != "restored":
             return False
         await self._look(assignment, self._number)
         return True
+
+    async def beside(self, round_: int) -> None:
+        """Restore into a scratch database, each time a new one, who was refused in place."""
+        refused, self._refused = self._refused, []
+        self._drill.tally.to_restore += len(refused)
+        for assignment in refused:
+            await self._drill.world.database.reset_scratch()
+            await self.restore(msgspec.structs.replace(assignment, place="scratch"), round_)
 
     async def probe(self, tenants: Iterable[str]) -> None:
         """Let tenants restored in place write: first a probe, then their writers."""

@@ -170,6 +170,7 @@ class _Runner:
         self.drill.phase("restore")
         self.workload.end_quiet()
         await self.workload.stop(self.saboteur.damage.deleted)
+        await self.workload.take()
         await self.world.database.reset_scratch()
         assigned = assign(self.plan, self.saboteur.damage, self.drill.epochs)
         self.drill.tally.to_restore = len(assigned)
@@ -214,6 +215,7 @@ class _Runner:
                 await self.restores.restore(assignment, round_)
                 if assignment.place == "live":
                     await self.restores.probe([assignment.tenant])
+        await self.restores.beside(round_)
 
     async def _restore_into_fresh(self, assigned: Iterable[Assignment]) -> None:
         """Restore into the empty cluster, start capture there, and only then let tenants write."""

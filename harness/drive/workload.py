@@ -135,6 +135,17 @@ class Workload:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
+    async def take(self) -> None:
+        """Let tenants take what the script left free."""
+        for tenant in self._drill.plan.tenants:
+            for transaction in tenant.takes:
+                session = await self._drill.world.database.session(f"taker {tenant.tenant}")
+                try:
+                    performer = self._drill.performer("writer", tenant.tenant)
+                    await performer.perform(session, transaction)
+                finally:
+                    await session.close()
+
     async def probe(self, tenant: str) -> None:
         """Perform the next of a tenant's probes, if it has one left."""
         probe = next(self._probes[tenant], None)

@@ -12,7 +12,8 @@ from harness.generate.layout import Layout, lay_out
 from harness.generate.profiles import Pace, Settings, pace
 from harness.generate.scribe import Scribe
 from harness.generate.shapes import PlanShape
-from harness.generate.steps import write_again, write_script
+from harness.generate.steps import step_named, write_again, write_script
+from harness.generate.takings import with_takers
 from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
 from harness.model.operations import Transaction
@@ -45,10 +46,12 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     script = write_script(facts, layout, shape.script)
     first = _first_damaged(script)
     quiet = first[shape.quiet % len(first)] if first else None
-    again = first[: shape.again]
+    victim = first[-1] if step_named(script.kind).takes and shape.survivors != "archive" else None
+    again = tuple(tenant for tenant in first[: shape.again] if tenant != victim)
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
     stage = _Stage(facts, layout, shape, timing, shared_rows, _giants(shape), quiet)
+    tenants = tuple(_tenant(stage, index) for index in range(len(layout.tenants)))
     return Plan(
         seed=shape.seed,
         profile=settings.profile,
@@ -59,7 +62,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         write_s=timing.write_s,
         destroy_after_s=shape.destroy_after_s if shape.survivors == "archive" else 0.0,
         initial=shape.initial,
-        tenants=tuple(_tenant(stage, index) for index in range(len(layout.tenants))),
+        tenants=with_takers(facts, tenants, script, victim) if victim else tenants,
         shared=shared,
         scripts=(script, *([write_again(facts, layout, shape.script, again, script)] if again else [])),
         again=again,

@@ -51,6 +51,7 @@ def _transactions(plan: Plan) -> Iterator[Transaction]:
         for writer in tenant.writers:
             yield from writer
         yield from tenant.probes
+        yield from tenant.takes
 
 
 def _check_effect(effect: Effect, schema: Schema) -> None:

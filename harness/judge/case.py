@@ -240,7 +240,10 @@ def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
 
 
 def _living(line: Line, timeline: Timeline, readings: Readings) -> Living:
-    """Judge a tenant's live rows at the end: everything committed since their base is demanded."""
+    """Judge a tenant's live rows at the end: everything committed since their base is demanded.
+
+    Where a restore in place was refused, that is what the script did, too.
+    """
     stretch = line.live
     found = readings.get((0, line.tenant))
     why_not = _why_not(line, stretch, readings, timeline)
@@ -250,10 +253,16 @@ def _living(line: Line, timeline: Timeline, readings: Readings) -> Living:
     return Living(tenant=line.tenant, stretch=stretch, found=found, solution=solution)
 
 
+def _refused_in_place(line: Line, timeline: Timeline) -> bool:
+    """Whether its last restore in place was refused: then nothing may have changed by it."""
+    asked = [r for r in timeline.restores if r.asked.tenant == line.tenant and r.asked.place == "live"]
+    return bool(asked) and asked[-1].done is not None and asked[-1].done.result == "refused"
+
+
 def _why_not(line: Line, stretch: Stretch, readings: Readings, timeline: Timeline) -> str:
     if not _based(stretch, line, readings):
         return "what its restore in place had made was not read back"
-    if any(step.role == "damage" for step in stretch.steps):
+    if any(step.role == "damage" for step in stretch.steps) and not _refused_in_place(line, timeline):
         return "it was damaged and not restored in place since"
     wanted = any(r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores)
     if stretch.fresh and wanted:

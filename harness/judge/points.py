@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from harness.judge.copies import CopyJudged
 from harness.model.plan import Plan
 
-JUDGED = ("1 complete", "2 prefix", "3 nothing else", "5 no collateral", "6 usable")
-NOT_JUDGED = ("4 no resurrection (erasure; only rows deleted for good reason are judged, by equality)",)
+JUDGED = (
+    "1 complete",
+    "2 prefix",
+    "3 nothing else",
+    "4 no resurrection (of rows and tenants rightly deleted)",
+    "5 no collateral",
+    "6 usable",
+)
+NOT_JUDGED = ("4 no resurrection (of what was erased for the right to be forgotten: no eraser yet)",)
 
 
 def points_judged(plan: Plan, copies: Sequence[CopyJudged] = ()) -> tuple[str, ...]:

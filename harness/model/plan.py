@@ -34,6 +34,7 @@ class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     at a slower pace, that lasts to the end of the drill. ``write_count`` says how many of each writer's
     transactions belong to the write phase. ``quiet``: one streamed write, then silence until the incident.
     ``probe``: transactions that must work after a restore in place, one for each restore, in order.
+    ``takes``: what it writes once the first script is through: it takes what others' rows left free.
     """
 
     tenant: str
@@ -43,6 +44,7 @@ class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     writers: tuple[tuple[Transaction, ...], ...]
     write_counts: tuple[Count, ...]
     probes: tuple[Transaction, ...] = ()
+    takes: tuple[Transaction, ...] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,7 +235,9 @@ def _lines(items: Iterable[Any], encode_item: Callable[[Any], bytes]) -> bytes:
 
 def _tenant(tenant: TenantPlan) -> bytes:
     one = _encoder.encode
-    return _fields(tenant, {"initial": one, "writers": lambda w: _lines(w, one), "probes": one})
+    return _fields(
+        tenant, {"initial": one, "writers": lambda w: _lines(w, one), "probes": one, "takes": one}
+    )
 
 
 def _script(script: Script) -> bytes:

@@ -21,6 +21,7 @@ from harness.generate.steps import (
     rehomed,
     sequential,
     stale_list,
+    taken,
     truncated,
     two_operators,
     wrong_database,
@@ -48,6 +49,7 @@ _TABLE = (
     erasure.STEP,
     moved.STEP,
     rehomed.STEP,
+    taken.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""

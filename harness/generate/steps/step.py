@@ -38,6 +38,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     intended. ``one_hit``: it always hits one tenant. ``marks``: its damage may be a mark instead.
     ``marked``: most tenants that it marks as intended.
     ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
+    ``takes``: a neighbour takes a natural key that its damage left free.
     ``storm``: only profiles that ask for the whole grammar take it. ``weight``: how often it is drawn,
     beside the others; with 0 only where it is asked for by name.
     """
@@ -50,6 +51,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     marks: bool = False
     marked: int = 0
     reruns: bool = True
+    takes: bool = False
     storm: bool = False
     weight: int = 1
 

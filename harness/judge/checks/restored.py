@@ -1,6 +1,7 @@
-"""Point 1: the subject says that the tenant is back.
+"""Points 1 and 6: the subject says that the tenant is back.
 
-A restore that is refused or fails gives nothing back.
+A restore that is refused or fails gives nothing back. One in place has to be refused, though, where
+somebody has taken a natural key of the tenant's: then it must name both rows, and beside it must work.
 """
 
 from __future__ import annotations
@@ -9,13 +10,43 @@ from collections.abc import Iterator
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check, unknown
+from harness.judge.takings import Taking, takings
 from harness.model.verdict import Finding
 
 
 def _run(case: Case) -> Iterator[Finding]:
     for judged in case.restores:
-        if not judged.restore.restored:
+        done, asked = judged.restore.done, judged.restore.asked
+        taken: list[Taking] = []
+        if done is not None and done.result == "refused" and asked.place == "live":
+            taken = list(takings(case.schema, case.lines, judged.restore, judged.steps))
+        if taken and done is not None:
+            yield from _refused(case, judged, taken, done.detail)
+        elif not judged.restore.restored:
             yield _not_restored(judged)
+
+
+def _refused(case: Case, judged: Judged, taken: list[Taking], detail: str) -> Iterator[Finding]:
+    """Judge a refusal that was right."""
+    if not any(one.named_in(detail) for one in taken):
+        yield _broken(judged, f"the refusal does not name both rows of {taken[0]}: {detail}")
+    others = case.restores_of(judged.tenant)
+    later = [j for j in others if j.restore.number > judged.restore.number]
+    beside = [j for j in later if j.restore.asked.place == "scratch"]
+    if not beside:
+        message = "nobody tried to restore it beside"
+        yield unknown("restored", message, tenant=judged.tenant, restore=judged.restore.number)
+
+
+def _broken(judged: Judged, message: str) -> Finding:
+    return Finding(
+        check="restored",
+        point=6,
+        verdict="broken",
+        message=message,
+        tenant=judged.tenant,
+        restore=judged.restore.number,
+    )
 
 
 def _not_restored(judged: Judged) -> Finding:

@@ -90,15 +90,18 @@ class PostgresTarget:
         await run(session, _AS_REPLICA)
         changes += await self._changes(session, swap)
         added = await self._add_shared(session, swap)
+        removed = await self._remove(session, changes)
         if swap.set_aside:
-            await self._keep_aside(session, swap.tenant, changes)
-        await self._apply(session, changes)
+            await self._keep_aside(session, swap.tenant, removed)
+        for change in changes:
+            if change.add:
+                await self._load(session, change.table, change.add)
         await self._check_foreign_keys(session, swap.tenant, changes)
         if swap.high:
             await run(session, statements.raise_sequences(dict(swap.high)))
         return Swapped(
             rows=sum(map(len, swap.rows.values())),
-            set_aside=tuple(_removed(changes)) if swap.set_aside else (),
+            set_aside=tuple(removed) if swap.set_aside else (),
             shared_added=added,
         )
 
@@ -154,8 +157,9 @@ class PostgresTarget:
     async def _printed(self, session: Session, table: Table, rows: Sequence[RawRow]) -> list[RawRow]:
         return await (await run(session, statements.as_printed(table, rows))).fetchall()
 
-    async def _keep_aside(self, session: Session, tenant: str, changes: Sequence[Change]) -> None:
-        removed = list(_removed(changes))
+    async def _keep_aside(
+        self, session: Session, tenant: str, removed: Sequence[tuple[str, RawRow]]
+    ) -> None:
         if not removed:
             return
         query = Query(
@@ -169,13 +173,15 @@ class PostgresTarget:
         )
         await run(session, query)
 
-    async def _apply(self, session: Session, changes: Sequence[Change]) -> None:
-        """Remove children first, then add parents first."""
-        removals = [statements.delete(c.table, c.remove) for c in reversed(changes) if c.remove]
-        await run_together(session, removals)
-        for change in changes:
-            if change.add:
-                await self._load(session, change.table, change.add)
+    async def _remove(self, session: Session, changes: Sequence[Change]) -> list[tuple[str, RawRow]]:
+        """Remove children first; return what went, parents first.
+
+        Each as it was when it went: somebody may have written to it since it was read.
+        """
+        doomed = [change for change in reversed(changes) if change.remove]
+        gone = await run_together(session, [statements.delete(c.table, c.remove) for c in doomed])
+        found = zip(reversed(doomed), reversed(gone), strict=True)
+        return [(change.table.name, row) for change, rows in found for row in rows]
 
     async def _load(self, session: Session, table: Table, rows: Sequence[RawRow]) -> None:
         async with (
@@ -305,8 +311,3 @@ def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:
 
 def _differs(table: Table, present: RawRow | None, wanted: RawRow) -> bool:
     return present is None or any(present[c] != wanted[c] for c in table.stored_columns)
-
-
-def _removed(changes: Sequence[Change]) -> Iterator[tuple[str, RawRow]]:
-    for change in changes:
-        yield from ((change.table.name, row) for row in change.remove)

@@ -53,9 +53,10 @@ def rows_with(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str
 
 
 def delete(table: Table, rows: Sequence[RawRow]) -> Query:
-    """Delete rows by their keys."""
+    """Delete rows by their keys; return them, all columns, as they were."""
     on = " AND ".join(f"t.{_column(c)} = d.{_column(c)}" for c in table.key)
     sql = f"DELETE FROM {quoted(table.name)} AS t USING {_unnest(table, table.key, 'd')} WHERE {on}"
+    sql += f" RETURNING {listed((c.name for c in table.columns), 't.')}"
     return Query(sql=sql, parameters=_arrays(rows, table.key))
 
 
