@@ -468,7 +468,7 @@ def test_many_unknown_findings_stay_unknown() -> None:
 def test_the_verdict_names_the_points_judged_and_not_judged() -> None:
     """What is not asked of a point without attacks or further watermarks is said beside it."""
     verdict = finish(a_drill()).verdict()
-    assert [point[0] for point in verdict.points_judged] == ["1", "2", "3", "5", "6", "7", "8"]
+    assert [point[0] for point in verdict.points_judged] == ["1", "2", "3", "4", "5", "6", "7", "8"]
     assert [point[0] for point in verdict.points_not_judged] == ["4"]
     assert verdict.script == "a stale list"
 

@@ -17,6 +17,7 @@ from harness.judge.lines import Line, Stretch, draw
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
 from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
+from harness.judge.takings import Taking, takings
 from harness.judge.timeline import Restore, Timeline, Transaction, index
 from harness.model.folder import SHARED_FILE
 from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow
@@ -73,6 +74,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     timeline: Timeline
     lines: dict[str, Line]
     restores: tuple[Judged, ...]
+    taken: Mapping[int, tuple[Taking, ...]]
     living: tuple[Living, ...]
     unowned: tuple[StoredRow, ...] | None
     owners: Mapping[RowKey, str]
@@ -118,17 +120,24 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
     rows = {reading: found.rows for reading, found in readings.items()}
     lines = draw(plan, schema, timeline, rows)
     needs = Needs(timeline)
+    restores = tuple(
+        _judge(restore, lines, timeline, readings, needs)
+        for restore in timeline.restores
+        if restore.asked.tenant in lines
+    )
+    taken = _taken(schema, lines, restores)
+    refused = {judged.tenant for judged in restores if taken.get(judged.restore.number)}
     return Case(
         plan=plan,
         schema=schema,
         timeline=timeline,
         lines=lines,
-        restores=tuple(
-            _judge(restore, lines, timeline, readings, needs)
-            for restore in timeline.restores
-            if restore.asked.tenant in lines
+        restores=restores,
+        taken=taken,
+        living=tuple(
+            _living(line, timeline, readings, rightly_refused=line.tenant in refused)
+            for line in lines.values()
         ),
-        living=tuple(_living(line, timeline, readings) for line in lines.values()),
         unowned=_unowned(timeline, restored),
         owners=_owners(lines),
         refused=_refused(timeline),
@@ -239,30 +248,37 @@ def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
     return stretch.base is None or (stretch.base.number, line.tenant) in readings
 
 
-def _living(line: Line, timeline: Timeline, readings: Readings) -> Living:
+def _living(line: Line, timeline: Timeline, readings: Readings, *, rightly_refused: bool) -> Living:
     """Judge a tenant's live rows at the end: everything committed since their base is demanded.
 
-    Where a restore in place was refused, that is what the script did, too.
+    ``rightly_refused``: it was not restored in place, as it should be: what the script did is there, too.
     """
     stretch = line.live
     found = readings.get((0, line.tenant))
-    why_not = _why_not(line, stretch, readings, timeline)
+    why_not = _why_not(line, stretch, readings, timeline, rightly_refused=rightly_refused)
     if found is None or why_not:
         return Living(tenant=line.tenant, stretch=stretch, found=found, why_not=why_not or "not read")
     solution = solve(stretch.steps, found.rows, forced=True)
     return Living(tenant=line.tenant, stretch=stretch, found=found, solution=solution)
 
 
-def _refused_in_place(line: Line, timeline: Timeline) -> bool:
-    """Whether its last restore in place was refused: then nothing may have changed by it."""
-    asked = [r for r in timeline.restores if r.asked.tenant == line.tenant and r.asked.place == "live"]
-    return bool(asked) and asked[-1].done is not None and asked[-1].done.result == "refused"
+def _taken(
+    schema: Schema, lines: Mapping[str, Line], restores: Iterable[Judged]
+) -> dict[int, tuple[Taking, ...]]:
+    """Return, by restore, what was in the way of those that were refused in place."""
+    return {
+        judged.restore.number: tuple(takings(schema, lines, judged.restore, judged.steps))
+        for judged in restores
+        if judged.restore.refused and judged.restore.asked.place == "live"
+    }
 
 
-def _why_not(line: Line, stretch: Stretch, readings: Readings, timeline: Timeline) -> str:
+def _why_not(
+    line: Line, stretch: Stretch, readings: Readings, timeline: Timeline, *, rightly_refused: bool
+) -> str:
     if not _based(stretch, line, readings):
         return "what its restore in place had made was not read back"
-    if any(step.role == "damage" for step in stretch.steps) and not _refused_in_place(line, timeline):
+    if any(step.role == "damage" for step in stretch.steps) and not rightly_refused:
         return "it was damaged and not restored in place since"
     wanted = any(r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores)
     if stretch.fresh and wanted:

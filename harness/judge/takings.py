@@ -18,7 +18,7 @@ from harness.model.values import Cell, Key, Row
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
-    """Row ``wanted`` of ``table`` can't come back: ``present``, which is ``holder``'s, has its ``columns``."""
+    """Row ``wanted`` of ``table`` can't come back: ``present`` of ``holder`` has its ``columns``."""
 
     table: str
     columns: tuple[str, ...]

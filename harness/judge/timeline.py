@@ -77,6 +77,11 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
         return self.done is not None and self.done.result == "restored"
 
     @property
+    def refused(self) -> bool:
+        """Whether the subject refused."""
+        return self.done is not None and self.done.result == "refused"
+
+    @property
     def in_place(self) -> bool:
         """Whether the tenant's live rows are what this restore made."""
         return self.restored and self.asked.place == "live"

@@ -1,4 +1,7 @@
-"""Backup systems led astray by rows that change hands, and some that only look as if they were."""
+"""Backup systems led astray by rows that change hands, natural keys that were taken, and later rows.
+
+And some that only look as if they were: near misses.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from harness.model.errors import RestoreRefused
 from harness.model.history import Cut
+from harness.model.schema import Table
 from harness.model.values import RawRow
 from harness.subject.reference import fold as folding
 from harness.subject.reference.format import Part
 from harness.subject.reference.manifest import Link
-from harness.subject.reference.ports import Swap, Taken
+from harness.subject.reference.ports import Swap, Swapped, Taken, Target
 from harness.subject.reference.restorer import Restorer
 
 
@@ -82,3 +87,63 @@ class TakesTwice(Restorer):
 
 def _cells(row: RawRow, columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(row[column] or "" for column in columns)
+
+
+class BringsBackUnderAnotherName(Restorer):
+    """Where a natural key was taken, changes its own row's until it fits: whoever refers to it is lost."""
+
+    async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
+        """Restore, under another name if need be."""
+        try:
+            return await super().restore(tenant, cut, target, in_place=in_place)
+        except RestoreRefused:
+            links = self.links_for(cut)
+            swap = await self.swap_for(tenant, cut, links, in_place=in_place)
+            root = self.schema.table(self.schema.script.root)
+            own = [_renamed(row, root) for row in swap.rows[root.name]]
+            return await target.swap(msgspec.structs.replace(swap, rows={**swap.rows, root.name: own}))
+
+
+class RefusesAfterASecondTry(Restorer):
+    """Near miss: tries a second time before it refuses."""
+
+    async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
+        """Restore, twice if it was refused."""
+        try:
+            return await super().restore(tenant, cut, target, in_place=in_place)
+        except RestoreRefused:
+            return await super().restore(tenant, cut, target, in_place=in_place)
+
+
+class RefusesWithoutAReason(Restorer):
+    """Refuses in words of its own, from which nobody learns what is in the way."""
+
+    async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
+        """Restore, or refuse."""
+        try:
+            return await super().restore(tenant, cut, target, in_place=in_place)
+        except RestoreRefused:
+            raise RestoreRefused("something is in the way") from None
+
+
+class ThrowsLaterRowsAway(Restorer):
+    """Takes rows written after the cut for garbage: they go, and are set aside nowhere."""
+
+    async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
+        """Work out what the target shall hold, and set nothing aside."""
+        swap = await super().swap_for(tenant, cut, links, in_place=in_place)
+        return msgspec.structs.replace(swap, set_aside=False)
+
+
+class SetsAsideInScratchToo(Restorer):
+    """Near miss: sets aside in a scratch database as well, where nothing is in the way."""
+
+    async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
+        """Work out what the target shall hold."""
+        swap = await super().swap_for(tenant, cut, links, in_place=in_place)
+        return msgspec.structs.replace(swap, set_aside=True)
+
+
+def _renamed(row: RawRow, root: Table) -> RawRow:
+    taken = {column for columns in root.unique for column in columns} - {*root.key}
+    return {column: f"{text}-restored" if column in taken else text for column, text in row.items()}

@@ -6,28 +6,25 @@ somebody has taken a natural key of the tenant's: then it must name both rows, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check, unknown
-from harness.judge.takings import Taking, takings
+from harness.judge.takings import Taking
 from harness.model.verdict import Finding
 
 
 def _run(case: Case) -> Iterator[Finding]:
     for judged in case.restores:
-        done, asked = judged.restore.done, judged.restore.asked
-        taken: list[Taking] = []
-        if done is not None and done.result == "refused" and asked.place == "live":
-            taken = list(takings(case.schema, case.lines, judged.restore, judged.steps))
-        if taken and done is not None:
-            yield from _refused(case, judged, taken, done.detail)
+        if taken := case.taken.get(judged.restore.number):
+            yield from _refused(case, judged, taken)
         elif not judged.restore.restored:
             yield _not_restored(judged)
 
 
-def _refused(case: Case, judged: Judged, taken: list[Taking], detail: str) -> Iterator[Finding]:
+def _refused(case: Case, judged: Judged, taken: Sequence[Taking]) -> Iterator[Finding]:
     """Judge a refusal that was right."""
+    detail = judged.restore.done.detail if judged.restore.done else ""
     if not any(one.named_in(detail) for one in taken):
         yield _broken(judged, f"the refusal does not name both rows of {taken[0]}: {detail}")
     others = case.restores_of(judged.tenant)
