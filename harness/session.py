@@ -109,6 +109,7 @@ def run_campaign(
     Shows it at work; logs of all services lie there too, also when the stack does not come up. Raises
     BadInput before anything is started, HarnessFailed when the harness could not go on.
     """
+    from harness.report import campaign as campaign_page
     from harness.report.live import LiveView
     from harness.stack.settings import stack_options
 
@@ -120,6 +121,7 @@ def run_campaign(
         LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,
     ):
         verdicts = session.campaign(campaign, folder_of_runs, view)
+    campaign_page.write(folder_of_runs)
     return Judged(out=folder_of_runs, verdicts=verdicts)
 
 

@@ -12,8 +12,11 @@ import pytest
 from rich.console import Console
 
 from harness.model import folder, history, plan, verdict
+from harness.model.attacks import Attack
+from harness.model.coverage import Cell
 from harness.model.errors import BadInput
-from harness.report import html, story, terminal, timeline
+from harness.model.faults import CutLink, DropSlot, Kill
+from harness.report import campaign, html, story, terminal, timeline
 
 
 def a_plan(tenants: int = 3) -> plan.Plan:
@@ -36,6 +39,16 @@ def a_plan(tenants: int = 3) -> plan.Plan:
             for n in range(1, tenants + 1)
         ),
         scripts=(plan.Script(kind="stale_list", words="deleted <one> & stale", transactions=(hit,)),),
+        faults=(
+            Kill(service="archiver", phase="write", after_s=2.0, down_s=0.3),
+            DropSlot(phase="write", after_s=3.0, down_s=1.0),
+            CutLink(link="archiver-minio", phase="write", after_s=3.0, down_s=1.0),
+            Kill(service="kafka", phase="write", after_s=3.0, down_s=1.0),
+        ),
+        attacks=(
+            Attack(kind="overwrite", moment="write", aims=(1,)),
+            Attack(kind="remove lock", moment="write"),
+        ),
     )
 
 
@@ -93,6 +106,10 @@ def a_history() -> list[history.AnyEntry]:
         *_write("t1.w0.2", 2.0, 200),
         history.FaultBegan(at_s=2.1, fault=0, proof="the archiver is gone", bit=True),
         history.FaultHealed(at_s=2.4, fault=0, proof="the archiver is back"),
+        history.FaultBegan(at_s=2.5, fault=1, proof="the slot is still there", bit=False),
+        history.FaultBegan(at_s=2.6, fault=2, proof="nothing comes through", bit=True),
+        history.Attacked(at_s=2.7, attack=0, act="put", key="seg/1", refused=False, answer="v2"),
+        history.Attacked(at_s=2.8, attack=0, act="put", key="seg/1", refused=True, answer="denied <b>"),
         history.PhaseBegan(at_s=4.0, phase="script"),
         history.Sent(
             at_s=4.5, name="s0.0", actor="script", tenant=None, cluster=1, xid=9, begun_s=4.4,
@@ -163,6 +180,76 @@ def test_the_page_shows_every_tenant_and_every_finding() -> None:
     assert sorted(str(check) for check in checks) == ["complete", "floors"]
 
 
+def test_the_page_shows_what_was_done_on_purpose() -> None:
+    """Each fault with its proofs, and each attack with what became of it; what never happened too."""
+    page = Page(html.render(a_story()))
+    done = [a.get("data-fault") or a.get("data-attack") for tag, a in page.tags if tag == "tr"]
+    names = [name for name in done if name]
+    assert names[:4] == ["kill archiver", "drop slot", "cut archiver-minio", "kill kafka"]
+    assert names[4:] == ["overwrite", "remove lock"]
+    words = " ".join(" ".join(page.words).split())
+    assert "not seen to bite. the slot is still there" in words
+    assert "never injected" in words
+    assert "1 of 2 acts refused; denied <b>" in words
+    assert "0 of 0 acts refused; never tried" in words
+    assert "Envelope: inside." in words
+
+
+def test_a_drill_left_alone_has_no_table_of_faults() -> None:
+    """Nothing is said of what the plan does not hold."""
+    page = html.render(msgspec.structs.replace(a_story(), faults=(), attacks=()))
+    assert "Faults and attacks" not in page
+
+
+def test_a_fault_says_its_proofs_in_a_line() -> None:
+    """Whether it bit comes first."""
+    said = [fault.words for fault in a_story().faults]
+    assert said[1] == "drop slot (not seen to bite): the slot is still there"
+
+
+def a_campaign(out: Path) -> None:
+    """A judged campaign of two drills, one of them outside the envelope and with a fault."""
+    cell = Cell("kill archiver", "archiver", "stale_list")
+    clean = msgspec.structs.replace(a_verdict(a_plan()), verdict="proven", cells=(cell,))
+    beyond = msgspec.structs.replace(a_verdict(a_plan()), outside=("drop slot",))
+    for run, judged in (("drill-01", clean), ("drill-02", beyond)):
+        (out / run).mkdir(parents=True)
+        (out / run / folder.VERDICT).write_bytes(verdict.encode(judged))
+    summary = verdict.CampaignVerdict(
+        verdict="broken", seed=7, profile="quick", runs=("drill-01", "drill-02"),
+        verdicts=("proven", "broken"), outside=("drill-02",),
+    )  # fmt: skip
+    (out / folder.CAMPAIGN).write_bytes(verdict.encode(summary))
+
+
+def test_a_campaigns_page_has_its_drills_and_the_map(tmp_path: Path) -> None:
+    """Each drill leads to its own page, and no link leads anywhere else."""
+    a_campaign(tmp_path)
+    text = campaign.write(tmp_path).read_text()
+    page = Page(text)
+    links = [a["href"] for tag, a in page.tags if tag == "a"]
+    assert links == ["drill-01/report.html", "drill-02/report.html"]
+    words = " ".join(" ".join(page.words).split())
+    assert "1 faults bit, at 1 of 9 stages" in words
+    assert "outside the envelope 1 broken" in words
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_a_folder_without_a_campaign_is_refused(tmp_path: Path) -> None:
+    """One clear error that says what to name."""
+    with pytest.raises(BadInput, match=r"campaign\.json"):
+        campaign.write(tmp_path)
+
+
+def test_the_table_names_the_faults_that_bit() -> None:
+    """Beside the script, by their names."""
+    cell = Cell("kill archiver", "archiver", "stale_list")
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    terminal.show(console, [msgspec.structs.replace(a_verdict(a_plan()), cells=(cell,))], "runs/x")
+    assert "[kill archiver]" in " ".join(out.getvalue().split())
+
+
 def test_the_page_refers_to_nothing_outside_itself() -> None:
     """No link, script, style sheet, image, font or import leads out of the file."""
     text = html.render(a_story())
@@ -186,7 +273,11 @@ def test_the_timeline_marks_acks_hits_restores_and_the_destruction() -> None:
     assert lane.lost.count("M") == 1
     assert [bar.label for bar in lane.hits] == ["permanent by s0.0"]
     assert [bar.label for bar in lane.restores] == ["restore 1 (live): restored"]
-    assert drawing.faults[0].label == "the archiver is gone"
+    assert [bar.label for bar in drawing.faults] == [
+        "kill archiver: the archiver is gone; the archiver is back",
+        "cut archiver-minio: nothing comes through",
+    ]
+    assert drawing.faults[1].x + drawing.faults[1].width == pytest.approx(drawing.width - 8)
     assert drawing.destroyed_x is not None
     assert drawing.left < drawing.destroyed_x < drawing.width
 

@@ -129,3 +129,8 @@ def encode(value: DrillVerdict | CampaignVerdict) -> bytes:
 def decode(data: bytes) -> DrillVerdict:
     """Read ``verdict.json``; raises msgspec.DecodeError."""
     return msgspec.json.decode(data, type=DrillVerdict)
+
+
+def decode_campaign(data: bytes) -> CampaignVerdict:
+    """Read ``campaign.json``; raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=CampaignVerdict)

@@ -90,6 +90,14 @@ def lines(the_map: Map) -> list[str]:
     ]
 
 
+def rows(the_map: Map) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the first table as data: a kind of fault, and its cell at each stage."""
+    return tuple(
+        (kind_words(kind), tuple(_of_faults(the_map, names(kind), stage) for stage in STAGES))
+        for kind in KINDS
+    )
+
+
 Row = tuple[str, ...]
 
 

@@ -20,17 +20,22 @@ def write(run: Path) -> Path:
 
 def render(story: stories.Story) -> str:
     """Return the page as text. Everything in it is inline; it refers to nothing outside itself."""
-    environment = jinja2.Environment(
+    template = environment().get_template("report.html.j2")
+    return template.render(story=story, drawing=timeline.draw(story))
+
+
+def environment() -> jinja2.Environment:
+    """Return what templates of this room are rendered with."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["s"] = seconds
-    environment.filters["size"] = size
-    template = environment.get_template("report.html.j2")
-    return template.render(story=story, drawing=timeline.draw(story))
+    made.filters["s"] = seconds
+    made.filters["size"] = size
+    return made
 
 
 def seconds(value: float | None) -> str:

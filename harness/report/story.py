@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model import folder, history, plan, verdict
 from harness.model.errors import BadInput
+from harness.report.disturbances import Struck, Tried, attacks_of, faults_of
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[Span, ...]
     lanes: tuple[Lane, ...]
     exposure: tuple[tuple[float, float], ...]
-    faults: tuple[Span, ...]
+    faults: tuple[Struck, ...]
+    attacks: tuple[Tried, ...]
     destroyed_s: float | None
     environment: dict[str, str]
     replay: str
@@ -121,7 +123,8 @@ def tell(
         phases=_phases(entries, end_s),
         lanes=lanes,
         exposure=_exposure((w for lane in lanes for w in lane.writes), destroyed_s),
-        faults=_faults(entries, end_s),
+        faults=faults_of(the_plan, entries),
+        attacks=attacks_of(the_plan, entries),
         destroyed_s=destroyed_s,
         environment=environment,
         replay=f"restoreproof replay {run}",
@@ -222,15 +225,6 @@ def _phases(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ..
     began = [e for e in entries if isinstance(e, history.PhaseBegan)]
     ends = [e.at_s for e in began[1:]] + [end_s]
     return tuple(Span(label=b.phase, begin_s=b.at_s, end_s=end) for b, end in zip(began, ends, strict=True))
-
-
-def _faults(entries: Sequence[history.AnyEntry], end_s: float) -> tuple[Span, ...]:
-    healed = {e.fault: e.at_s for e in entries if isinstance(e, history.FaultHealed)}
-    return tuple(
-        Span(label=e.proof, begin_s=e.at_s, end_s=healed.get(e.fault, end_s))
-        for e in entries
-        if isinstance(e, history.FaultBegan)
-    )
 
 
 def _exposure(writes: Iterable[Write], destroyed_s: float | None) -> tuple[tuple[float, float], ...]:

@@ -38,13 +38,19 @@ def _cells(number: int, verdict: DrillVerdict) -> tuple[str, ...]:
     beyond = f" (outside the envelope: {', '.join(verdict.outside)})" if verdict.outside else ""
     return (
         str(number),
-        escape(verdict.script + survivors + beyond),
+        escape(verdict.script + survivors + _bit(verdict) + beyond),
         f"{hit}/{len(verdict.tenants)}",
         _worst(verdict.worst_loss_s, verdict.worst_loss_tenant),
         _worst(verdict.worst_exposure_s, verdict.worst_exposure_tenant),
         seconds(verdict.slowest_restore_s),
         f"[{STYLE_OF[verdict.verdict]}]{verdict.verdict}[/]",
     )
+
+
+def _bit(verdict: DrillVerdict) -> str:
+    """Name the faults that bit, if any did."""
+    names = sorted({cell.fault for cell in verdict.cells})
+    return f" [{', '.join(names)}]" if names else ""
 
 
 def _worst(value: float | None, tenant: str | None) -> str:

@@ -6,7 +6,7 @@ one is drawn apart. All marks of one kind in a lane are one path, so that hundre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -86,13 +86,21 @@ def draw(story: Story) -> Drawing:
         head=HEAD_PX,
         lanes=lanes,
         phases=tuple(scale.bar(phase) for phase in story.phases),
-        faults=tuple(scale.bar(fault) for fault in story.faults),
+        faults=tuple(scale.bar(span) for span in _fault_spans(story)),
         ticks=_ticks(story.end_s, scale),
         exposure=_exposure(story.exposure, top_s, scale),
         exposure_top_s=top_s,
         budget_y=round(_exposure_y(story.plan.budget_s, top_s), 2),
         destroyed_x=None if story.destroyed_s is None else scale.x(story.destroyed_s),
     )
+
+
+def _fault_spans(story: Story) -> Iterator[Span]:
+    """Yield the time of each fault that bit: until it was healed, or until the end."""
+    for fault in story.faults:
+        if fault.begin_s is not None and fault.bit:
+            end_s = story.end_s if fault.healed_s is None else fault.healed_s
+            yield Span(label=fault.words, begin_s=fault.begin_s, end_s=end_s)
 
 
 def _lane(lane: Lane, y: float, scale: Scale) -> DrawnLane:
