@@ -6,8 +6,9 @@ It knows no kind of fault: what one does is the machinery's business, by its str
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
@@ -42,8 +43,7 @@ class Injector:
         self._drill = drill
         self._due: dict[asyncio.Task[None], Fault] = {}
         self._biting = drill.biting
-        # Held while services are being changed: a fault can only be given up between two such changes.
-        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[None]] = set()
 
     def begin(self, phase: str, crew: Crew) -> None:
         """Let the faults of ``phase`` fall due; their times count from now."""
@@ -62,18 +62,26 @@ class Injector:
         self._due.clear()
 
     async def end(self) -> None:
-        """Give up what is still due: what most faults struck at is about to be destroyed."""
-        async with self._changing:
-            for task in self._due:
-                task.cancel()
+        """Give up what is still due: what most faults struck at is about to be destroyed.
+
+        Changes that are under way go on beside the destruction, and end with what they are about.
+        """
+        for task in self._due:
+            task.cancel()
         self._due.clear()
 
     async def heal_survivors(self) -> None:
         """After a destruction: heal the faults that bite at what outlived it, and forget the others."""
+        await self._settled()
         for number, fault in [*self._biting.items()]:
             if outlives(fault):
                 await self._heal(number, fault)
         self._biting.clear()
+
+    async def _settled(self) -> None:
+        """Wait until no change is under way any more; each has limits of its own."""
+        if self._changes:
+            await asyncio.wait(self._changes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,6 +93,7 @@ class Injector:
         trace: TracebackType | None,
     ) -> None:
         """Undo what still bites when a drill is over, however it ended; errors are noted, not raised."""
+        await self._settled()
         for number, fault in [*self._biting.items()]:
             try:
                 await self._heal(number, fault)
@@ -92,29 +101,44 @@ class Injector:
                 self._drill.note(f"fault {number} ({name_of(fault)}) could not be undone: {failed}")
 
     async def _perform(self, number: int, fault: Fault) -> None:
-        machinery = self._drill.world.machinery
         await self._drill.clock.sleep(fault.after_s)
-        async with self._changing:
-            self._biting[number] = fault
-            struck_s = self._drill.journal.now_s()
-            proof = await machinery.disturb(fault)
-            self._drill.journal.write(
-                FaultBegan(
-                    at_s=self._drill.journal.now_s(),
-                    fault=number,
-                    proof=proof.words,
-                    bit=proof.seen,
-                    struck_s=struck_s,
-                )
-            )
+        await self._change(self._strike(number, fault))
         await self._drill.clock.sleep(fault.down_s)
-        await self._heal(number, fault)
+        await self._change(self._heal(number, fault))
+
+    async def _change(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something to services: whoever waits for it may give up, but it is done to its end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._note_failure)
+            raise
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failed := task.exception()) is not None:
+            self._drill.note(f"a fault that was given up failed: {failed}")
+
+    async def _strike(self, number: int, fault: Fault) -> None:
+        self._biting[number] = fault
+        struck_s = self._drill.journal.now_s()
+        proof = await self._drill.world.machinery.disturb(fault)
+        self._drill.journal.write(
+            FaultBegan(
+                at_s=self._drill.journal.now_s(),
+                fault=number,
+                proof=proof.words,
+                bit=proof.seen,
+                struck_s=struck_s,
+            )
+        )
 
     async def _heal(self, number: int, fault: Fault) -> None:
-        async with self._changing:
-            proof = await self._drill.world.machinery.heal(fault)
-            self._biting.pop(number, None)
-            self._drill.healed_s = self._drill.clock.now_s()
+        proof = await self._drill.world.machinery.heal(fault)
+        self._biting.pop(number, None)
+        self._drill.healed_s = self._drill.clock.now_s()
         at_s = self._drill.journal.now_s()
         if proof.seen:
             self._drill.journal.write(FaultHealed(at_s=at_s, fault=number, proof=proof.words))

@@ -9,7 +9,7 @@ from typing import Final
 from harness.drive.crew import Crew
 from harness.drive.drill import Drill
 from harness.drive.limits import POLL_S
-from harness.drive.ports import ObjectVersion
+from harness.drive.ports import BucketAway, ObjectVersion
 from harness.model.errors import SubjectFailed
 from harness.model.history import LocksSeen, Need, NeedsNamed, ObjectSeen, Stalled, WatermarkSeen
 from harness.model.position import Position
@@ -125,7 +125,12 @@ class Observer:
 
     async def _list(self) -> None:
         async with self._listing:
-            for one in await self._drill.world.bucket.new_versions():
+            try:
+                new = await self._drill.world.bucket.new_versions()
+            except BucketAway as away:
+                self._note_once(f"the bucket could not be listed: {away}")
+                return
+            for one in new:
                 self._listed.versions.add((one.key, one.version))
                 at_s = self._drill.journal.now_s()
                 self._drill.journal.write(ObjectSeen(at_s=at_s, key=one.key, version=one.version))

@@ -205,11 +205,15 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
+class BucketAway(Exception):
+    """The object server did not answer; what became readable meanwhile is listed later."""
+
+
 class Bucket(Protocol):
     """The archive's bucket as the harness itself sees it, never through the subject."""
 
     async def new_versions(self) -> Sequence[ObjectVersion]:
-        """List the object versions that became readable since the last call."""
+        """List the object versions that became readable since the last call; raises BucketAway."""
         ...
 
     async def restorer_bytes(self) -> int:

@@ -123,7 +123,7 @@ async def _start(machine: Machine, fault: f.Kill) -> Proof:
                 await machine.start_archiver()
             return Proof(seen=machine.archiver_runs(), words="archiver runs")
         case "primary":
-            _restart_primary(machine)
+            await _restart_primary(machine)
         case "connect":
             machine.start_connector(again=AGAIN)
         case "kafka":
@@ -135,9 +135,10 @@ async def _start(machine: Machine, fault: f.Kill) -> Proof:
     return _seen(f"{fault.service} runs again")
 
 
-def _restart_primary(machine: Machine) -> None:
+async def _restart_primary(machine: Machine) -> None:
     dead = _server(machine)
     if not dead.alive:
+        await machine.stop_connector()  # it may not have noticed yet
         machine.site.live.server = dead.reborn()
         machine.start_connector(again=AGAIN)
 

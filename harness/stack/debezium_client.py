@@ -120,6 +120,10 @@ class ConnectClient:
         """Start a failed task again."""
         self._call("POST", f"/connectors/{name}/tasks/{task}/restart")
 
+    def restart(self, name: str) -> None:
+        """Restart the connector and its task, whatever their states."""
+        self._call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=false")
+
     def pause(self, name: str) -> None:
         """Ask the connector to pause; its task keeps its slot and its connection."""
         self._call("PUT", f"/connectors/{name}/pause")

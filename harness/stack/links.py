@@ -11,17 +11,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-LinkName = Literal[
-    "standby-primary",
-    "connect-primary",
-    "clients-primary",
-    "restorer-primary",
-    "archiver-primary",
-    "connect-kafka",
-    "archiver-kafka",
-    "archiver-minio",
-    "restorer-minio",
-]
+from harness.model.faults import LinkName
+
+__all__ = ["LINKS", "PROXIES", "HarnessLink", "Link", "LinkName", "ProxyName", "links_of", "proxy_of"]
+
 HarnessLink = Literal["harness-primary", "harness-standby"]
 ProxyName = Literal["proxy-postgres", "proxy-data"]
 

@@ -27,6 +27,7 @@ from harness.stack.identity import AT_FIRST, Identity, new_identity
 from harness.stack.links import LINKS, PROXIES, LinkName
 from harness.stack.options import StackOptions
 from harness.stack.service import (
+    Address,
     Fact,
     Killable,
     Partitionable,
@@ -71,7 +72,7 @@ class Stack:
         self._progress = progress
         self._keys = host.folder / "keys"
         self._services: dict[str, Service] = {}
-        self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
+        self.proxies = self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
         self._failover = Failover(host, self._services, self._proxies)
         self.copies = BucketCopies(host, identity, self._services)
         self._describe_all()
@@ -314,6 +315,10 @@ class Stack:
         if name not in PORT_NAMES:
             raise UnknownName("port", name, list(PORT_NAMES))
         return self._host.outside(name).port
+
+    def outside(self, name: str) -> Address:
+        """Return where this machine reaches a service, listener or link; raises UnknownName."""
+        return Address(host=self._host.outside(name).host, port=self.port(name))
 
     def is_running(self, name: str) -> bool:
         """Whether the main process of a service lives."""

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import httpx
+import msgspec
 
 from harness.model.errors import UnknownName
 from harness.stack import rest
@@ -29,6 +31,7 @@ _ENVIRONMENT = {
     "GOMAXPROCS": "1",  # what it does is small and often: waking another processor for it costs more
     "GOGC": "400",
 }
+Stream = Literal["upstream", "downstream"]
 _SAMPLE = re.compile(r"^toxiproxy_proxy_received_bytes_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$")
 
 
@@ -55,6 +58,15 @@ def toxiproxy(site: Site, name: ProxyName, nodes: Nodes = AT_FIRST) -> ServiceSp
     )
 
 
+class Toxic(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done to one direction of a link: ``type`` and ``attributes`` as Toxiproxy names them."""
+
+    type: Literal["timeout", "latency", "limit_data", "bandwidth"]
+    stream: Stream
+    attributes: dict[str, int]
+    toxicity: float = 1.0
+
+
 class Proxies:
     """Cuts and heals links, and counts bytes, through the REST interfaces at ``urls``."""
 
@@ -77,6 +89,26 @@ class Proxies:
         for link in sorted(self._cut):
             if proxy_of(link) == name:
                 self.cut(link)
+
+    def poison(self, link: LinkName, toxics: Sequence[Toxic]) -> None:
+        """Add toxics to a link; they act on the connections that there are, too."""
+        for toxic in toxics:
+            body = {**msgspec.to_builtins(toxic), "name": f"{toxic.type}-{toxic.stream}"}
+            rest.send("POST", f"{self._url(link)}/proxies/{link}/toxics", body).raise_for_status()
+
+    def toxics(self, link: LinkName) -> list[str]:
+        """Return the names of a link's toxics."""
+        answer = rest.get(f"{self._url(link)}/proxies/{link}/toxics")
+        answer.raise_for_status()
+        return sorted(toxic["name"] for toxic in answer.json())
+
+    def cure(self, link: LinkName) -> None:
+        """Take all toxics away and end the link's connections: some of their bytes may be gone for good."""
+        for name in self.toxics(link):
+            rest.send("DELETE", f"{self._url(link)}/proxies/{link}/toxics/{name}").raise_for_status()
+        if link not in self._cut:
+            self._set(link, {"enabled": False})
+            self._set(link, {"enabled": True})
 
     def downstream_bytes(self, link: LinkName) -> int:
         """Return how many bytes the server behind the link has sent over connections now closed."""

@@ -8,6 +8,7 @@ there, and for prefixes not seen before. A full listing now and then meets whate
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,10 +18,14 @@ import urllib3
 from minio import Minio
 from minio.error import S3Error
 
-from harness.drive.ports import ObjectVersion
+from harness.drive.ports import BucketAway, ObjectVersion
 from harness.model.history import Lock
 
 LOOKS_PER_FULL_LISTING_MIN = 50
+PROBE_KEY = "probe"
+AWAY = (urllib3.exceptions.HTTPError, S3Error, OSError)
+"""What a listing meets when the object server is away."""
+
 OBJECTS_PER_LOOK = 10
 """So many objects more, and a full listing comes one look later: its share of the work stays the same."""
 
@@ -52,7 +57,10 @@ class MinioBucket:
         self.foreign = set() if foreign is None else foreign
 
     async def new_versions(self) -> list[ObjectVersion]:
-        return await asyncio.to_thread(self.look)
+        try:
+            return await asyncio.to_thread(self.look)
+        except AWAY as away:
+            raise BucketAway(f"{type(away).__name__}: {away}") from away
 
     async def restorer_bytes(self) -> int:
         return await asyncio.to_thread(self._sent_bytes)
@@ -93,6 +101,14 @@ class MinioBucket:
         left_s = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds() if until else 0.0
         mode = head.get("x-amz-object-lock-mode", "")
         return Lock(key=at.key, version=at.version, mode=mode, left_s=left_s)
+
+    def refuses_writes(self) -> str:
+        """Try to write one byte, which must not succeed; return why it was refused, or an empty text."""
+        try:
+            self._client.put_object(self._bucket, PROBE_KEY, io.BytesIO(b"x"), 1)
+        except S3Error as refused:
+            return f"{refused.code}: {refused.message}"
+        return ""
 
     def _everything(self) -> Iterator[ObjectVersion]:
         yield from _versions(self._list(recursive=True))

@@ -100,7 +100,7 @@ class StackMachinery:
 
     async def heal(self, fault: Fault) -> Proof:
         """Undo a fault."""
-        return await asyncio.to_thread(self._disturber.heal, fault)
+        return await asyncio.to_thread(self._disturber.heal, fault, destroyed=not self._has_cluster)
 
     async def destroy(self) -> tuple[str, ...]:
         self._captures = self._has_cluster = self._alone = False

@@ -31,7 +31,11 @@ REGION = "us-east-1"
 """Said, not asked: a question for it would precede the first request."""
 
 _GONE = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")
-_BUSY = ("SlowDown", "ServiceUnavailable", "InternalError", "XMinioServerNotInitialized", "RequestTimeout")
+_BUSY = (
+    *("SlowDown", "ServiceUnavailable", "InternalError", "XMinioServerNotInitialized", "RequestTimeout"),
+    *("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"),
+)
+"""Answers that may be others later: a server that starts, is overloaded, or is out of space."""
 T = TypeVar("T")
 
 

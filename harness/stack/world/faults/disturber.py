@@ -1,0 +1,79 @@
+"""Does faults to a running stack, by the table of kinds, and says which ones this host can't do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from harness.drive.ports import Proof
+from harness.model import faults as f
+from harness.model.errors import RestoreproofError
+from harness.stack.stack import Stack
+from harness.stack.world.bucket import MinioBucket
+from harness.stack.world.faults import capture, commits, links, processes
+from harness.stack.world.faults.ground import STORE_AWAY, Ground, Performed, all_well
+
+PERFORM: Final[dict[type[f.Fault], Performed]] = {
+    f.Kill: processes.KILL,
+    f.Pause: processes.PAUSE,
+    f.CutLink: links.CUT,
+    f.DelayLink: links.DELAY,
+    f.ResetLink: links.RESET,
+    f.SlowStore: links.SLOW_STORE,
+    f.FullStore: links.FULL_STORE,
+    f.RestartConnector: capture.RESTART_CONNECTOR,
+    f.PauseConnector: capture.PAUSE_CONNECTOR,
+    f.EmptySyncNames: commits.EMPTY_SYNC_NAMES,
+    f.CancelCommit: commits.CANCEL_COMMIT,
+    f.TerminateCommit: commits.TERMINATE_COMMIT,
+}
+"""For each kind that real services can be made to meet, how it is performed."""
+
+UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
+    f.FullDisk: "services share this machine's filesystem: filling it would fill everybody's",
+    f.ClockJump: "libfaketime is no part of the stack, and MinIO, a static Go program, ignores it",
+    f.LoseOffsets: "it ends in a stop of the archiver, and needs a snapshot by hand",
+    f.DropSlot: "it ends in a stop of the archiver, and needs a snapshot by hand",
+    f.AdvanceSlot: "it ends in a stop of the archiver, and needs a snapshot by hand",
+}
+"""For each other kind, why not."""
+
+
+FAILED: Final = (RestoreproofError, psycopg.Error, *STORE_AWAY)
+"""What ends an attempt: the fault is then not proven, and the drill goes on to say so."""
+
+
+def unavailable(fault: f.Fault) -> str:
+    """Return why no host can do a fault, or an empty text."""
+    if isinstance(fault, f.Kill | f.Pause) and fault.service == "restorer":
+        return "restores run in the harness's own process"
+    return "" if type(fault) in PERFORM else UNAVAILABLE[type(fault)]
+
+
+class Disturber:
+    """Does faults to a stack; synchronous, to be called in a thread. ``watch``: listings of its own."""
+
+    def __init__(self, stack: Stack, watch: MinioBucket) -> None:
+        self._ground = Ground(stack, watch)
+
+    def available(self, fault: f.Fault) -> str:
+        """Return why this host can't do a fault, or an empty text."""
+        return unavailable(fault)
+
+    def disturb(self, fault: f.Fault) -> Proof:
+        """Inject a fault; that it could not be done is a proof of nothing."""
+        try:
+            return PERFORM[type(fault)].disturb(self._ground, fault)
+        except FAILED as failed:
+            return Proof(seen=False, words=f"it could not be done: {failed}")
+
+    def heal(self, fault: f.Fault, *, destroyed: bool) -> Proof:
+        """Undo a fault, and see that what it touched works again, as far as it was not ``destroyed``."""
+        try:
+            undone = PERFORM[type(fault)].heal(self._ground, fault)
+            if destroyed or not undone.seen:
+                return undone
+            return Proof(seen=True, words=f"{undone.words}; {all_well(self._ground, fault)}")
+        except FAILED as failed:
+            return Proof(seen=False, words=f"it could not be healed: {failed}")

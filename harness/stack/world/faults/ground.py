@@ -1,0 +1,133 @@
+"""What faults act on, the facts that show that all is well again, and the form in which either is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+import urllib3
+from minio.error import S3Error
+
+from harness.drive.ports import Proof
+from harness.model.faults import Fault, Stage, touches
+from harness.stack.identity import STANDBY
+from harness.stack.services import minio, postgres
+from harness.stack.stack import Stack
+from harness.stack.wait import NotYet, wait_for
+from harness.stack.world.bucket import MinioBucket
+
+WELL_S_MAX = 60.0
+"""How long it may take after a fault until what it touched works again."""
+
+STORE_AWAY = (urllib3.exceptions.HTTPError, S3Error, httpx.HTTPError, OSError)
+_IN_SYNC = """
+SELECT sync_state = 'sync' OR current_setting('synchronous_standby_names') = ''
+FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'
+"""
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """The stack, and listings of its bucket that are the faults' own."""
+
+    stack: Stack
+    watch: MinioBucket
+
+    @property
+    def admin(self) -> str:
+        """The superuser's way to the primary, by a link that no fault cuts."""
+        return self.stack.endpoints.admin_dsn
+
+
+Strike = Callable[[Ground, Any], Proof]
+
+
+class Performed(msgspec.Struct, frozen=True):
+    """How a kind is done and undone; undoing may come twice, and without the fault having struck.
+
+    ``heal`` undoes it, and returns what shows that; that what was touched works again is seen afterwards.
+    """
+
+    disturb: Strike
+    heal: Strike
+
+
+def seen(words: str) -> Proof:
+    """Something was seen to be so."""
+    return Proof(seen=True, words=words)
+
+
+def all_well(ground: Ground, fault: Fault) -> str:
+    """Wait until everything that a fault touched works again; return that in words. Raises TimedOut."""
+    return "; ".join(dict.fromkeys(_WELL[stage](ground) for stage in touches(fault).stages))
+
+
+def in_sync(ground: Ground) -> str:
+    """Wait until the primary answers and its standby has all of it."""
+
+    def probe() -> None:
+        found = postgres.one(ground.admin, _IN_SYNC, STANDBY)
+        if found != (True,):
+            raise NotYet(f"in sync: {found}")
+
+    wait_for("the standby is in sync", probe, limit_s=WELL_S_MAX, transient=postgres.NOT_THERE)
+    return "the standby is in sync"
+
+
+def answers(ground: Ground) -> str:
+    """Wait until the primary answers at the clients' address."""
+    wait_for(
+        "the primary answers its clients",
+        lambda: postgres.one(ground.stack.endpoints.app_dsn, "SELECT 1"),
+        limit_s=WELL_S_MAX,
+        transient=(psycopg.OperationalError,),
+    )
+    return "the primary answers its clients"
+
+
+def captures(ground: Ground) -> str:
+    """Wait until connector and task run and stream from the slot."""
+    ground.stack.capture.resume()
+    return "connector and task are RUNNING and stream from the slot"
+
+
+def keeps(ground: Ground) -> str:
+    """Wait until the object server answers and its bucket is locked as ever (FM-88)."""
+    wait_for(
+        "the object server answers, and the bucket is locked",
+        lambda: minio.expect_locked(ground.stack.outside("minio"), ground.stack.identity),
+        limit_s=WELL_S_MAX,
+        transient=STORE_AWAY,
+    )
+    return "the object server answers and the bucket is locked"
+
+
+def archives(ground: Ground) -> str:
+    """Wait until something new is in the bucket."""
+    ground.watch.look()
+
+    def probe() -> None:
+        if not ground.watch.look():
+            raise NotYet("no new object in the bucket")
+
+    wait_for("the archiver writes to the bucket", probe, limit_s=WELL_S_MAX, transient=STORE_AWAY)
+    return "the archiver has written to the bucket again"
+
+
+def _nothing(_: Ground) -> str:
+    return "nothing else was touched"
+
+
+_WELL: dict[Stage, Callable[[Ground], str]] = {
+    "ack": answers,
+    "WAL": answers,
+    "standby": in_sync,
+    "slot": captures,
+    "Connect": captures,
+    "Kafka": captures,
+    "archiver": archives,
+    "bucket": keeps,
+    "restore": _nothing,
+}
