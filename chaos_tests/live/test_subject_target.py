@@ -20,12 +20,14 @@ from harness.stack.world.database import PostgresDatabase
 from harness.subject.reference.adapters import postgres_target
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
 from harness.subject.reference.adapters.sessions import Session, open_session
+from harness.subject.reference.format import SchemaRef
 from harness.subject.reference.ports import SchemaMissing, Swap, Swapped
 
 pytestmark = pytest.mark.live
 
 LOADED = load("helpdesk")
 SCHEMA = LOADED.schema
+NO_SCHEMA = SchemaRef(number=1, key="", version="", sha256="")
 
 
 class Bench:
@@ -66,6 +68,7 @@ class Bench:
             shared=shared or {},
             high=high or {},
             set_aside=True,
+            schema=NO_SCHEMA,
         )
         return await self.target.swap(swap)
 
@@ -275,7 +278,7 @@ def test_a_database_that_is_away_is_a_failure_with_its_reason() -> None:
 
     async def main() -> None:
         nobody = PostgresTarget(dsn="postgresql://nobody@127.0.0.1:9/none", schema=SCHEMA)
-        await nobody.swap(Swap(tenant="1", rows={}, shared={}, high={}, set_aside=False))
+        await nobody.swap(Swap(tenant="1", rows={}, shared={}, high={}, set_aside=False, schema=NO_SCHEMA))
 
     with pytest.raises(SubjectFailed, match="the target database"):
         asyncio.run(main())

@@ -277,7 +277,8 @@ class World:
         for tenant, change in marks:
             apply(self.live[tenant], (change,))
         counts: dict[str, int] = {}
-        for _, (table, _) in gone:
+        told = gone if all(e.mode == "permanent" for e in planned.actual) else []
+        for _, (table, _) in told:
             counts[table] = counts.get(table, 0) + 1
         sight = h.Sight(
             left={t: self._left(t) for t in {e.tenant for e in planned.actual}},
@@ -309,7 +310,7 @@ class World:
                     continue
                 if effect.keys is not None and row[1] not in effect.keys:
                     continue
-                if effect.mode == "permanent":
+                if effect.removes:
                     gone.append((effect.tenant, row))
                 elif effect.mark_column:
                     image = {**self.live[effect.tenant][row], effect.mark_column: f"{self.at_s}"}

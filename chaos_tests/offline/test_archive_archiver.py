@@ -261,33 +261,6 @@ def test_a_key_is_durable_before_anything_is_sealed_with_it() -> None:
     assert order.index("key acme") < order.index("seg")
 
 
-def test_a_changed_schema_stops_the_archiver_at_its_start() -> None:
-    """DDL while it was away does not pass unseen."""
-
-    async def scene(bench: Bench) -> None:
-        bench.tape.snapshot()
-        await bench.archive()
-        bench.source.ddl += " -- changed"
-        with pytest.raises(ArchiverStopped, match="no longer the archived one"):
-            await bench.archiver().resume()
-
-    virtually(scene)
-
-
-def test_a_changed_catalogue_stops_a_running_archiver() -> None:
-    """DDL on a captured table is in no event, but in the digest that comes with each heartbeat."""
-
-    async def scene(bench: Bench) -> None:
-        bench.tape.snapshot()
-        running = asyncio.ensure_future(bench.archiver().run())
-        await bench.clock.sleep(3.0)
-        bench.source.catalogue = "another"
-        with pytest.raises(ArchiverStopped, match="changed by DDL"):
-            await asyncio.wait_for(running, 10.0)
-
-    virtually(scene)
-
-
 def test_a_database_that_is_away_does_not_stop_the_archiver() -> None:
     """No heartbeat is no news; what is in the feed is archived once that can be no failover any more."""
 

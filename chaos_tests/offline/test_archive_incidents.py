@@ -218,7 +218,7 @@ def test_a_truncate_of_unknown_time_is_left_out_and_named() -> None:
 
     ((unknown, notes),) = virtually(scene)
     assert notes == ["1"]
-    assert "ambiguous: when that TRUNCATE was committed is unknown" in unknown.words
+    assert "ambiguous: when that TRUNCATE or DROP was committed is unknown" in unknown.words
     before, after = virtually(known)
     assert (before[1], after[1]) == (["1"], [])
     assert "ambiguous" not in before[0].words

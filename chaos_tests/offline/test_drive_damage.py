@@ -8,7 +8,7 @@ from fixtures.handmade import TABLES, shop_plan
 from harness.drive.bindings import RowName
 from harness.drive.damage import Damage, unintended
 from harness.drive.restores import assign
-from harness.model.history import Change, Cut, Done, Outcome, Sent
+from harness.model.history import Change, Cut, Done, Outcome, Sent, Sight
 from harness.model.plan import Effect, ScriptTransaction
 
 ACME, GLOBEX, INITECH, HOOLI = "acme-1", "globex-2", "initech-3", "hooli-5"
@@ -95,6 +95,35 @@ def test_an_unknown_outcome_damages_and_has_no_upper_bound() -> None:
     plan = shop_plan(survivors="archive")
     cut = next(a.cut for a in assign(plan, damage, {1: 3}) if a.tenant == ACME)
     assert cut == Cut(epoch=3, xid=1, lsn_lower=10, lsn_upper=0)
+
+
+def detached(left: dict[str, tuple[tuple[str, ...], ...]]) -> Damage:
+    """Return the damage after a partition went, with what was seen left of each tenant's first table."""
+    effects = tuple(Effect(tenant=t, mode="detach", tables=TABLES[:1], leaf=0) for t in (ACME, GLOBEX))
+    damage, transaction = Damage(rows_of), script("d", effects)
+    sight = Sight(left={t: {TABLES[0]: keys} for t, keys in left.items()}, deleted={}, updated={})
+    damage.sent(transaction, msgspec.structs.replace(sent("d", 1), sight=sight))
+    damage.done(transaction, done("d", "acked", 15))
+    return damage
+
+
+def test_a_partition_damages_whose_rows_were_seen_gone() -> None:
+    """Which rows it held only the database knows."""
+    assert set(detached({ACME: (), GLOBEX: ((GLOBEX,),)}).damaged) == {ACME}
+    effects = (Effect(tenant=ACME, mode="detach", tables=TABLES[:1], leaf=0),)
+    assert after((script("d", effects), "acked")).damaged == {}
+
+
+def test_a_drop_damages_whoever_has_rows_there() -> None:
+    """Also through rows that were not yet known when it was sent: it waited for their writers."""
+    dropped = script("d", (Effect(tenant=ACME, mode="drop", tables=TABLES[:1]),))
+    assert set(after((dropped, "acked")).damaged) == {ACME}
+    known: set[RowName] = set()
+    damage = Damage(lambda _: known)
+    damage.sent(dropped, sent("d", 1))
+    known.add((TABLES[0], (ACME,)))
+    damage.done(dropped, done("d", "acked", 15))
+    assert set(damage.damaged) == {ACME}
 
 
 def test_a_rerun_finds_nothing_left_to_damage() -> None:

@@ -33,6 +33,10 @@ def _covers(intended: Effect, effect: Effect) -> bool:
     return intended.keys is None or (effect.keys is not None and set(effect.keys) <= set(intended.keys))
 
 
+WHOLESALE = ("truncate", "drop")
+"""Modes that empty tables for everybody at once, after waiting for whoever writes there."""
+
+
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """The transaction that hit a tenant: its COMMIT as sent, and its outcome once there is one."""
 
@@ -59,10 +63,10 @@ class Damage:
     def sent(self, transaction: ScriptTransaction, sent: Sent) -> bool:
         """Note that a COMMIT is being sent; return whether it damages anybody."""
         before = len(self.damaged)
-        if any(effect.mode == "truncate" for effect in transaction.actual):
+        if any(effect.mode in WHOLESALE for effect in transaction.actual):
             self._truncates[transaction.name] = sent
         for effect in unintended(transaction):
-            if self._touches(effect, sent.changes):
+            if self._lost_leaf(effect, sent) or self._touches(effect, sent.changes):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent))
                 self._given += [(effect.to, sent)] if effect.to is not None else []
         for effect in transaction.actual:
@@ -93,7 +97,7 @@ class Damage:
         return list(found.values())
 
     def _meet_late_rows(self, transaction: ScriptTransaction, done: Done) -> None:
-        """Note whom a TRUNCATE hit through rows that were committed, but not yet known, as it was sent.
+        """Note whom a TRUNCATE or DROP hit through rows that were committed, but not yet known, when sent.
 
         It waited for their writers, and none could add a row until it ended.
         """
@@ -101,7 +105,7 @@ class Damage:
         if sent is None:
             return
         for effect in unintended(transaction):
-            if effect.mode == "truncate" and self._touches(effect, ()):
+            if effect.mode in WHOLESALE and self._touches(effect, ()):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
 
     def _forget_rows(self, transaction: ScriptTransaction) -> None:
@@ -112,6 +116,13 @@ class Damage:
             elif effect.mode == "permanent":
                 self._gone_rows |= {(by, effect.tenant, row) for row in _named(effect)}
 
+    def _lost_leaf(self, effect: Effect, sent: Sent) -> bool:
+        """Whether a partition that is gone took rows of the tenant along: known ones that were not left."""
+        if effect.mode != "detach" or sent.sight is None:
+            return False
+        left = sent.sight.left.get(effect.tenant, {})
+        return any(key not in left.get(table, ()) for table, key in self._present(effect))
+
     def _touches(self, effect: Effect, changes: Iterable[Change]) -> bool:
         """Whether the effect meets a row: for a mark, one whose new image was seen."""
         if any(effect.tenant == tenant for _, tenant in self._gone):
@@ -119,6 +130,8 @@ class Damage:
         gone = {row for _, tenant, row in self._gone_rows if tenant == effect.tenant}
         there = set(self._present(effect)) - gone
         meant = there if effect.keys is None else _named(effect)
+        if effect.mode == "detach":
+            return False
         if effect.mode == "mark":
             return any((change.table, change.key) in meant for change in changes)
         return not meant.isdisjoint(there)

@@ -120,8 +120,11 @@ def _covered(row: RowKey, mode: Mode, tenant: str, effects: Iterable[Effect]) ->
     )
 
 
-_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "move")
-"""Modes that leave the tenant without the row."""
+_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "drop", "detach", "move")
+"""Modes that leave the tenant without the row. Which rows a partition held only the database knows."""
+
+_UNCOUNTED: tuple[Mode, ...] = ("truncate", "drop", "detach")
+"""Those in which rows go without a count, and without an event of theirs."""
 
 
 class _Reading:
@@ -139,7 +142,7 @@ class _Reading:
     def modes(self, row: RowKey) -> tuple[Mode, ...]:
         """Return in which mode, by the model, it changed a row as it was seen changed."""
         if self.writes[row] is None:
-            return ("permanent", "truncate", "move")
+            return _TAKING
         return ("blank",) if self._covers(row, "blank") else ("mark",)
 
     def _covers(self, row: RowKey, mode: Mode) -> bool:
@@ -157,10 +160,11 @@ class _Reading:
             column = tenant_columns.get(row[0])
             if column is not None and presence.row.get(column) != self.tenant:
                 continue
+            unforeseen = self._covers(row, "detach")
             if any(self._covers(row, mode) for mode in _TAKING):
-                if gone:
+                if gone and not (unforeseen and left is None):
                     self._delete(row, certain=certain)
-                elif certain:
+                elif certain and not unforeseen:
                     self.spared.append(row)
             elif left is not None and gone and certain:
                 self.taken.append(row)
@@ -169,8 +173,8 @@ class _Reading:
     def _delete(self, row: RowKey, *, certain: bool) -> None:
         """Note that the tenant lost a row.
 
-        The server counts what goes to another tenant as an update, and neither what goes by TRUNCATE nor
-        what goes along with its parent.
+        The server counts what goes to another tenant as an update, and neither what goes by TRUNCATE or
+        DDL nor what goes along with its parent.
         """
         self.writes[row] = None
         if not certain:
@@ -179,7 +183,7 @@ class _Reading:
             moved = (e.tables for e in self.effects if e.mode == "move")
             if any(row[0] in tables for tables in moved):
                 _count(self.marked, row[0], certain=certain)
-        elif not self._covers(row, "truncate"):
+        elif not any(self._covers(row, mode) for mode in _UNCOUNTED):
             _count(self.deleted, row[0], certain=certain)
 
     def blanks(self) -> None:

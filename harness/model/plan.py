@@ -24,7 +24,7 @@ PLAN_FORMAT = 1
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Survivors = Literal["all", "standby", "archive"]
-Mode = Literal["mark", "permanent", "blank", "truncate", "move"]
+Mode = Literal["mark", "permanent", "blank", "truncate", "move", "drop", "detach"]
 
 
 class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,10 +51,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a script transaction does to one tenant.
 
     ``permanent`` removes from ``tables`` the rows with ``keys`` (None: every row of the tenant there).
-    ``mark`` sets ``mark_column`` of those rows, ``blank`` sets ``columns`` of them to NULL. ``truncate``
-    empties ``tables``; it is said once for each tenant, and touches those with rows there. ``move`` gives
+    ``mark`` sets ``mark_column`` of those rows, ``blank`` sets ``columns`` of them to NULL. ``move`` gives
     the tenant's rows in ``tables`` to tenant ``to``, adding to the numbers in ``shifted`` columns (table,
     column, by how much); rows of the tables ``along`` find their tenant through those, and go with them.
+    What follows is said once for each tenant, touches those with rows there, and leaves no event of a row:
+    ``truncate`` empties ``tables``, ``drop`` removes them too, ``detach`` removes partition ``leaf``
+    (counted from 0 by name), of which only the database knows whose rows it holds.
     """
 
     tenant: str
@@ -66,6 +68,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     to: str | None = None
     along: tuple[str, ...] = ()
     shifted: tuple[tuple[str, str, int], ...] = ()
+    leaf: int | None = None
 
     @property
     def reaches(self) -> tuple[str, ...]:
@@ -75,7 +78,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def removes(self) -> bool:
         """Whether rows go, rather than change."""
-        return self.mode in ("permanent", "truncate")
+        return self.mode in ("permanent", "truncate", "drop", "detach")
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether the catalogue is another one afterwards."""
+        return self.mode in ("drop", "detach")
 
     @property
     def whole(self) -> bool:

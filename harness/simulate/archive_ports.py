@@ -16,6 +16,7 @@ from harness.subject.reference.ports import (
     FeedEvent,
     FeedStart,
     FeedUnavailable,
+    SchemaDump,
     SchemaMissing,
     StoredObject,
     StoreUnavailable,
@@ -238,9 +239,9 @@ class MemorySource:
         """Say nothing of where it is, but that it is there."""
         return None if self.down else self.whereabouts
 
-    async def dump_schema(self) -> str | None:
+    async def dump_schema(self) -> SchemaDump | None:
         """Return the DDL."""
-        return None if self.down else self.ddl
+        return None if self.down else SchemaDump(ddl=self.ddl, catalogue=self.catalogue)
 
     async def beat(self) -> Beaten | None:
         """Write a heartbeat."""
@@ -248,7 +249,7 @@ class MemorySource:
             return None
         self.beats += 1
         self._on_beat()
-        return Beaten(beat=self.beats, catalogue=self.catalogue)
+        return Beaten(beat=self.beats)
 
 
 class MemoryTarget:

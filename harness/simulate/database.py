@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import count
-
-import msgspec
 
 from harness.drive.ports import Cluster, Looked, Rows
 from harness.model.history import Place
@@ -75,7 +72,8 @@ class SimulatedDatabase:
     async def next_values(self, place: Place) -> dict[str, int]:
         """Return the next value of each sequence behind an owned table."""
         server = await self._reach(place)
-        owned = {table.name for table in self._schema.owned}
+        gone = server.storage.gone if server.storage else set()
+        owned = {table.name for table in self._schema.owned} - gone
         sequences = server.storage.sequences if server.storage else {}
         return {name: value for name, value in sequences.items() if name.rpartition(".")[0] in owned}
 
@@ -117,5 +115,4 @@ class SimulatedDatabase:
 
 def catalogue_digest(server: Server) -> str:
     """Return a digest of what was built on ``server``."""
-    built = b"" if server.storage is None else msgspec.json.encode(server.storage.schema.tables)
-    return hashlib.sha256(built).hexdigest()
+    return "nothing" if server.catalogue is None else server.catalogue.digest()

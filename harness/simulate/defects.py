@@ -15,7 +15,7 @@ import msgspec
 
 from harness.model.attacks import Attack
 from harness.model.watermarks import WatermarkCheck
-from harness.simulate import faulty, misled, movers, tampered
+from harness.simulate import faulty, misled, movers, reshaped, tampered
 from harness.simulate.world import Parts
 
 
@@ -153,6 +153,33 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=misled.TruncatesBeforeTheCut),
         near_miss=lambda: Parts(restorer=misled.DropsLaterTruncates),
         step="truncated",
+    ),
+    Defect(
+        name="drops before the cut",
+        failure_mode="FM-7",
+        words="the restorer applies every DROP in the archive, whatever the cut",
+        caught_by=("honest", "loss"),
+        parts=lambda: Parts(restorer=reshaped.DropsBeforeTheCut),
+        near_miss=lambda: Parts(restorer=misled.DropsLaterTruncates),
+        step="dropped",
+    ),
+    Defect(
+        name="leaves rebuilt tables unpublished",
+        failure_mode="FM-56",
+        words="the restorer rebuilds dropped tables, but does not publish them: they are captured no more",
+        caught_by=("catalogue",),
+        parts=lambda: Parts(target=reshaped.LeavesUnpublished),
+        near_miss=lambda: Parts(target=reshaped.PublishesAfterwards),
+        step="schema_dropped",
+    ),
+    Defect(
+        name="leaves partitions out",
+        failure_mode="FM-61",
+        words="the restorer rebuilds tables that are missing, and no partition of one that is there",
+        caught_by=("catalogue",),
+        parts=lambda: Parts(target=reshaped.LeavesLeavesOut),
+        near_miss=lambda: Parts(restorer=reshaped.LooksForChangesAlways),
+        step="detached",
     ),
     Defect(
         name="knows one operator only",

@@ -86,13 +86,7 @@ class RestoresNeighboursRow(Restorer):
         left_over, self._left_over = self._left_over, rows[0] if rows else None
         if left_over is not None:
             rows.append(_as_if_owned(table, left_over, tenant))
-        return Swap(
-            tenant=tenant,
-            rows={**swap.rows, table.name: rows},
-            shared=swap.shared,
-            high=swap.high,
-            set_aside=in_place,
-        )
+        return msgspec.structs.replace(swap, rows={**swap.rows, table.name: rows})
 
 
 class ReadsNeighboursRows(Restorer):

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Literal
+
+import msgspec
 
 from harness.model.values import RawRow
 from harness.simulate.latency import Latency
 from harness.simulate.life import Life
-from harness.simulate.server import Committed, Op, Server, Written
+from harness.simulate.server import Committed, Server, Written
 from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.ports import (
     Begin,
@@ -22,6 +25,7 @@ from harness.subject.reference.ports import (
     FeedEvent,
     FeedStart,
     FeedUnavailable,
+    MessageEvent,
     RowEvent,
     SnapshotBegin,
     SnapshotEnd,
@@ -30,7 +34,9 @@ from harness.subject.reference.ports import (
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
 _WALL_START_MS = 1_767_600_000_000
-_Change = tuple[str, Op, RawRow | None, RawRow | None]
+_Kind = Literal["insert", "update", "delete", "snapshot", "truncate", "message"]
+_Change = tuple[str, _Kind, RawRow | None, RawRow | None]
+"""Table (of a message its content), kind, images before and after."""
 
 
 class Topic:
@@ -143,7 +149,8 @@ class Connector:
     def rows(self) -> list[tuple[str, RawRow]]:
         """Return what a snapshot holds: table and row, the heartbeat row last."""
         view = self._server.snapshot()
-        rows = [(table, row) for table, of in view.items() for row in of.values()]
+        unpublished = self._server.built.unpublished
+        rows = [(t, row) for t, of in view.items() if t not in unpublished for row in of.values()]
         return [*rows, (HEARTBEAT_TABLE, self._server.heartbeat)]
 
     def begin_snapshot(self, rows: Sequence[tuple[str, RawRow]]) -> None:
@@ -176,10 +183,18 @@ def events_of(one: Committed, offsets: Iterator[int]) -> Iterator[FeedEvent]:
     for order, (table, op, before, after) in enumerate(changes, 1):
         if op == "truncate":
             yield TruncateEvent(offset=next(offsets), xid=one.xid, order=order, table=table)
-            continue
-        yield RowEvent(
-            offset=next(offsets), xid=one.xid, order=order, table=table, op=op, before=before, after=after
-        )
+        elif op == "message":
+            yield MessageEvent(offset=next(offsets), xid=one.xid, order=order, content=table)
+        else:
+            yield RowEvent(
+                offset=next(offsets),
+                xid=one.xid,
+                order=order,
+                table=table,
+                op=op,
+                before=before,
+                after=after,
+            )
     yield End(
         offset=next(offsets),
         xid=one.xid,
@@ -194,6 +209,8 @@ def _all_changes(one: Committed) -> list[_Change]:
     changes: list[_Change] = []
     truncated: set[str] = set()
     for written in one.written:
+        if not written.told:
+            continue
         if written.op != "truncate":
             changes += _changes(written)
         elif written.table.name not in truncated:
@@ -201,7 +218,23 @@ def _all_changes(one: Committed) -> list[_Change]:
             changes.append((written.table.name, "truncate", None, None))
     if one.heartbeat is not None:
         changes.append((HEARTBEAT_TABLE, "update", None, one.heartbeat))
-    return changes
+    return [*changes, *_ddl(one)]
+
+
+def _ddl(one: Committed) -> Iterator[_Change]:
+    """Return what event triggers tell: each command, tables anew, and the digest at the end."""
+    for ddl in one.ddl:
+        if ddl.dropped:
+            yield _message(tag=ddl.tag, dropped=ddl.dropped)
+        for table, rows in ddl.anew.items():
+            yield (table, "truncate", None, None)
+            yield from ((table, "snapshot", None, row) for row in rows)
+    if one.ddl:
+        yield _message(tag=one.ddl[-1].tag, catalogue=one.catalogue)
+
+
+def _message(**content: object) -> _Change:
+    return (msgspec.json.encode(content).decode(), "message", None, None)
 
 
 def _changes(one: Written) -> list[_Change]:
@@ -211,4 +244,5 @@ def _changes(one: Written) -> list[_Change]:
             (one.table.name, "delete", one.before, None),
             (one.table.name, "insert", None, one.after),
         ]
+    assert one.op in ("insert", "update", "delete")  # no other is told row by row
     return [(one.table.name, one.op, one.before, one.after)]

@@ -16,13 +16,18 @@ import msgspec
 from harness.drive.ports import ConnectionLost
 from harness.model.position import format_lsn
 from harness.simulate.archive_ports import MemoryIndex, MemoryKeys, MemoryStore
-from harness.simulate.database import catalogue_digest
 from harness.simulate.latency import Latency
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.sessions import Address
 from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.health import Beaten
-from harness.subject.reference.ports import StoredObject, StoreUnavailable, TenantKey, Whereabouts
+from harness.subject.reference.ports import (
+    SchemaDump,
+    StoredObject,
+    StoreUnavailable,
+    TenantKey,
+    Whereabouts,
+)
 
 T = TypeVar("T")
 
@@ -191,13 +196,16 @@ class LivingSource:
             return None
         return Whereabouts(system_id=server.system_id, timeline=server.timeline)
 
-    async def dump_schema(self) -> str | None:
+    async def dump_schema(self) -> SchemaDump | None:
         """Return the schema as its data: the simulator's DDL."""
         try:
             await self._life.wait(self._address.ask())
-            return msgspec.json.encode(self._address.reach().built.schema).decode()
+            catalogue = self._address.reach().catalogue
         except ConnectionLost:
             return None
+        if catalogue is None:
+            return None
+        return SchemaDump(ddl=msgspec.json.encode(catalogue).decode(), catalogue=catalogue.digest())
 
     async def beat(self) -> Beaten | None:
         """Write the heartbeat row in a transaction of its own."""
@@ -213,7 +221,8 @@ class LivingSource:
             "at": pg_timestamp(now_s),
             "timeline": str(server.timeline),
             "forked_at": None if server.fork_lsn is None else format_lsn(server.fork_lsn),
+            "catalogue": server.catalogue.digest() if server.catalogue else "",
         }
         server.append(server.draw_xid(), now_s, heartbeat=server.heartbeat)
         row = server.heartbeat
-        return Beaten(beat=int(row["beat"] or 0), at=row["at"] or "", catalogue=catalogue_digest(server))
+        return Beaten(beat=int(row["beat"] or 0), at=row["at"] or "")

@@ -45,6 +45,8 @@ class SimulatedOperator(Connection):
             "permanent": self._remove,
             "truncate": self._truncate,
             "move": self._move,
+            "drop": self._drop,
+            "detach": self._detach,
         }
         try:
             for mode, change in perform.items():
@@ -96,6 +98,15 @@ class SimulatedOperator(Connection):
         names = {name for effect in effects for name in effect.tables}
         tables = [table for table in server.built.schema.owned if table.name in names]
         await Statements(server).truncate(work, tables)
+
+    async def _drop(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        names = {name for effect in effects for name in effect.tables}
+        tables = [table for table in server.built.schema.tables if table.name in names]
+        await Statements(server).drop(work, tables, "DROP TABLE")
+
+    async def _detach(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        for table, leaf in dict.fromkeys((effect.tables[0], effect.leaf or 0) for effect in effects):
+            await Statements(server).detach(work, server.built.schema.table(table), leaf)
 
     async def _remove(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
         await Statements(server).delete(work, _meant(server, work, effects))

@@ -20,11 +20,14 @@ from harness.model.schema import Schema, Table
 from harness.model.values import Key, RawRow
 from harness.simulate.latency import Latency
 from harness.simulate.locks import Locks
-from harness.simulate.storage import Storage, cells_of
+from harness.simulate.storage import Catalogue, Storage, cells_of
 from harness.simulate.switches import Cancelled, Standby
 
-Op = Literal["insert", "update", "delete", "truncate"]
-"""``truncate``: a row that went with its whole table, of which the WAL tells once."""
+Op = Literal["insert", "update", "delete", "truncate", "drop"]
+"""``truncate``: a row that went with its whole table, of which the WAL tells once.
+
+``drop``: one of which it tells nothing.
+"""
 
 View = dict[str, dict[Key, RawRow]]
 """Rows by table and key, as one snapshot sees them."""
@@ -34,9 +37,12 @@ FIRST_XID = 740
 
 
 class Written:
-    """One row's change with full images, and the row's key before and after it (None: it was not there)."""
+    """One row's change with full images, and the row's key before and after it (None: it was not there).
 
-    __slots__ = ("after", "before", "key_after", "key_before", "op", "table")
+    ``told``: whether its table was published then.
+    """
+
+    __slots__ = ("after", "before", "key_after", "key_before", "op", "table", "told")
 
     def __init__(
         self,
@@ -50,18 +56,33 @@ class Written:
         self.op = op
         self.before = before
         self.after = after
+        self.told = op != "drop"
         self.key_before = None if before is None else cells_of(before, table.key)
         self.key_after = None if after is None else cells_of(after, table.key)
 
 
+class Ddl(msgspec.Struct, frozen=True, kw_only=True):
+    """What event triggers tell of a command: tables ``dropped``, and those told ``anew`` with all rows."""
+
+    tag: str
+    dropped: tuple[str, ...] = ()
+    anew: dict[str, tuple[RawRow, ...]] = {}
+
+
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """A transaction in the WAL; ``lsn`` is its commit position, ``at_s`` when it was written there."""
+    """A transaction in the WAL; ``lsn`` is its commit position, ``at_s`` when it was written there.
+
+    ``catalogue``: the digest after it, when it did DDL; ``before_ddl``: the catalogue before it.
+    """
 
     xid: int
     lsn: int
     at_s: float
     written: tuple[Written, ...]
     heartbeat: RawRow | None = None
+    ddl: tuple[Ddl, ...] = ()
+    catalogue: str = ""
+    before_ddl: Catalogue | None = None
 
 
 class Work:
@@ -78,6 +99,8 @@ class Work:
         self.patient = patient
         self.written: list[Written] = []
         self.triggered: list[Change] = []
+        self.ddl: list[Ddl] = []
+        self.before_ddl: Catalogue | None = None
 
     def first_images(self) -> Iterator[tuple[str, Key, RawRow | None]]:
         """Iterate over what was there before this transaction: table, key, row; the first one counts."""
@@ -115,12 +138,14 @@ class Server:
         self.fork_lsn: int | None = None
         self.wal: list[Committed] = []
         self.wal_grew = asyncio.Event()
+        self.catalogue: Catalogue | None = None
         self._next_xid = FIRST_XID
         self._open: dict[Work, None] = {}
 
     def build(self, schema: Schema) -> Storage:
         """Build the tables of ``schema``, empty."""
         self.storage = Storage(schema)
+        self.catalogue = self.storage.catalogue()
         return self.storage
 
     @property
@@ -150,20 +175,32 @@ class Server:
     def apply(self, work: Work, one: Written) -> None:
         """Change a row in place on behalf of ``work``."""
         _redo(self.built, one)
+        one.told = one.told and one.table.name not in self.built.unpublished
         work.written.append(one)
         self.lsn += 128
+
+    def change(self, work: Work, ddl: Ddl) -> None:
+        """Note a command of ``work``, whose first change of the catalogue comes right after this."""
+        work.before_ddl = work.before_ddl or self.built.catalogue()
+        work.ddl.append(ddl)
 
     def undo(self, work: Work) -> None:
         """Take back everything ``work`` did and forget it."""
         if self.storage is not None:
             for one in reversed(work.written):
                 _revert(self.storage, one)
+            if work.before_ddl is not None:
+                self.storage.become(work.before_ddl)
         self._end(work)
 
     def write_commit(self, work: Work, now_s: float) -> None:
         """Write the commit record: from here on it is in the WAL, though others can't see it yet."""
         self.demand_alive()
-        self.append(work.xid, now_s, written=tuple(work.written))
+        if work.ddl:
+            self.catalogue = self.built.catalogue()
+        self.append(
+            work.xid, now_s, written=tuple(work.written), ddl=tuple(work.ddl), before_ddl=work.before_ddl
+        )
         work.lsn = self.lsn
 
     async def acknowledged(self, work: Work, latency: Latency) -> None:
@@ -192,11 +229,22 @@ class Server:
         *,
         written: tuple[Written, ...] = (),
         heartbeat: RawRow | None = None,
+        ddl: tuple[Ddl, ...] = (),
+        before_ddl: Catalogue | None = None,
     ) -> None:
         """Append a transaction to the WAL; one that wrote nothing leaves nothing to be captured."""
         self.lsn += 48
-        if written or heartbeat:
-            committed = Committed(xid=xid, lsn=self.lsn, at_s=now_s, written=written, heartbeat=heartbeat)
+        if any(one.told for one in written) or heartbeat or ddl:
+            committed = Committed(
+                xid=xid,
+                lsn=self.lsn,
+                at_s=now_s,
+                written=written,
+                heartbeat=heartbeat,
+                ddl=ddl,
+                catalogue=self.catalogue.digest() if ddl and self.catalogue else "",
+                before_ddl=before_ddl,
+            )
             self.wal.append(committed)
             self.wal_grew.set()
         self.lsn += 8
@@ -236,8 +284,10 @@ class Server:
             if work.lsn is None and self.storage is not None:
                 for one in reversed(work.written):
                     _revert(self.storage, one)
+                self.storage.become(work.before_ddl or self.storage.catalogue())
         self._open.clear()
         server.storage, server.heartbeat = self.storage, self.heartbeat
+        server.catalogue = self.storage.catalogue() if self.storage else None
         server.wal, server.lsn = self.wal, self.lsn
         server._next_xid = self._next_xid
         server.standby.lsn = self.standby.lsn
@@ -254,6 +304,7 @@ class Server:
         server = Server(self.system_id, self.timeline + 1)
         server.storage = self.storage
         self._forget_lost(self.wal[had:])
+        server.catalogue = self.storage.catalogue() if self.storage else None
         server.wal = self.wal[:had]
         server.lsn = server.standby.lsn = server.fork_lsn = server.wal[-1].lsn + 8 if had else FIRST_LSN
         server._next_xid = max((one.xid for one in server.wal), default=FIRST_XID) + 1
@@ -268,10 +319,12 @@ class Server:
             if work.lsn is None:
                 for written in reversed(work.written):
                     _revert(self.storage, written)
+                self.storage.become(work.before_ddl or self.storage.catalogue())
         self._open.clear()
         for one in reversed(lost):
             for written in reversed(one.written):
                 _revert(self.storage, written)
+            self.storage.become(one.before_ddl or self.storage.catalogue())
 
     def _end(self, work: Work) -> None:
         del self._open[work]

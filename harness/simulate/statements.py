@@ -14,8 +14,8 @@ from harness.model.history import Change
 from harness.model.schema import Column, ForeignKey, Table
 from harness.model.values import Key, RawRow, key_of, to_row
 from harness.simulate.locks import Hold
-from harness.simulate.server import Server, Work, Written
-from harness.simulate.storage import TableStore, cells_of, generated
+from harness.simulate.server import Ddl, Server, Work, Written
+from harness.simulate.storage import TableStore, cells_of, generated, leaf_of
 
 
 class Statements:
@@ -31,6 +31,7 @@ class Statements:
         """Add a row and return its image. ``forced``: identity columns take the client's values too."""
         await self._enter(work, table.name)
         row = self._filled(work, table, values, forced=forced)
+        self._demand_leaf(table, row)
         self._demand_not_null(table, row)
         await self._own_uniques(work, table, row)
         await self._refer(work, table, row, deferrable=False)
@@ -53,6 +54,7 @@ class Statements:
             return None
         self._demand_known(table, values)
         after = generated(table, {**before, **values})
+        self._demand_leaf(table, after)
         self._demand_not_null(table, after)
         if rekeyed:
             await self._own_uniques(work, table, before)
@@ -112,9 +114,43 @@ class Statements:
             for row in list(self._store(table).rows.values()):
                 self.server.apply(work, Written(table=table, op="truncate", before=row))
 
+    async def drop(self, work: Work, tables: Iterable[Table], tag: str) -> None:
+        """Drop whole tables with their rows, once nobody else works on them; nothing may refer to them."""
+        chosen = list(tables)
+        for table in chosen:
+            await self.server.locks.take(work, (table.name, (), ()), Hold.OWN)
+            self._demand_there(table.name)
+        for table in reversed(chosen):
+            for row in list(self._store(table).rows.values()):
+                self.server.apply(work, Written(table=table, op="drop", before=row))
+        names = tuple(table.name for table in chosen)
+        self.server.change(work, Ddl(tag=tag, dropped=names))
+        self.server.built.gone |= {*names}
+        self.server.built.unpublished |= {*names}
+
+    async def detach(self, work: Work, table: Table, leaf: int) -> None:
+        """Take one leaf of a partitioned table away with its rows; what stays is told anew."""
+        await self.server.locks.take(work, (table.name, (), ()), Hold.OWN)
+        self._demand_there(table.name)
+        rows = self._store(table).rows
+        for row in [row for row in rows.values() if leaf_of(table, row) == leaf]:
+            self.server.apply(work, Written(table=table, op="drop", before=row))
+        self.server.change(work, Ddl(tag="ALTER TABLE", anew={table.name: tuple(rows.values())}))
+        self.server.built.lost.add((table.name, leaf))
+
     async def _enter(self, work: Work, table: str) -> None:
         """Keep the table from being truncated while this transaction works on it."""
         await self.server.locks.take(work, (table, (), ()), Hold.REFER)
+        self._demand_there(table)
+
+    def _demand_there(self, table: str) -> None:
+        if table in self.server.built.gone:
+            raise Refused(f'relation "{table}" does not exist')
+
+    def _demand_leaf(self, table: Table, row: RawRow) -> None:
+        leaf = leaf_of(table, row)
+        if leaf is not None and (table.name, leaf) in self.server.built.lost:
+            raise Refused(f'no partition of relation "{table.name}" found for row')
 
     async def settle(self, work: Work) -> None:
         """Check what was deferred to COMMIT."""

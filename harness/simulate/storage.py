@@ -9,10 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from harness.model.schema import ForeignKey, Infrastructure, Schema, Table
 from harness.model.values import Key, RawRow
 
 Cells = tuple[str, ...]
+LEAVES = 4
+"""How many leaves a partitioned table has."""
 
 
 def cells_of(row: Mapping[str, str | None], columns: tuple[str, ...]) -> Cells | None:
@@ -68,11 +72,33 @@ class TableStore:
         return tuple(self._by_foreign[foreign_key.columns].get(cells, ()))
 
 
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated database is like, and its DDL: a schema, and what it lacks of it.
+
+    ``lost``: leaves of partitioned tables that are gone.
+    """
+
+    schema: Schema
+    gone: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
+    lost: tuple[tuple[str, int], ...] = ()
+
+    def digest(self) -> str:
+        """Return a digest that tells one catalogue from another."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
+
+
 class Storage:
-    """All tables of one database, its sequences, and which outboxes each table's triggers write to."""
+    """All tables of one database, its sequences, and which outboxes each table's triggers write to.
+
+    ``gone``, ``unpublished``, ``lost``: what DDL took away, see ``Catalogue``.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+        self.gone: set[str] = set()
+        self.unpublished: set[str] = set()
+        self.lost: set[tuple[str, int]] = set()
         self.tables: dict[str, TableStore] = {}
         self.incoming: dict[str, list[tuple[Table, ForeignKey]]] = {t.name: [] for t in schema.tables}
         self.sequences: dict[str, int] = {}
@@ -89,6 +115,28 @@ class Storage:
         for table in schema.tables:
             referred = {key.parent_columns for _, key in self.incoming[table.name]}
             self.tables[table.name] = TableStore(table, referred=referred)
+
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue as it is now."""
+        return Catalogue(
+            schema=self.schema,
+            gone=tuple(sorted(self.gone)),
+            unpublished=tuple(sorted(self.unpublished)),
+            lost=tuple(sorted(self.lost)),
+        )
+
+    def become(self, catalogue: Catalogue) -> None:
+        """Have the tables, the publication and the leaves of another catalogue of this schema.
+
+        What was gone and is back begins anew: no rows, sequences at their start.
+        """
+        for name in self.gone - {*catalogue.gone}:
+            for sequence in self.sequences:
+                if sequence.rpartition(".")[0] == name:
+                    self.sequences[sequence] = 1
+        self.gone = {*catalogue.gone}
+        self.unpublished = {*catalogue.unpublished}
+        self.lost = {*catalogue.lost}
 
     def draw(self, sequence: str) -> str:
         """Take the next value of a sequence; it never goes back."""
@@ -116,6 +164,14 @@ class Storage:
             if cells is not None:
                 for key in self.tables[child.name].referring(foreign_key, cells):
                     yield child, foreign_key, key
+
+
+def leaf_of(table: Table, row: RawRow) -> int | None:
+    """Return the leaf in which a row lies: some function of its key; None without partitions."""
+    if not table.partitioned:
+        return None
+    key = repr([row.get(name) for name in table.key])
+    return hashlib.sha256(key.encode()).digest()[0] % LEAVES
 
 
 def generated(table: Table, row: RawRow) -> RawRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -12,12 +13,13 @@ from harness.model.schema import ByPath, Schema, Table
 from harness.model.values import RawRow, key_of
 from harness.simulate.locks import Hold
 from harness.simulate.ownership import rows_by_tenant
-from harness.simulate.server import Server, View, Work, Written
+from harness.simulate.server import Ddl, Server, View, Work, Written
 from harness.simulate.sessions import Address
-from harness.simulate.storage import Storage, cells_of
+from harness.simulate.storage import Catalogue, Storage, cells_of
 from harness.simulate.switches import Cancelled
 from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
 
+T = TypeVar("T")
 _Rows = Mapping[str, Sequence[RawRow]]
 
 
@@ -28,15 +30,41 @@ class SimulatedTarget:
         self._address = address
 
     async def build_schema(self, ddl: str) -> None:
-        """Build the tables that ``ddl`` (a schema as JSON) declares."""
-        server = await self._reach()
-        server.build(msgspec.json.decode(ddl, type=Schema))
+        """Build what is missing of ``ddl`` (a catalogue as JSON): tables, publication, leaves."""
+        server, wanted = await self._reach(), msgspec.json.decode(ddl, type=Catalogue)
+        storage = server.storage
+        if storage is None:
+            server.build(wanted.schema).become(wanted)
+            return
+        lacking = (storage.gone - {*wanted.gone}, storage.lost - {*wanted.lost})
+        published = storage.unpublished - {*wanted.unpublished}
+        if any((*lacking, published)):
+            await self._rebuild(server, storage, wanted)
+
+    async def _rebuild(self, server: Server, storage: Storage, wanted: Catalogue) -> None:
+        try:
+            work = server.begin(patient=True)
+            server.change(work, Ddl(tag="REBUILD"))
+            storage.become(self.rebuilt(storage.catalogue(), wanted))
+            server.write_commit(work, self._address.latency.clock.now_s())
+            await server.acknowledged(work, self._address.latency)
+        except (ConnectionLost, Cancelled) as lost:
+            raise TargetUnavailable(str(lost)) from None
+
+    def rebuilt(self, now: Catalogue, wanted: Catalogue) -> Catalogue:
+        """Return what is there and what is wanted together."""
+        return msgspec.structs.replace(
+            now,
+            gone=_in_both(now.gone, wanted.gone),
+            unpublished=_in_both(now.unpublished, wanted.unpublished),
+            lost=_in_both(now.lost, wanted.lost),
+        )
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in the place of those that are there."""
         server = await self._reach()
-        if server.storage is None:
-            raise SchemaMissing("the simulated database is empty")
+        if server.storage is None or server.storage.gone:
+            raise SchemaMissing("the simulated database lacks tables")
         work = server.begin(patient=True)
         try:
             swapped = await _swap(server, work, swap)
@@ -155,6 +183,10 @@ def _demand_whole(storage: Storage, rows: _Rows, removed: _Rows) -> None:
                 cells = cells_of(row, foreign_key.parent_columns)
                 if cells is not None and storage.parent_key(foreign_key, cells) is None:
                     raise Refused(f"{child.name} {key} still refers to {name} {cells}")
+
+
+def _in_both(some: tuple[T, ...], others: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(one for one in some if one in others)
 
 
 def _differing(present: _Rows, wanted: _Rows) -> list[tuple[str, RawRow]]:

@@ -32,6 +32,7 @@ from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, L
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.server import Server
 from harness.simulate.sessions import Address
+from harness.simulate.storage import Catalogue
 from harness.simulate.switches import Wires
 from harness.simulate.target import SimulatedTarget
 from harness.subject.port import Subject
@@ -60,6 +61,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     subject: Callable[[Subject], Subject] = lambda subject: subject
     connector: type[Connector] = Connector
     store: type[LivingStore] = LivingStore
+    target: type[SimulatedTarget] = SimulatedTarget
 
 
 class Site:
@@ -102,6 +104,7 @@ class SimulatedMachinery:
 
     async def prepare(self, *, fresh: bool) -> None:
         """Start a cluster with the schema in it; a fresh one takes the place of one that is captured."""
+        fresh = fresh or not self._is_as_built()
         if fresh and self._topic is not None:
             await self.destroy()
         if fresh or self._site.live.server is None:
@@ -110,6 +113,11 @@ class SimulatedMachinery:
         if self._alone:
             await self.rejoin("base backup")
         self._site.scratch.server = Server("scratch-0")
+
+    def _is_as_built(self) -> bool:
+        """Whether a script of an earlier drill left the catalogue as it was, or a restore rebuilt it."""
+        server = self._site.live.server
+        return server is None or server.catalogue == Catalogue(schema=self._site.schema)
 
     async def start_capture(self) -> None:
         """Start connector and archiver, unless they run; return when something new is in the manifest."""
@@ -311,8 +319,8 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
 def _subject(site: Site, plan: Plan, store: MemoryStore, reads: LivingStore) -> Subject:
     """Return the system under test over ``store``; ``reads``: through which its restores read."""
     targets: dict[Place, Target] = {
-        "live": SimulatedTarget(site.live.by(site.wires["restorer-primary"])),
-        "scratch": SimulatedTarget(site.scratch),
+        "live": site.parts.target(site.live.by(site.wires["restorer-primary"])),
+        "scratch": site.parts.target(site.scratch),
     }
     subject = ReferenceSubject(
         store=LivingStore(store, site.latency, Life()),

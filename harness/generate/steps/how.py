@@ -6,12 +6,12 @@ so a step stays a short file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from harness.generate.shapes import HowShape, Means
-from harness.generate.steps import moves, partial, sql
+from harness.generate.steps import moves, partial, reshaped, sql
 from harness.generate.steps.ground import Ground, row_effect
 from harness.model.plan import Effect, Mode, ScriptTransaction, Statement
 
@@ -20,6 +20,11 @@ SLOW_S = 3.0
 SLOW_PAUSE_S = 0.8
 
 
+CHANGES: Mapping[Mode, partial.Change] = {
+    **partial.CHANGES,
+    "drop": reshaped.drop,
+    "detach": reshaped.detach,
+}
 NUMBERS = ("bigint", "integer", "numeric")
 """Types of tenant columns that sort as numbers."""
 
@@ -28,8 +33,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Do ``mode`` to ``name`` (a tenant, or an entity's id for means ``function``), as ``intended``.
 
     ``intended`` is in terms of the means given; empty when nothing was meant for it. ``tables``: only
-    those, where that is the step's choice (for ``truncate`` they are what counts, ``name`` is the first).
-    ``to``: the tenant that gets the rows of ``name`` (for ``move``).
+    those, where that is the step's choice (for ``truncate`` and ``drop`` they are what counts, ``name`` is
+    the first; for ``detach`` it is the partition's number). ``to``: the tenant that gets the rows of
+    ``name`` (for ``move``).
     """
 
     name: str
@@ -196,7 +202,7 @@ def _carry_out(
             statements += _marks(ground, names)
             effects += [effect for tenant in names for effect in mark_effects(ground, tenant)]
         elif tables:
-            said, done = partial.CHANGES[mode](ground, names, tables)
+            said, done = CHANGES[mode](ground, names, tables)
             statements += said
             effects += done
         else:

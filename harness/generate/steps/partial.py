@@ -83,9 +83,6 @@ def _truncate(ground: Ground, _: Sequence[str], tables: Sequence[str]) -> Said:
     ]
 
 
-CHANGES: Mapping[Mode, Callable[[Ground, Sequence[str], Sequence[str]], Said]] = {
-    "blank": _blank,
-    "permanent": _remove,
-    "truncate": _truncate,
-}
+Change = Callable[[Ground, Sequence[str], Sequence[str]], Said]
+CHANGES: Mapping[Mode, Change] = {"blank": _blank, "permanent": _remove, "truncate": _truncate}
 """By mode: what it does to these tenants in these tables."""

@@ -19,11 +19,15 @@ def _means(schema: Schema) -> tuple[Means, ...]:
 
 
 def _choices(schema: Schema) -> list[tuple[str, ...]]:
-    """Return sets of tables in which every tenant has rows from the beginning."""
+    return surely_filled(schema, truncatable(schema))
+
+
+def surely_filled(schema: Schema, sets: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return those sets of tables in which every tenant has rows from the beginning."""
     filled = {name for name, hint in schema.hints.items() if hint.initial}
     filled |= {schema.ledger.table} if schema.ledger else set()
     written = {t.name for t in schema.owned if t.name not in schema.hints or schema.hints[t.name].weight}
-    return [names for names in truncatable(schema) if filled & {*names} or written <= {*names}]
+    return [names for names in sets if filled & {*names} or written <= {*names}]
 
 
 def _due(ground: Ground, shape: ScriptShape) -> Due:

@@ -1,7 +1,7 @@
 """Point 5: the live catalogue after each restore is the one before the first, on a fresh cluster too.
 
-A fresh cluster has no schema before its first restore is done; what was seen of it until then does not
-count.
+Where the script changed the catalogue, it is the one before the script, at the cut. What was seen between
+the script, or the loss of the cluster, and the end of the first restore does not count.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from harness.judge.case import Case
 from harness.judge.check import Check, unknown
+from harness.judge.reshaping import reshaped_s
 from harness.judge.timeline import NEVER
 from harness.model.history import CatalogueSeen
 from harness.model.verdict import Finding
@@ -21,7 +22,8 @@ def _run(case: Case) -> Iterator[Finding]:
     seen = [entry for entry in case.timeline.of(CatalogueSeen) if entry.place == "live"]
     restored_s = [r.done_s for r in case.timeline.restores if r.in_place]
     first_s, last_s = min(restored_s, default=NEVER), max(restored_s, default=0.0)
-    original = [e for e in seen if e.at_s < min(first_s, case.timeline.wiped_s)]
+    until_s = min(first_s, case.timeline.wiped_s, reshaped_s(case))
+    original = [e for e in seen if e.at_s < until_s]
     after = [e for e in seen if e.at_s >= first_s]
     if not original:
         yield unknown(NAME, "the catalogue was not seen before anything was restored")

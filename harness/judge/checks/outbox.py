@@ -1,8 +1,9 @@
 """Point 5: a restore fires no trigger: infrastructure rows are those that transactions of the history
 wrote.
 
-Judged are tables whose rows name their transaction. On a fresh cluster they begin empty. A row that a
-script's transaction wrote through a trigger is known by its transaction id alone.
+Judged are tables whose rows name their transaction. On a fresh cluster, and when a script dropped them,
+they begin empty again. A row that a script's transaction wrote through a trigger is known by its
+transaction id alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ def _run(case: Case) -> Iterator[Finding]:
         return  # the check on shared rows says so
     tables = {table.name: table for table in case.schema.infrastructure if _named(table.tenancy)}
     cluster = max((c.cluster for c in case.timeline.of(ClusterSeen)), default=1)
-    here = [tx for tx in case.timeline.transactions if case.timeline.same_rows(tx.cluster, cluster)]
+    dropped_s = _dropped_s(case, set(tables))
+    here = [
+        tx
+        for tx in case.timeline.transactions
+        if case.timeline.same_rows(tx.cluster, cluster) and (tx.actor == "script" or tx.sent_s > dropped_s)
+    ]
     scripts = {str(tx.xid) for tx in here if tx.actor == "script"}
     solution = solve(steps_on(here, tables), read_rows(case.unowned, tables), forced=True)
     for difference in differences(solution, Elsewhere(tenant="")):
@@ -32,6 +38,21 @@ def _run(case: Case) -> Iterator[Finding]:
         writer = difference.found.get(column or "") if difference.found else None
         if difference.kind != "strange row" or writer not in scripts:
             yield _finding(difference, str(writer))
+
+
+def _dropped_s(case: Case, tables: set[str]) -> float:
+    """Return when the last COMMIT was sent that dropped infrastructure tables; a DROP takes all of them."""
+    planned = {tx.name: tx for script in case.plan.scripts for tx in script.transactions}
+    return max(
+        (
+            tx.sent_s
+            for tx in case.timeline.transactions
+            if tx.outcome != "refused"
+            and tx.name in planned
+            and any(e.mode == "drop" and tables & {*e.tables} for e in planned[tx.name].actual)
+        ),
+        default=-1.0,
+    )
 
 
 def _named(tenancy: object) -> str | None:

@@ -3,7 +3,8 @@
 Neighbours never conflict among themselves, so whatever refused theirs was the restore. Not counted are
 tenants that the script hit, those to whom it gave rows of others (these may be in the way of theirs), and
 those that came back with less than they had: rows that their writers name may be gone. Nor is a transaction
-that began on a cluster destroyed since.
+that began on a cluster destroyed since, or before a restore was seen to have rebuilt what the script had
+dropped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 from harness.judge.case import Case
 from harness.judge.check import Check
+from harness.judge.reshaping import rebuilt_s
 from harness.judge.timeline import Restore
 from harness.model.history import Done
 from harness.model.verdict import Finding
@@ -19,11 +21,14 @@ from harness.model.verdict import Finding
 
 def _run(case: Case) -> Iterator[Finding]:
     planned = _rolled_back_as_planned(case)
+    whole_s = rebuilt_s(case)
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
     for done in case.timeline.of(Done):
         if done.outcome == "acked" or done.name in planned or done.tenant not in untouched:
             continue
         if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
+            continue
+        if _begun_s(done) < whole_s:
             continue
         restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
         if restore is not None:

@@ -56,6 +56,7 @@ class StackMachinery:
         self._has_cluster = True
         self._captures = False
         self._alone = False
+        self._catalogue = ""
         self._disturber = Disturber(stack, watch)
 
     async def prepare(self, *, fresh: bool) -> None:
@@ -64,8 +65,8 @@ class StackMachinery:
         Raises LintRefused for a schema that can't be carried.
         """
         there = await self._database.tables_there() if self._has_cluster else 0
-        half_made = 0 < there < len(self._loaded.schema.tables)
-        if half_made or (fresh and there):
+        fresh = fresh or (self._captures and not await self._is_as_captured())
+        if 0 < there < len(self._loaded.schema.tables) or (fresh and (there or self._captures)):
             await self.destroy()
         if not self._has_cluster:
             await self.rebuild()
@@ -74,6 +75,10 @@ class StackMachinery:
             await asyncio.to_thread(self._load_schema)
         if self._alone:
             await self.rejoin("base backup")
+
+    async def _is_as_captured(self) -> bool:
+        """Whether the catalogue is as it was when its capture began, whatever scripts did since."""
+        return await self._database.catalogue_digest("live") == self._catalogue
 
     async def start_capture(self) -> None:
         """Start capture and archiver side by side; returns once the archive knows this cluster."""
@@ -88,6 +93,7 @@ class StackMachinery:
             asyncio.to_thread(self._start_archiver),
         )
         await self._known_to_archive()
+        self._catalogue = await self._database.catalogue_digest("live")
         self._captures = True
 
     def available(self, fault: Fault) -> str:

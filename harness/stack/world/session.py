@@ -16,18 +16,22 @@ from harness.stack.world.right_of_way import RightOfWay
 from harness.stack.world.text import array
 
 _COUNTS = """
-SELECT n.nspname || '.' || c.relname AS "table",
-       sum(s.n_tup_del) AS deleted, sum(s.n_tup_upd) AS updated
+SELECT s.relid AS oid, n.nspname || '.' || c.relname AS "table",
+       s.n_tup_del AS deleted, s.n_tup_upd AS updated
 FROM pg_stat_xact_user_tables AS s
 JOIN pg_class AS c ON c.oid = coalesce(pg_partition_root(s.relid), s.relid)
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-GROUP BY 1 HAVING sum(s.n_tup_del) + sum(s.n_tup_upd) > 0
+WHERE s.n_tup_del + s.n_tup_upd > 0
+"""
+
+_ABSENT = """
+SELECT t.name FROM unnest(%s::text[], %s::text[]) AS t (quoted, name) WHERE to_regclass(t.quoted) IS NULL
 """
 
 _OWNER = statements.OWNER
 
-Counts = dict[str, tuple[int, int]]
-"""Table to (rows deleted, rows updated)."""
+Counts = dict[str, tuple[str, int, int]]
+"""Relation's id to (table, rows deleted, rows updated); a leaf counts for its root."""
 
 
 class _Transactions:
@@ -36,14 +40,11 @@ class _Transactions:
     def __init__(self, connection: Connection, schema: Schema) -> None:
         self._connection = connection
         self._schema = schema
+        self._gone: set[str] = set()
         self._told = [
             table
             for table in schema.infrastructure
             if isinstance(table.tenancy, Infrastructure) and table.tenancy.xid_column
-        ]
-        self._ready = [
-            (statements.state(next(iter(self._told), None)), None),
-            *((statements.written_here(table), None) for table in self._told[1:]),
         ]
 
     async def begin(self) -> None:
@@ -51,14 +52,15 @@ class _Transactions:
 
     async def ready(self) -> Ready:
         """Read xid, position and trigger-written rows in one round trip, mostly by one statement."""
-        stated, *told = await self._connection.run_together(self._ready)
+        there = [table for table in self._told if table.name not in self._gone]
+        stated, *told = await self._connection.run_together(_state_queries(there))
         (xid, lsn), *_ = [(row.pop(statements.XID), row.pop(statements.LSN)) for row in stated]
         return Ready(
             xid=int(xid or 0),
             lsn_lower=parse_lsn(lsn or ""),
             changes=tuple(
                 Change(table=table.name, op="insert", row=to_row(row))
-                for table, rows in zip(self._told, [stated, *told], strict=False)
+                for table, rows in zip(there, [stated, *told], strict=False)
                 for row in rows
                 if row[table.key[0]] is not None
             ),
@@ -157,6 +159,7 @@ class PostgresOperator(_Transactions):
 
     async def begin(self) -> None:
         await super().begin()
+        self._gone = set()
         self._before = await self._counts()
 
     async def run(self, transaction: ScriptTransaction) -> None:
@@ -168,17 +171,19 @@ class PostgresOperator(_Transactions):
         """Read what the transaction did so far: three round trips, whatever the number of tables."""
         await self._connection.run_script("SET CONSTRAINTS ALL IMMEDIATE")
         counts = _less(await self._counts(), self._before)
+        self._gone = await self._dropped()
         wanted = (array(tenants),)
-        owned = self._schema.owned
-        tables = [self._schema.table(name) for name, _ in self._marks]
+        owned = [table for table in self._schema.owned if table.name not in self._gone]
+        marks = [(name, column) for name, column in self._marks if name not in self._gone]
+        tables = [self._schema.table(name) for name, _ in marks]
         queries = [statements.keys_of_tenants(self._schema, table) for table in owned]
         queries += [
-            statements.marked_rows(self._schema, self._schema.table(name), column)
-            for name, column in self._marks
+            statements.marked_rows(self._schema, self._schema.table(name), column) for name, column in marks
         ]
         found = await self._connection.run_together([(query, wanted) for query in queries])
+        left = _left(tenants, self._schema.owned, owned, found[: len(owned)])
         sight = Sight(
-            left=_left(tenants, owned, found[: len(owned)]),
+            left=left,
             deleted={table: n for table, (n, _) in counts.items() if n},
             updated={table: n for table, (_, n) in counts.items() if n},
         )
@@ -191,12 +196,24 @@ class PostgresOperator(_Transactions):
         await self._right_of_way.close()
         await super().close()
 
+    async def _dropped(self) -> set[str]:
+        """Return the declared tables that are not there, as this transaction sees it."""
+        names = [table.name for table in self._schema.tables]
+        asked = await self._connection.run(_ABSENT, (array(map(statements.qualified, names)), array(names)))
+        return {str(row["name"]) for row in await asked.fetchall()}
+
     async def _counts(self) -> Counts:
         cursor = await self._connection.run(_COUNTS)
         return {
-            str(row["table"]): (int(row["deleted"] or 0), int(row["updated"] or 0))
+            str(row["oid"]): (str(row["table"]), int(row["deleted"] or 0), int(row["updated"] or 0))
             for row in await cursor.fetchall()
         }
+
+
+def _state_queries(told: Sequence[Table]) -> list[tuple[str, None]]:
+    """Return what reads xid and position, and the rows of ``told`` that this transaction wrote."""
+    first = statements.state(next(iter(told), None))
+    return [(first, None), *((statements.written_here(table), None) for table in told[1:])]
 
 
 def cascades(schema: Schema, table: Table) -> list[tuple[tuple[Table, ForeignKey], ...]]:
@@ -221,19 +238,27 @@ def _only(row: RawRow | None) -> RawRow:
     return row
 
 
-def _less(now: Counts, before: Counts) -> Counts:
-    none = (0, 0)
-    return {
-        table: (deleted - before.get(table, none)[0], updated - before.get(table, none)[1])
-        for table, (deleted, updated) in now.items()
-    }
+def _less(now: Counts, before: Counts) -> dict[str, tuple[int, int]]:
+    """Return by table how many rows were deleted and updated since; a leaf that is gone counts no more."""
+    none, sums = ("", 0, 0), dict[str, tuple[int, int]]()
+    for oid, (table, deleted, updated) in now.items():
+        _, was_deleted, was_updated = before.get(oid, none)
+        so_far = sums.get(table, (0, 0))
+        sums[table] = (so_far[0] + deleted - was_deleted, so_far[1] + updated - was_updated)
+    return sums
 
 
 def _left(
-    tenants: Sequence[str], tables: Sequence[Table], found: Sequence[Sequence[RawRow]]
+    tenants: Sequence[str],
+    owned: Sequence[Table],
+    tables: Sequence[Table],
+    found: Sequence[Sequence[RawRow]],
 ) -> dict[str, dict[str, tuple[Key, ...]]]:
-    """Sort keys by tenant and table; a tenant without rows in a table has an empty tuple there."""
-    left: dict[str, dict[str, list[Key]]] = {t: {table.name: [] for table in tables} for t in tenants}
+    """Sort keys by tenant and table; a tenant without rows in an ``owned`` table has an empty tuple there.
+
+    ``tables``: those of them that are still there, of which rows were ``found``.
+    """
+    left: dict[str, dict[str, list[Key]]] = {t: {table.name: [] for table in owned} for t in tenants}
     for table, rows in zip(tables, found, strict=True):
         for row in rows:
             left[str(row[_OWNER])][table.name].append(key_of(row, table.key))

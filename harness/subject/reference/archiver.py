@@ -23,6 +23,7 @@ from harness.subject.reference import format as archive
 from harness.subject.reference import segment as layout
 from harness.subject.reference.assembler import Assembler, Transaction
 from harness.subject.reference.batch import Batch, counters_of
+from harness.subject.reference.catalogue import CatalogueWatch
 from harness.subject.reference.fencing import Identity, Predecessor, claim, explain, takeover_entry
 from harness.subject.reference.format import (
     FeedMark,
@@ -44,6 +45,7 @@ from harness.subject.reference.ports import (
     KeyStore,
     ObjectStore,
     OwnerIndex,
+    SchemaDump,
     Source,
     StoredObject,
     StoreUnavailable,
@@ -109,7 +111,8 @@ class Archiver:
         self._consumed = 0
         self._held: int | None = None
         self._schema_ref: SchemaRef | None = None
-        self._catalogue: str | None = None
+        self._schema_due = False
+        self.catalogue = CatalogueWatch()
         self._stopping = False
 
     def stop(self) -> None:
@@ -155,7 +158,8 @@ class Archiver:
         self._held, self._consumed = None, event.offset + 1
 
     def admit(self, transaction: Transaction) -> None:
-        """Add a whole transaction to the batch."""
+        """Add a whole transaction to the batch; raises ArchiverStopped for what can't be carried."""
+        self.catalogue.follow(transaction)
         if (begun := self.assembler.take_begun()) is not None:
             self.batch.belongs_to(begun)
         self.batch.add(transaction, self.owners.split(transaction))
@@ -193,7 +197,8 @@ class Archiver:
         await self._patiently(lambda: self.feed.commit(offset))
 
     async def write(self, batch: Batch, next_offset: int) -> ManifestEntry:
-        """Write the batch's segment, then the entry that chains it."""
+        """Write the schema if it changed, the batch's segment, then the entry that chains it."""
+        await self._renew_schema(batch)
         before = self.last
         seq = before.entry.seq + 1 if before else 1
         parts = self.parts_to_write(batch)
@@ -290,6 +295,7 @@ class Archiver:
             globals=tuple(batch.globals),
             beat=batch.beat or (before.entry.beat if before else None),
             fence=self.fence,
+            catalogue=self.catalogue.known or "",
         )
 
     async def resume(self) -> None:
@@ -307,6 +313,7 @@ class Archiver:
             last=last.entry.end if last else None,
             expects_snapshot=not same_feed,
         )
+        self.catalogue = CatalogueWatch(last.entry.catalogue or None if last and same_feed else None)
         if last is not None:
             await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
         await self._archive_schema(last, same_feed=same_feed)
@@ -352,43 +359,58 @@ class Archiver:
         self.index.flush(through)
 
     async def _archive_schema(self, last: Link | None, *, same_feed: bool) -> None:
-        known = last.entry.db_schema if last else None
-        ddl = await self.source.dump_schema()
-        if ddl is None and known is None:
+        """Archive the schema at the start. On a feed that goes on, its changes come with the feed."""
+        known = self._schema_ref = last.entry.db_schema if last else None
+        if last is not None and same_feed:
+            self._schema_due = last.entry.db_schema.catalogue != last.entry.catalogue
+            return
+        dump = await self.source.dump_schema()
+        if dump is not None:
+            self._schema_ref = await self._put_schema(dump, known)
+        elif known is None:
             raise ArchiverStopped("the database can't be reached, and its schema was never archived")
-        if ddl is None or (known and known.sha256 == archive.digest(ddl.encode())):
-            self._schema_ref = known
-        elif known and same_feed:
-            raise ArchiverStopped(
-                f"the schema is no longer the archived one (number {known.number})",
-                cure="a DDL can't be archived yet: begin a new epoch with a fresh snapshot",
-            )
-        else:
-            self._schema_ref = await self._put_schema(ddl, (known.number if known else 0) + 1)
 
-    async def _put_schema(self, ddl: str, number: int) -> SchemaRef:
-        sha256 = archive.digest(ddl.encode())
-        key, body = archive.schema_key(number, sha256), ddl.encode()
+    async def _renew_schema(self, batch: Batch) -> None:
+        """Archive the schema anew when the batch, or one before it, holds a change of it.
+
+        What can't be dumped now, since the database is away, is dumped with a later batch.
+        """
+        batch.begin_schema(self._schema_ref)
+        changed = batch.changes_schema()
+        if not (changed or self._schema_due):
+            return
+        dump = await self.source.dump_schema()
+        self._schema_due = dump is None or not dump.catalogue
+        if dump is not None:
+            self._schema_ref = await self._put_schema(dump, self._schema_ref)
+            batch.dumped_schema(self._schema_ref)
+
+    async def _put_schema(self, dump: SchemaDump, known: SchemaRef | None) -> SchemaRef:
+        """Write a schema that differs from the one known."""
+        sha256 = archive.digest(dump.ddl.encode())
+        if known is not None and known.sha256 == sha256:
+            return msgspec.structs.replace(known, catalogue=dump.catalogue)
+        number = known.number + 1 if known else 1
+        key, body = archive.schema_key(number, sha256), dump.ddl.encode()
         try:
             stored = await self.put(key, body)
         except ArchiveBroken:  # who knows the DDL can guess the name
             stored = await self._patiently(lambda: self.store.put_again(key, body))
-        return SchemaRef(number=number, key=stored.key, version=stored.version, sha256=sha256)
+        return SchemaRef(
+            number=number,
+            key=stored.key,
+            version=stored.version,
+            sha256=sha256,
+            catalogue=dump.catalogue,
+        )
 
     async def _pulse(self) -> None:
-        """Write heartbeats, two in each flush interval, and watch the catalogue with them."""
+        """Write heartbeats, two in each flush interval."""
         while True:
             began_s = self.clock.now_s()
             beaten = await self.source.beat()
-            seen = beaten.catalogue if beaten is not None else None
             if beaten is not None:
                 self.pulse.wrote(beaten, began_s)
-            if seen is not None and self._catalogue not in (None, seen):
-                raise ArchiverStopped(
-                    "a captured table was changed by DDL",
-                    cure="a DDL can't be archived yet: begin a new epoch with a fresh snapshot",
-                )
-            self._catalogue = seen or self._catalogue
             await self.clock.sleep(self.flush_interval_s / 2)
 
     async def _read(self, wait_s: float) -> list[FeedEvent]:

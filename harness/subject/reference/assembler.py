@@ -39,7 +39,7 @@ Piece = RowEvent | TruncateEvent | MessageEvent
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """A whole transaction: its events in order. ``xid`` is 0 for a snapshot.
 
-    ``beat`` is set when it wrote the heartbeat row.
+    ``beat`` is set when it wrote the heartbeat row; ``catalogue`` is the digest in that row, if any.
     """
 
     xid: int
@@ -48,6 +48,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     committed_ms: int | None = None
     snapshot: bool = False
     beat: Beat | None = None
+    catalogue: str = ""
 
 
 class _Open:
@@ -157,6 +158,7 @@ class Assembler:
                 events=pieces,
                 committed_ms=end.committed_ms,
                 beat=beat,
+                catalogue=_catalogue_in(pieces),
             )
         )
 
@@ -211,6 +213,11 @@ class Assembler:
         is_new = self.last is None or end.lsn > self.last.lsn
         ordinal = self._epochs.beat(row, is_new=is_new, voids=isinstance(end, SnapshotEnd))
         return Beat(beat=int(row["beat"] or 0), at=row["at"] or ""), ordinal
+
+
+def _catalogue_in(pieces: tuple[Piece, ...]) -> str:
+    row = next(_heartbeats(pieces), {})
+    return row.get("catalogue") or ""
 
 
 def _heartbeats(pieces: tuple[Piece, ...]) -> Iterator[RawRow]:

@@ -8,10 +8,12 @@ from typing import TypeVar
 
 import msgspec
 
+import msgspec
+
 from harness.model.position import Position
 from harness.model.schema import Schema
 from harness.subject.reference.assembler import Transaction
-from harness.subject.reference.format import Beat, Epoch, Global, Part
+from harness.subject.reference.format import Beat, Epoch, Global, Part, SchemaRef
 from harness.subject.reference.owners import Split
 
 T = TypeVar("T", Part, Global, Position)
@@ -59,6 +61,26 @@ class Batch:
         self.parts = {tenant: [*map(filed, parts)] for tenant, parts in self.parts.items()}
         self.globals = [*map(filed, self.globals)]
         self.end = None if self.end is None else filed(self.end)
+
+    def begin_schema(self, schema: SchemaRef | None) -> None:
+        """Note the schema with which a snapshot in here began."""
+        self.globals = [
+            msgspec.structs.replace(one, schema=schema) if one.kind == "snapshot" else one
+            for one in self.globals
+        ]
+
+    def changes_schema(self) -> bool:
+        """Whether a transaction in here changed the schema."""
+        return any(one.kind == "schema" for one in self.globals)
+
+    def dumped_schema(self, schema: SchemaRef) -> None:
+        """Note as what the newest change of the schema was dumped, if no other came in between."""
+        for place in range(len(self.globals) - 1, -1, -1):
+            one = self.globals[place]
+            if one.kind == "schema":
+                if one.catalogue == schema.catalogue:
+                    self.globals[place] = msgspec.structs.replace(one, schema=schema)
+                return
 
     def high(self, before: dict[str, int], counters: Counters) -> dict[str, int]:
         """Return the highest value of each counter so far: ``before`` and what this batch adds."""

@@ -1,8 +1,9 @@
 """The SQL that prepares a database for change capture, as text. Pure; a superuser runs it.
 
 It makes the backup system's own schema with the heartbeat and the place for rows set aside, publishes all
-declared tables with full row images, and may be run again at any time: what is there already stays, what
-is missing is added, and the heartbeat row is stamped with the cluster it lies in.
+declared tables with full row images, installs the event triggers that tell of DDL, and may be run again at
+any time: what is there already stays, what is missing is added, and the heartbeat row is stamped with the
+cluster it lies in.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.model.schema import Schema
+from harness.subject.reference.event_triggers import event_triggers_sql, functions_sql
 
 PUBLICATION = "restoreproof_pub"
 HEARTBEAT = "restoreproof.heartbeat"
@@ -37,6 +39,7 @@ CREATE OR REPLACE FUNCTION restoreproof.forked_at() RETURNS text
     FROM (SELECT 'pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history') AS of (file)
 $$;
 COMMENT ON FUNCTION restoreproof.forked_at IS 'where this timeline forked off, NULL for the first one';
+ALTER TABLE {HEARTBEAT} ADD COLUMN IF NOT EXISTS catalogue text NOT NULL DEFAULT '';
 ALTER TABLE {HEARTBEAT} REPLICA IDENTITY FULL;
 CREATE TABLE IF NOT EXISTS {SET_ASIDE} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -49,11 +52,12 @@ COMMENT ON COLUMN {SET_ASIDE}.row IS 'column to text as Postgres prints it, or n
 """
 
 _STAMP = f"""\
-INSERT INTO {HEARTBEAT} (id, system_id, timeline, beat, at, forked_at)
-SELECT 1, system_id, timeline, 0, clock_timestamp(), restoreproof.forked_at()
+INSERT INTO {HEARTBEAT} (id, system_id, timeline, beat, at, forked_at, catalogue)
+SELECT 1, system_id, timeline, 0, clock_timestamp(), restoreproof.forked_at(),
+    restoreproof.catalogue_digest()
 FROM ({IDENTITY_SQL}) AS cluster
 ON CONFLICT (id) DO UPDATE SET system_id = excluded.system_id, timeline = excluded.timeline,
-    forked_at = excluded.forked_at;
+    forked_at = excluded.forked_at, catalogue = excluded.catalogue;
 """
 
 _FULL_IMAGES = """\
@@ -104,12 +108,14 @@ def capture_sql(
     return "\n".join(
         [
             _OWN_TABLES + grants,
-            _STAMP,
+            functions_sql(),
             full_images_sql(tables),
             _PUBLICATION.format(
                 publication=publication,
                 tables=", ".join(map(_qualified, tables)).replace("'", "''"),
             ),
+            event_triggers_sql(publication),
+            _STAMP,
         ]
     )
 

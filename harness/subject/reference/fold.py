@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from harness.model.history import Cut
 from harness.model.position import Position
 from harness.model.values import RawRow
-from harness.subject.reference.format import Global, Part, RowChange, old_row
+from harness.subject.reference.format import Global, ManifestEntry, Part, RowChange, SchemaRef, old_row
 
 XID_MASK = 0xFFFF_FFFF
 """The feed gives 32 bits of a transaction id; callers may know 64."""
@@ -63,6 +63,22 @@ def fold(
     return state
 
 
+def schema_at(entries: Sequence[ManifestEntry], keeps: Keeps) -> SchemaRef:
+    """Return the schema in force after all that ``keeps`` admits, as far as it could be archived.
+
+    ``entries``: at least one. The first one's own schema may be newer than what it began with, which its
+    snapshot names.
+    """
+    schema = entries[0].db_schema
+    for entry in entries:
+        for found in entry.globals:
+            if found.schema is not None and keeps(found.position):
+                schema = found.schema
+        if keeps(entry.end):
+            schema = entry.db_schema
+    return schema
+
+
 Step = tuple[Position, int, RowChange | Global]
 
 
@@ -87,7 +103,7 @@ def _apply_global(state: State, step: Global) -> None:
     if step.kind == "snapshot":
         for rows in state.values():
             rows.clear()
-    else:
+    elif step.kind != "schema":
         state.get(step.table, {}).clear()
 
 

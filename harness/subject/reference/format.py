@@ -117,20 +117,37 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Position(epoch=self.epoch, lsn=self.lsn)
 
 
+class SchemaRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An archived schema, pinned; ``number`` counts its changes from 1.
+
+    ``catalogue``: the database's own digest of its catalogue as that schema shows it.
+    """
+
+    number: int
+    key: str
+    version: str
+    sha256: str
+    catalogue: str = ""
+
+
 class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What belongs to no tenant and every restore must know.
 
-    ``truncate``: ``table`` lost all its rows. ``snapshot``: everything before is void, the rows of the
-    transaction at this position are all there was.
+    ``truncate``: ``table`` lost all its rows; ``drop``: it went with them. ``snapshot``: everything before
+    is void, the rows of the transaction at this position are all there was. ``schema``: the transaction
+    changed the schema, whose ``catalogue`` has this digest from here on; ``schema`` is what it was dumped
+    as, None when another change came before it could be.
     """
 
-    kind: Literal["truncate", "snapshot"]
+    kind: Literal["truncate", "drop", "snapshot", "schema"]
     epoch: int
     lsn: int
     xid: int = 0
     order: int = 0
     table: str = ""
     committed_ms: int | None = None
+    catalogue: str = ""
+    schema: SchemaRef | None = None
 
     @property
     def position(self) -> Position:
@@ -146,15 +163,6 @@ class SegmentRef(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     directory: str
-
-
-class SchemaRef(msgspec.Struct, frozen=True, kw_only=True):
-    """An archived schema, pinned; ``number`` counts its changes from 1."""
-
-    number: int
-    key: str
-    version: str
-    sha256: str
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -197,6 +205,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ``prev`` is the SHA-256 of the entry before (None in the first). ``high``: per ``table.column`` of an
     identity or serial column the highest value archived so far, of any tenant. ``epochs`` is the whole
     table so far. ``segment`` is None when nothing but infrastructure was written. ``fence``: see there.
+    ``schema``: the newest one archived; ``catalogue``: the digest in force at ``end``, empty if unknown.
     """
 
     format: Literal[1] = FORMAT
@@ -213,11 +222,17 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     beat: Beat | None = None
     base: str | None = None
     fence: Fence | None = None
+    catalogue: str = ""
     signature: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs and self.epochs[-1].ordinal != len(self.epochs):
             raise ValueError(f"epochs are not numbered from 1: {self.epochs}")
+
+
+def schemas_of(entry: ManifestEntry) -> list[SchemaRef]:
+    """Return the schemas that an entry names, its newest first."""
+    return [entry.db_schema, *(found.schema for found in entry.globals if found.schema is not None)]
 
 
 _entry_encoder = msgspec.json.Encoder()

@@ -24,13 +24,12 @@ Pipeline = Literal["working", "idle", "heartbeat not written", "heartbeat not ar
 class Beaten(msgspec.Struct, frozen=True, kw_only=True):
     """A heartbeat that was written: its number, when by the database's clock, and what was seen with it.
 
-    ``catalogue``: a digest of the captured tables. ``slot_lag_bytes``: WAL that the capture has not yet
-    confirmed, of the slot that is furthest behind; None without a slot.
+    ``slot_lag_bytes``: WAL that the capture has not yet confirmed, of the slot that is furthest behind;
+    None without a slot.
     """
 
     beat: int
     at: str = ""
-    catalogue: str = ""
     slot_lag_bytes: int | None = None
 
 

@@ -2,7 +2,7 @@
 
 Found from the archive alone: every segment is read once, in commit order, and of each row only its key is
 kept. An incident is one transaction that took more than half of the rows that some tenant had before it,
-by DELETE, by moving them to another tenant, or by TRUNCATE. A script that takes a tenant apart in many
+by DELETE, by moving them to another tenant, by TRUNCATE or DROP. A script that takes a tenant apart in many
 small transactions is found at the one that took most of what was still there.
 """
 
@@ -184,7 +184,7 @@ def cut_before_time(at: datetime, parts: Iterable[Part], globals_: Iterable[Glob
     TRUNCATE whose time is unknown is left out if it may be from ``at`` on. ``end``: the archive's end.
     """
     at_ms = at.timestamp() * 1000
-    found: list[Part | Global] = [*parts, *(g for g in globals_ if g.kind == "truncate")]
+    found: list[Part | Global] = [*parts, *(g for g in globals_ if g.kind in ("truncate", "drop"))]
     found.sort(key=lambda one: one.position)
     early = [n for n, one in enumerate(found) if one.committed_ms is not None and one.committed_ms < at_ms]
     late = [n for n, one in enumerate(found) if _may_be_late(one, n, early, at_ms)]
@@ -207,7 +207,7 @@ def _may_be_late(one: Part | Global, place: int, early: Sequence[int], at_ms: fl
 
 def _doubts(first: Part | Global, earlier: Sequence[Part | Global]) -> Iterator[str]:
     if first.committed_ms is None:
-        yield "; ambiguous: when that TRUNCATE was committed is unknown"
+        yield "; ambiguous: when that TRUNCATE or DROP was committed is unknown"
     if earlier:
         yield (
             "; ambiguous: the clock went back, and left out though from before that time:"

@@ -10,6 +10,7 @@ it, by no event of their own, are in ``Rehome`` entries.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -17,6 +18,7 @@ from harness.model.errors import ArchiverStopped
 from harness.model.schema import ByColumn, ByPath, Schema, Shared, Table
 from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE, Transaction
+from harness.subject.reference.catalogue import told_in
 from harness.subject.reference.format import SHARED, Global, Part, Rehome, RowChange
 from harness.subject.reference.homes import Homes
 from harness.subject.reference.ports import OwnerIndex, RowEvent, TruncateEvent
@@ -151,19 +153,24 @@ class Owners:
 
     def _globals(self, transaction: Transaction) -> Iterator[Global]:
         at = transaction.position
+        everybodys = partial(
+            Global,
+            epoch=at.epoch,
+            lsn=at.lsn,
+            xid=transaction.xid,
+            committed_ms=transaction.committed_ms,
+        )
         if transaction.snapshot:
-            yield Global(kind="snapshot", epoch=at.epoch, lsn=at.lsn)
+            yield everybodys(kind="snapshot")
         for event in transaction.events:
             if isinstance(event, TruncateEvent):
-                yield Global(
-                    kind="truncate",
-                    epoch=at.epoch,
-                    lsn=at.lsn,
-                    xid=transaction.xid,
-                    order=event.order,
-                    table=event.table,
-                    committed_ms=transaction.committed_ms,
-                )
+                yield everybodys(kind="truncate", order=event.order, table=event.table)
+        for told in told_in(transaction):
+            for table in told.dropped:
+                if table in self._tables:
+                    yield everybodys(kind="drop", order=told.order, table=table)
+            if told.catalogue is not None:
+                yield everybodys(kind="schema", order=told.order, catalogue=told.catalogue)
 
 
 def _images(rows: Sequence[RowEvent]) -> Iterator[tuple[str, RawRow]]:

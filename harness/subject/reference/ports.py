@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model.errors import SubjectFailed
 from harness.model.values import RawRow
+from harness.subject.reference.format import SchemaRef
 from harness.subject.reference.health import Beaten
 
 
@@ -78,11 +79,15 @@ class TruncateEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A logical message inside a transaction: it counts among the events, and is not archived."""
+    """A logical message inside a transaction: it counts among the events.
+
+    ``content`` is kept of messages that tell of DDL only (``event_triggers``).
+    """
 
     offset: int
     xid: int
     order: int
+    content: str = ""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,6 +245,13 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     timeline: int | None = None
 
 
+class SchemaDump(msgspec.Struct, frozen=True, kw_only=True):
+    """DDL that rebuilds schema, publication and identities, and the digest of the catalogue it shows."""
+
+    ddl: str
+    catalogue: str = ""
+
+
 class Source(Protocol):
     """The captured database, as the archiver sees it beside the feed."""
 
@@ -247,7 +259,7 @@ class Source(Protocol):
         """Return who answers, None when nobody does."""
         ...
 
-    async def dump_schema(self) -> str | None:
+    async def dump_schema(self) -> SchemaDump | None:
         """Return the DDL that rebuilds schema, publication and identities in an empty database.
 
         None when the database could not be reached.
@@ -266,7 +278,10 @@ class Target(Protocol):
     """A database into which tenants are restored."""
 
     async def build_schema(self, ddl: str) -> None:
-        """Build the archived schema, publication and identities included, if the database is empty."""
+        """Build of the archived schema what is missing, publication and identities included.
+
+        Tables that are there stay as they are.
+        """
         ...
 
     async def swap(self, swap: Swap) -> Swapped:
@@ -291,7 +306,8 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     ``rows``: per owned table the rows the tenant shall have. ``shared``: shared rows to add if absent.
     ``high``: per ``table.column`` the highest value ever archived, for sequences. ``set_aside``: whether
     present rows that differ are kept aside (in place) or not (scratch). ``taken``: rows that are the
-    tenant's though others have them now; they go from there, with all that hangs below them.
+    tenant's though others have them now; they go from there, with all that hangs below them. ``schema``:
+    the archived one as of the cut.
     """
 
     tenant: str
@@ -299,6 +315,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     shared: Mapping[str, Sequence[RawRow]]
     high: Mapping[str, int]
     set_aside: bool
+    schema: SchemaRef
     taken: tuple[Taken, ...] = ()
 
 

@@ -51,11 +51,18 @@ class Restorer:
         await self.manifest.catch_up()
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
+        if in_place and self.was_changed_since(swap.schema):
+            await target.build_schema(await self.ddl(swap.schema))
         try:
             return await target.swap(swap)
         except SchemaMissing:
-            await target.build_schema(await self.ddl(links[-1].entry.db_schema))
+            await target.build_schema(await self.ddl(swap.schema))
         return await target.swap(swap)
+
+    def was_changed_since(self, schema: SchemaRef) -> bool:
+        """Whether the archive knows of a change after this schema, so that objects of it may be missing."""
+        last = self.manifest.links[-1].entry
+        return last.db_schema.sha256 != schema.sha256 or last.catalogue not in ("", schema.catalogue)
 
     async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
         """Work out what the target shall hold."""
@@ -79,6 +86,7 @@ class Restorer:
             high=self.manifest.links[-1].entry.high,
             set_aside=in_place,
             taken=await self.taken(tenant, cut, links, parts, keeps) if in_place else (),
+            schema=folding.schema_at([link.entry for link in links], keeps),
         )
 
     async def fold_together(

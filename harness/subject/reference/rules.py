@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from harness.model.schema import ByColumn, ByPath, Column, Infrastructure, Schema, Table
+from harness.subject.reference.event_triggers import EVENT_TRIGGERS
 from harness.subject.reference.values import converter
 
 FOREIGN_KEY_ACTIONS = {"a": "no action", "r": "no action", "c": "cascade", "n": "set null"}
@@ -28,7 +29,7 @@ FLAT_ONLY = tuple(
 STORED_COLUMNS_SINCE = 180000
 
 
-_MISSING = "it is declared, but the database has no such table"
+MISSING = "it is declared, but the database has no such table"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,22 +90,27 @@ class SeenPublication(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a database's catalogue says, its own schemas of the system left out."""
+    """What a database's catalogue says, its own schemas of the system left out.
+
+    ``event_triggers``: those that fire always.
+    """
 
     version: int
     tables: dict[str, SeenTable]
     publication: SeenPublication | None
     enums: dict[str, tuple[str, ...]]
     domains: dict[str, str]
+    event_triggers: frozenset[str] = frozenset()
 
 
 def problems(seen: Seen, schema: Schema, publication: str) -> list[Problem]:
     """Return everything that stands in the way, table by table in the declared order."""
     found = [*_of_database(seen, schema), *_of_publication(seen, schema, publication)]
+    found += _of_event_triggers(seen)
     for table in schema.tables:
         there = seen.tables.get(table.name)
         if there is None:
-            found.append(_declare(table.name, _MISSING))
+            found.append(_declare(table.name, MISSING))
             continue
         for rule in (*RULES, _images):
             found += rule(there, table)
@@ -127,7 +133,7 @@ def problems_unprepared(seen: Seen, schema: Schema) -> list[Problem]:
             chosen = {name: code for name, code in there.identities.items() if code in "ni"}
             found += _images(msgspec.structs.replace(there, identities=chosen), table)
         else:
-            found.append(_declare(table.name, _MISSING))
+            found.append(_declare(table.name, MISSING))
     return found
 
 
@@ -161,6 +167,17 @@ def _of_publication(seen: Seen, schema: Schema, publication: str) -> Iterator[Pr
             f" {', '.join(seen.publication.lacks) or 'publish_via_partition_root'}",
             cure_sql=f"ALTER PUBLICATION {publication} SET ({_options(seen.version)});",
         )
+
+
+def _of_event_triggers(seen: Seen) -> Iterator[Problem]:
+    """Without them nobody hears of DDL (FM-7, FM-57)."""
+    for name in EVENT_TRIGGERS:
+        if name not in seen.event_triggers:
+            yield Problem(
+                table="*",
+                what=f"event trigger {name} is missing, or does not fire always",
+                cure_sql=f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; -- or prepare the capture again",
+            )
 
 
 def _columns(there: SeenTable, table: Table) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.history import Cut, Need, Place, SetAside
@@ -12,7 +12,7 @@ from harness.model.position import Position
 from harness.model.values import to_row
 from harness.subject.port import RestoreResult, Watermark
 from harness.subject.reference.fencing import is_takeover
-from harness.subject.reference.format import ManifestEntry
+from harness.subject.reference.format import ManifestEntry, SchemaRef, schemas_of
 from harness.subject.reference.health import PROMISE_S, State, Trail, state_of
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import (
@@ -89,10 +89,11 @@ class ReferenceSubject:
     async def needs(self) -> tuple[Need, ...]:
         """Name what restores need: each manifest entry, its segment, and schemas when they change."""
         await self._patiently()
-        needs, schema = [], ""
+        needs, known = [], set[str]()
         for link in self._manifest.links:
-            needs.append(_need(link, with_schema=link.entry.db_schema.key != schema))
-            schema = link.entry.db_schema.key
+            schemas = {schema.key: schema for schema in schemas_of(link.entry) if schema.key not in known}
+            needs.append(_need(link, schemas.values()))
+            known |= schemas.keys()
         return tuple(needs)
 
     async def restore(self, tenant: str, cut: Cut, place: Place) -> RestoreResult:
@@ -207,13 +208,12 @@ class ReferenceSubject:
             await self._clock.sleep(POLL_S)
 
 
-def _need(link: Link, *, with_schema: bool) -> Need:
+def _need(link: Link, schemas: Iterable[SchemaRef]) -> Need:
     entry = link.entry
     objects = [(link.stored.key, link.stored.version)]
     if entry.segment is not None:
         objects.append((entry.segment.key, entry.segment.version))
-    if with_schema:
-        objects.append((entry.db_schema.key, entry.db_schema.version))
+    objects += [(schema.key, schema.version) for schema in schemas]
     return Need(epoch=entry.end.epoch, lsn=entry.end.lsn, objects=tuple(objects))
 
 

@@ -9,7 +9,7 @@ import msgspec
 from harness.model.errors import SubjectFailed
 from harness.subject.reference import segment as layout
 from harness.subject.reference.fencing import is_takeover
-from harness.subject.reference.format import ManifestEntry, SchemaRef, digest
+from harness.subject.reference.format import ManifestEntry, SchemaRef, digest, schemas_of
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.replay import read_whole
@@ -66,7 +66,8 @@ class Verifier:
         for link in links:
             for problem in _gaps(before, link):
                 yield problem
-            for check in (self._entry(link), self._segment(link), self._schema(link, schemas)):
+            named = (self._schema(schema, schemas) for schema in schemas_of(link.entry))
+            for check in (self._entry(link), self._segment(link), *named):
                 try:
                     await check
                 except SubjectFailed as failed:
@@ -90,8 +91,7 @@ class Verifier:
             self._blocks += 1
         await self._locked(segment.key, segment.version)
 
-    async def _schema(self, link: Link, seen: set[str]) -> None:
-        schema: SchemaRef = link.entry.db_schema
+    async def _schema(self, schema: SchemaRef, seen: set[str]) -> None:
         if schema.key in seen:
             return
         seen.add(schema.key)

@@ -7,6 +7,7 @@ Rows of infrastructure tables only count, so their values are not looked at; the
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 from harness.model.schema import Schema
 from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE
+from harness.subject.reference.event_triggers import CLEAR_PREFIX, DDL_PREFIX, ROW_PREFIX
 from harness.subject.reference.ports import (
     Begin,
     End,
@@ -39,6 +41,18 @@ class _Source(msgspec.Struct):
     tx_id: int | None = msgspec.field(name="txId", default=None)
 
 
+class _Message(msgspec.Struct):
+    prefix: str
+    content: str
+
+
+class _Told(msgspec.Struct):
+    """Content of the messages that tell a table anew (``event_triggers``)."""
+
+    table: str
+    row: dict[str, str | None] | None = None
+
+
 class _Place(msgspec.Struct):
     total_order: int
 
@@ -51,6 +65,7 @@ class _Record(msgspec.Struct):
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     transaction: _Place | None = None
+    message: _Message | None = None
     status: str | None = None
     id: str = ""
     event_count: int | None = None
@@ -110,7 +125,7 @@ class Reader:
             raise BadValue("a change came outside of any transaction")
         xid, order = source.tx_id, record.transaction.total_order
         if record.op == "m":
-            yield MessageEvent(offset=offset, xid=xid, order=order)
+            yield _message(offset, record.message, xid=xid, order=order)
         elif record.op == "t":
             table = _name(source)
             yield TruncateEvent(offset=offset, xid=xid, order=order, table=table)
@@ -198,6 +213,22 @@ class _Snapshot:
     def note(self, table: str, mark: str) -> None:
         self._tables.add(table)
         self._current = "" if mark.startswith("last") else table
+
+
+def _message(
+    offset: int, message: _Message | None, *, xid: int, order: int
+) -> MessageEvent | RowEvent | TruncateEvent:
+    """Read a logical message: of DDL, of a table told anew, or of somebody else's, which only counts."""
+    prefix = message.prefix if message is not None else ""
+    if message is None or prefix not in (DDL_PREFIX, CLEAR_PREFIX, ROW_PREFIX):
+        return MessageEvent(offset=offset, xid=xid, order=order)
+    content = base64.b64decode(message.content)
+    if prefix == DDL_PREFIX:
+        return MessageEvent(offset=offset, xid=xid, order=order, content=content.decode())
+    told = msgspec.json.decode(content, type=_Told)
+    if prefix == CLEAR_PREFIX:
+        return TruncateEvent(offset=offset, xid=xid, order=order, table=told.table)
+    return RowEvent(offset=offset, xid=xid, order=order, table=told.table, op="snapshot", after=told.row)
 
 
 def _name(source: _Source) -> str:

@@ -91,6 +91,7 @@ _DOMAINS = f"""
 SELECT n.nspname || '.' || t.typname AS name, format_type(t.typbasetype, t.typtypmod) AS base
 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.typtype = 'd' AND {_OURS}
 """
+_EVENT_TRIGGERS = "SELECT evtname AS name FROM pg_event_trigger WHERE evtenabled = 'A'"
 _ROLE = "SELECT rolbypassrls OR rolsuper AS sees_all FROM pg_roles WHERE rolname = %s"
 
 Session = psycopg.Connection[dict[str, Any]]
@@ -168,6 +169,7 @@ def _read(session: Session, publication: str) -> Seen:
         publication=_publication(_rows(session, _PUBLICATION, publication)),
         enums={row["name"]: tuple(row["labels"]) for row in _rows(session, _ENUMS)},
         domains={row["name"]: row["base"] for row in _rows(session, _DOMAINS)},
+        event_triggers=frozenset(row["name"] for row in _rows(session, _EVENT_TRIGGERS)),
     )
 
 

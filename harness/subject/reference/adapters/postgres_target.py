@@ -19,10 +19,12 @@ from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.schema import ByPath, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
+from harness.subject.reference.adapters.present import PRESENT
 from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
-from harness.subject.reference.capture import SET_ASIDE
+from harness.subject.reference.capture import HEARTBEAT, SET_ASIDE
 from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
+from harness.subject.reference.rebuild import missing
 
 BUILD_LOCK = 0x5250_0001
 """Advisory lock under which a schema is built."""
@@ -35,6 +37,9 @@ FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE c.relname = %s AND c.relnamespace = %s::regnamespace ORDER BY a.attnum"""
 
+_PRESENT = Query(sql=PRESENT)
+_SETTINGS = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false"
+_TELL_REBUILT = "INSERT INTO restoreproof.ddl (tag) VALUES ('REBUILD')"
 _NO_TABLE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 _AS_REPLICA = Query(sql="SET LOCAL session_replication_role = replica")
 
@@ -55,11 +60,21 @@ class PostgresTarget:
         self._schema = schema
 
     async def build_schema(self, ddl: str) -> None:
-        """Run the archived DDL in one transaction, unless the first declared table is there already."""
+        """Build what is missing in one transaction; into an empty database goes the DDL as it stands.
+
+        DDL that was changed so tells of itself like any other, and event triggers that were missing are
+        told of by hand.
+        """
         async with self._session() as session, session.transaction():
             await session.execute(f"SELECT pg_advisory_xact_lock({BUILD_LOCK})".encode())
-            if not await self._has_schema(session):
+            present = {str(row["id"]) for row in await (await run(session, _PRESENT)).fetchall()}
+            if f"TABLE {HEARTBEAT.replace('.', ' ')}" not in present:
                 await session.execute(ddl.encode(), prepare=False)
+            elif lacking := missing(ddl, present):
+                await session.execute(_SETTINGS.encode(), prepare=False)
+                for item in lacking:
+                    await session.execute(item.sql.encode(), prepare=False)
+                await session.execute(_TELL_REBUILT.encode())
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in place over one connection.
@@ -68,8 +83,8 @@ class PostgresTarget:
         TargetUnavailable when it does not answer.
         """
         async with self._session() as session:
-            if not await self._has_schema(session):  # asked, so that psycopg needs not warn of an error
-                raise SchemaMissing(f"the target database has no {self._schema.tables[0].name}")
+            if absent := await self._absent(session):  # asked, so that psycopg needs not warn of an error
+                raise SchemaMissing(f"the target database has no {absent}")
             changes: list[Change] = []
             swapped: list[Swapped] = []
             try:
@@ -81,10 +96,15 @@ class PostgresTarget:
             except psycopg.OperationalError as error:
                 raise _away(error, *swapped) from error
 
-    async def _has_schema(self, session: Session) -> bool:
-        name = statements.quoted(self._schema.tables[0].name)
-        query = Query(sql="SELECT to_regclass(%s) IS NOT NULL AS there", parameters=(name,))
-        return (await (await run(session, query)).fetchone() or {})["there"] == "t"
+    async def _absent(self, session: Session) -> str | None:
+        """Return a declared table that is not there, None if all are."""
+        names = statements.array(statements.quoted(table.name) for table in self._schema.tables)
+        query = Query(
+            sql="SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL LIMIT 1",
+            parameters=(names,),
+        )
+        row = await (await run(session, query)).fetchone()
+        return row["name"] if row else None
 
     async def _swap(self, session: Session, swap: Swap, changes: list[Change]) -> Swapped:
         await run(session, _AS_REPLICA)
@@ -276,7 +296,7 @@ class PostgresTarget:
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError):
                 raise _away(error) from error
-            kind = SchemaMissing if isinstance(error, _NO_TABLE) else SubjectFailed
+            kind = SchemaMissing if _lacks_table(error) else SubjectFailed
             raise kind(f"the target database: {_words(error)}") from error
 
 
@@ -303,6 +323,12 @@ def _queries_of_taken(
         rows = [[row[c] or "" for c in step.parent_columns] for row in parents.get(step.parent, ())]
         if rows:
             yield statements.rows_with(table, step.columns, rows)
+
+
+def _lacks_table(error: psycopg.Error) -> bool:
+    """Whether a table is not there, or the partition for a row."""
+    no_leaf = isinstance(error, psycopg.errors.CheckViolation) and "no partition of relation" in str(error)
+    return no_leaf or isinstance(error, _NO_TABLE)
 
 
 def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:

@@ -10,11 +10,10 @@ import msgspec
 import psycopg
 
 from harness.model.errors import ArchiverStopped
-from harness.model.schema import Schema
 from harness.subject.reference.adapters.whereabouts import PostgresWhereabouts
 from harness.subject.reference.capture import HEARTBEAT, IDENTITY_SQL, PUBLICATION
 from harness.subject.reference.health import Beaten
-from harness.subject.reference.ports import Whereabouts
+from harness.subject.reference.ports import SchemaDump, Whereabouts
 
 CONNECT_S_MAX = 3
 ANSWER_S_MAX = 30.0
@@ -33,22 +32,13 @@ _LAG = """\
 
 _BEAT = f"""\
 UPDATE {HEARTBEAT} SET beat = beat + 1, at = clock_timestamp(), system_id = now.system_id,
-    timeline = now.timeline, forked_at = restoreproof.forked_at()
+    timeline = now.timeline, forked_at = restoreproof.forked_at(),
+    catalogue = restoreproof.catalogue_digest()
     FROM ({IDENTITY_SQL}) AS now WHERE id = 1 RETURNING beat,
     {_PRINTED.format("at")}"""
 
-_CATALOGUE = f"""\
-SELECT md5(string_agg(line, E'\\n' ORDER BY line)), {_LAG} FROM (
-    SELECT concat_ws(' ', 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod),
-        attnotnull, attidentity, attgenerated) AS line
-    FROM pg_attribute WHERE attrelid = ANY (%(tables)s::regclass[]) AND attnum > 0 AND NOT attisdropped
-    UNION ALL
-    SELECT concat_ws(' ', 'key', conrelid::regclass, conname, pg_get_constraintdef(oid))
-    FROM pg_constraint WHERE conrelid = ANY (%(tables)s::regclass[]) AND contype IN ('p', 'u', 'f', 'c')
-    UNION ALL
-    SELECT concat_ws(' ', 'table', oid::regclass, relreplident)
-    FROM pg_class WHERE oid = ANY (%(tables)s::regclass[])
-) AS catalogue"""
+_SLOT_LAG = f"SELECT {_LAG}"
+_DIGEST = "SELECT restoreproof.catalogue_digest()"
 
 _GLANCE = f"SELECT {_PRINTED.format('clock_timestamp()')}, {_PRINTED.format('at')}, {_LAG} FROM {HEARTBEAT}"
 
@@ -65,10 +55,9 @@ _log = logging.getLogger(__name__)
 class PostgresSource:
     """Reaches the database by ``dsn``; its role commits locally, so a stuck standby can't stop it."""
 
-    def __init__(self, *, dsn: str, pg_dump: str, schema: Schema) -> None:
+    def __init__(self, *, dsn: str, pg_dump: str) -> None:
         self._dsn = dsn
         self._pg_dump = pg_dump
-        self._tables = [table.name for table in schema.tables]
         self._session: psycopg.AsyncConnection | None = None
         self._whereabouts = PostgresWhereabouts(dsn)
 
@@ -76,8 +65,35 @@ class PostgresSource:
         """Return who answers, None when nobody does."""
         return await self._whereabouts.ask()
 
-    async def dump_schema(self) -> str | None:
-        """Return the DDL of the database: declared schemas, ours, and the publication."""
+    async def dump_schema(self) -> SchemaDump | None:
+        """Return the DDL of the database: declared schemas, ours, and the publication.
+
+        The digest is empty when the catalogue changed while it was dumped: then another dump is due.
+        """
+        before = await self._digest()
+        ddl = None if before is None else await self._dump()
+        after = None if ddl is None else await self._digest()
+        if ddl is None or after is None:
+            return None
+        return SchemaDump(ddl=ddl, catalogue=after if after == before else "")
+
+    async def _digest(self) -> str | None:
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                session = await psycopg.AsyncConnection.connect(
+                    self._dsn, autocommit=True, connect_timeout=CONNECT_S_MAX
+                )
+                async with session:
+                    row = await (await session.execute(_DIGEST.encode())).fetchone()
+        except (*_AWAY, TimeoutError):
+            return None
+        except psycopg.Error as error:
+            raise ArchiverStopped(
+                f"the catalogue's digest can't be read: {error}", cure="prepare the capture: capture_sql"
+            ) from error
+        return str(row[0]) if row else None
+
+    async def _dump(self) -> str | None:
         dump = await asyncio.create_subprocess_exec(
             self._pg_dump,
             *("--schema-only", "--no-security-labels", f"--dbname={self._dsn}"),
@@ -97,7 +113,7 @@ class PostgresSource:
         raise ArchiverStopped(f"pg_dump failed: {complaint.decode().strip()}")
 
     async def beat(self) -> Beaten | None:
-        """Write the heartbeat and look at catalogue and slots; None when the database is away."""
+        """Write the heartbeat with the catalogue's digest, and look at slots; None when nobody answers."""
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 return await self._beat(await self._connected())
@@ -135,14 +151,8 @@ class PostgresSource:
                 f"{HEARTBEAT} has no row",
                 cure=f"prepare the capture: capture_sql makes it, and publication {PUBLICATION}",
             )
-        found = await session.execute(_CATALOGUE.encode(), {"tables": self._tables})
-        catalogue, lag = await found.fetchone() or ("", None)
-        return Beaten(
-            beat=beat[0],
-            at=beat[1],
-            catalogue=str(catalogue or ""),
-            slot_lag_bytes=None if lag is None else int(lag),
-        )
+        (lag,) = await (await session.execute(_SLOT_LAG.encode())).fetchone() or (None,)
+        return Beaten(beat=beat[0], at=beat[1], slot_lag_bytes=None if lag is None else int(lag))
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):

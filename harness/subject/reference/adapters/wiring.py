@@ -28,6 +28,7 @@ from harness.subject.reference.fencing import Identity
 from harness.subject.reference.health import Health
 from harness.subject.reference.ports import Clock, Target
 from harness.subject.reference.restorer import Restorer
+from harness.subject.reference.rules import MISSING
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
 from harness.subject.reference.values import not_carried
@@ -75,7 +76,7 @@ def archiver_of(
         store=store_of(config, config.s3_endpoint),
         keys=SqliteKeys(config.keys_path),
         index=SqliteIndex(config.index_path),
-        source=PostgresSource(dsn=config.dsn, pg_dump=config.pg_dump, schema=schema),
+        source=PostgresSource(dsn=config.dsn, pg_dump=config.pg_dump),
         clock=MonotonicClock(),
         signer=signer_of(config),
         trust=trust_of(config),
@@ -182,11 +183,14 @@ def is_at_work(word: LastWord | None) -> bool:
 
 
 def refuse_what_cant_be_carried(config: ArchiveConfig) -> None:
-    """Run the lint on the captured database; raises LintRefused. One that is away can't be looked at."""
+    """Run the lint on the captured database; raises LintRefused. One that is away can't be looked at.
+
+    A table that was dropped is no reason to archive nothing of the others.
+    """
     schema = schema_of(config)
     try:
         found = lint(config.dsn, schema, publication=config.publication, trial=False)
     except BadInput as away:
         _log.warning("not looked at before the start: %s", away.message)
         return
-    refuse(found)
+    refuse([problem for problem in found if problem.what != MISSING])

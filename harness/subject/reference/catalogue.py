@@ -1,0 +1,75 @@
+"""What the feed tells of the catalogue: DDL in messages, a digest in each heartbeat; and if they agree.
+
+A digest that no message announced means that the schema was changed unseen: an event trigger was dropped,
+disabled, or failed. A heartbeat that was written while a DDL was being committed may still carry the digest
+from before it, once; two in a row can't. Pure.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.model.errors import ArchiverStopped
+from harness.subject.reference.assembler import Transaction
+from harness.subject.reference.ports import MessageEvent
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of DDL. ``order``: its place in the transaction; ``tag``: the command.
+
+    ``dropped``: tables, qualified. ``catalogue``: the digest at the end of the transaction.
+    """
+
+    tag: str = ""
+    dropped: tuple[str, ...] = ()
+    catalogue: str | None = None
+    order: int = 0
+
+
+_decoder = msgspec.json.Decoder(Told)
+
+
+def told_in(transaction: Transaction) -> list[Told]:
+    """Return what a transaction tells of its DDL, in order; raises ArchiverStopped for gibberish."""
+    messages = (e for e in transaction.events if isinstance(e, MessageEvent) and e.content)
+    return [_read(message) for message in messages]
+
+
+def _read(message: MessageEvent) -> Told:
+    try:
+        told = _decoder.decode(message.content)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ArchiverStopped(
+            f"a message of DDL in transaction {message.xid} can't be read: {error}",
+            cure="prepare the capture again (capture_sql), then begin a new epoch with a fresh snapshot",
+        ) from None
+    return msgspec.structs.replace(told, order=message.order)
+
+
+class CatalogueWatch:
+    """Follows the digest of the catalogue; ``known`` is the one in force, None while there is none."""
+
+    def __init__(self, known: str | None = None) -> None:
+        self.known = known
+        self._doubted: str | None = None
+
+    def follow(self, transaction: Transaction) -> None:
+        """Take a transaction into account; raises ArchiverStopped when the catalogue changed unseen."""
+        for told in told_in(transaction):
+            self.known = told.catalogue or self.known
+            self._doubted = None
+        seen = transaction.catalogue
+        if not seen:
+            return
+        if self.known in (None, seen):
+            self.known, self._doubted = seen, None
+        elif self._doubted == seen:
+            raise ArchiverStopped(
+                f"the catalogue changed and nobody said so: heartbeats carry digest {seen[:12]}, the last"
+                f" one told of is {(self.known or '')[:12]}; an event trigger is gone, disabled, or failed"
+                " (FM-57)",
+                cure="look what was changed; then prepare the capture again (capture_sql) and begin a new"
+                " epoch with a fresh snapshot",
+            )
+        else:
+            self._doubted = seen
