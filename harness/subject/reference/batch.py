@@ -8,8 +8,6 @@ from typing import TypeVar
 
 import msgspec
 
-import msgspec
-
 from harness.model.position import Position
 from harness.model.schema import Schema
 from harness.subject.reference.assembler import Transaction
