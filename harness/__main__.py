@@ -70,6 +70,10 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
     ] = "both",
     budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
+    towards: Annotated[
+        list[Path] | None,
+        typer.Option(help="Earlier runs: go to cells of the coverage map they left empty."),
+    ] = None,
     host: Host = "local",
     schema: SchemaName = "helpdesk",
     out: Out = Path("runs"),
@@ -85,7 +89,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
     options = session.DrillOptions(
         profile=profile, plans=plans, seed=seed, tenants=tenants, survivors=survivors,
-        budget_s=budget, schema=schema, out=out,
+        budget_s=budget, schema=schema, out=out, towards=tuple(towards or ()),
     )  # fmt: skip
     campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
     judged = session.run_campaign(campaign, schema=schema, out=out, console=_console(json), host=host)
@@ -276,7 +280,8 @@ def _finish(judged: Judged, json: bool) -> NoReturn:
     if json:
         _print_json(judged.verdicts[0] if len(judged.verdicts) == 1 else judged.verdicts)
     else:
-        terminal.show(Console(highlight=False), judged.verdicts, str(judged.out))
+        console = Console(highlight=False)
+        terminal.show(console, judged.verdicts, str(judged.out), unavailable=judged.unavailable)
     raise typer.Exit(EXIT_OF[merge_drills(judged.verdicts)])
 
 

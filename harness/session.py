@@ -45,6 +45,7 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for.
 
     ``seed`` None: a new one. ``survivors``: ``both`` kinds, or one. ``schema``: a name or a folder.
+    ``towards``: earlier runs, whose cells of the coverage map come last.
     """
 
     schema: str = "helpdesk"
@@ -55,22 +56,29 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     survivors: Literal["both", "all", "archive"] = "both"
     budget_s: float | None = None
     out: Path = Path("runs")
+    towards: tuple[Path, ...] = ()
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """Judged drills, and the folder that holds their run folders."""
+    """Judged drills, the folder that holds their run folders, and faults that the host can't do."""
 
     out: Path
     verdicts: tuple[DrillVerdict, ...]
+    unavailable: dict[str, str] = {}
 
 
 def draw(options: DrillOptions) -> Campaign:
     """Draw the plans that the options ask for; raises UnknownName and BadInput."""
     from harness.drive.campaign import Campaign
     from harness.generate.campaigns import campaign
+    from harness.generate.profiles import profile_named
+    from harness.generate.swarm import listed
+    from harness.report import coverage
     from harness.schemas import load
+    from harness.stack.world.faults import unavailable
 
     seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
+    storm = profile_named(options.profile).storm
     plans = campaign(
         load(options.schema).schema,
         seed=seed,
@@ -79,8 +87,15 @@ def draw(options: DrillOptions) -> Campaign:
         tenants=options.tenants,
         survivors=None if options.survivors == "both" else options.survivors,
         budget_s=options.budget_s,
+        unavailable=unavailable,
+        towards=coverage.read(options.towards, ()).hits,
     )
-    return Campaign(plans=tuple(plans), seed=seed, profile=options.profile)
+    return Campaign(
+        plans=tuple(plans),
+        seed=seed,
+        profile=options.profile,
+        unavailable=listed(unavailable) if storm else {},
+    )
 
 
 def read_plan(path: Path, schema: str | None = None) -> Campaign:
@@ -122,7 +137,7 @@ def run_campaign(
     ):
         verdicts = session.campaign(campaign, folder_of_runs, view)
     campaign_page.write(folder_of_runs)
-    return Judged(out=folder_of_runs, verdicts=verdicts)
+    return Judged(out=folder_of_runs, verdicts=verdicts, unavailable=campaign.unavailable)
 
 
 def _promise_s(plans: Sequence[Plan]) -> float:

@@ -207,6 +207,9 @@ def test_a_fault_says_its_proofs_in_a_line() -> None:
     assert said[1] == "drop slot (not seen to bite): the slot is still there"
 
 
+NOT_HERE = ("full disk primary", "full disk kafka", "kill minio")
+
+
 def a_campaign(out: Path) -> None:
     """A judged campaign of two drills, one of them outside the envelope and with a fault."""
     cell = Cell("kill archiver", "archiver", "stale_list")
@@ -218,6 +221,7 @@ def a_campaign(out: Path) -> None:
     summary = verdict.CampaignVerdict(
         verdict="broken", seed=7, profile="quick", runs=("drill-01", "drill-02"),
         verdicts=("proven", "broken"), outside=("drill-02",),
+        unavailable=dict.fromkeys(NOT_HERE, "no space"),
     )  # fmt: skip
     (out / folder.CAMPAIGN).write_bytes(verdict.encode(summary))
 
@@ -232,6 +236,7 @@ def test_a_campaigns_page_has_its_drills_and_the_map(tmp_path: Path) -> None:
     words = " ".join(" ".join(page.words).split())
     assert "1 faults bit, at 1 of 9 stages" in words
     assert "outside the envelope 1 broken" in words
+    assert "Not on this host: kill minio; full disk anything (no space)." in words
     assert not re.search(r"https?://|@import|url\(", text)
 
 

@@ -27,12 +27,16 @@ Judge = Callable[[Path], DrillVerdict]
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True):
-    """Plans to be run in order. ``seed``: what they were drawn from; ``set_up_s``: until services ran."""
+    """Plans to be run in order. ``seed``: what they were drawn from; ``set_up_s``: until services ran.
+
+    ``unavailable``: faults that were not drawn since the host can't do them, by name with the reason.
+    """
 
     plans: tuple[Plan, ...]
     seed: int
     profile: str
     set_up_s: float | None = None
+    unavailable: dict[str, str] = {}
 
 
 class Series:
@@ -103,6 +107,7 @@ def _sum_up(campaign: Campaign, out: Path, verdicts: Sequence[DrillVerdict]) -> 
         runs=tuple(run_name(number) for number in range(1, len(verdicts) + 1)),
         verdicts=tuple(v.verdict for v in verdicts),
         outside=tuple(run_name(number) for number, v in enumerate(verdicts, 1) if v.outside),
+        unavailable=campaign.unavailable,
         set_up_s=campaign.set_up_s,
     )
     out.mkdir(parents=True, exist_ok=True)

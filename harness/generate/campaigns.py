@@ -6,7 +6,9 @@ values, not seen before. The rest goes by the plan's number, from 0:
 
     survivors   ``all`` and ``archive`` in turn, unless asked for
     initial     ``snapshot`` in every seventh plan from the first on, else ``streamed``
-    fault       the archiver is killed in every third plan from the second on
+    fault       the archiver is killed in every third plan from the second on; in a storm instead
+                none, one or two of all faults that the host can do, as ``swarm`` chooses them, and in every
+                tenth plan one outside the envelope, if the host can do any
     again       tenants are damaged twice in every third plan from the third on
 
 So three plans have one of each; fewer are single drills, and have no fault. What is not pinned Hypothesis
@@ -17,7 +19,7 @@ the same version of house and Hypothesis; what replays a drill for good is its p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations, product
 from random import Random
 
@@ -26,11 +28,14 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import seed as seeded
 from hypothesis import settings as with_settings
 
+from harness.generate import swarm
 from harness.generate.expand import expand
 from harness.generate.profiles import Settings, profile_named
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import possible
 from harness.generate.strategies import BATCHINGS, FaultPhase, Pins, reruns, shapes
+from harness.generate.swarm import Unavailable
+from harness.model.coverage import Cell, cells_named
 from harness.model.errors import BadInput
 from harness.model.plan import Plan, Survivors
 from harness.model.schema import Schema
@@ -46,8 +51,14 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
     survivors: Survivors | None = None,
     budget_s: float | None = None,
     flush_interval_s: float = 1.0,
+    unavailable: Unavailable = lambda _: "",
+    towards: Collection[Cell] = (),
 ) -> list[Plan]:
-    """Return ``plans`` plans. Raises BadInput for arguments of which none can be drawn, UnknownName."""
+    """Return ``plans`` plans. ``unavailable``: which faults the host can't do. ``towards``: cells of the
+    coverage map that were marked already; a storm goes to the others first.
+
+    Raises BadInput for arguments of which none can be drawn, UnknownName.
+    """
     if plans < 1 or seed < 0:
         raise BadInput(
             f"{plans} plans of seed {seed} can't be drawn",
@@ -56,6 +67,8 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
     storm = profile_named(profile).storm
     pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm)
+    if storm:
+        pinned = with_swarms(pinned, Random(f"swarms {seed}"), unavailable, towards)
     return [
         expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
         for number, pins in enumerate(pinned)
@@ -86,6 +99,29 @@ def strata(
         )
         seen |= _pairs(this) | _values(this)
         yield this
+
+
+def with_swarms(
+    pinned: Iterable[Pins], rng: Random, unavailable: Unavailable, towards: Collection[Cell]
+) -> Iterator[Pins]:
+    """Yield the pins with faults by their names, chosen towards the cells that nothing has marked.
+
+    A plan outside the envelope has one fault alone, everything survives it, and the next plan begins with a
+    snapshot.
+    """
+    seen, outside_before = set(towards), False
+    for number, (pins, count) in enumerate(zip(pinned, swarm.counts(), strict=False)):
+        survivors, script = pins.survivors or "all", pins.kind or ""
+        beyond = swarm.possible_names(unavailable, "all", outside=True)
+        outside = (
+            bool(beyond) and survivors == "all" and number % swarm.OUTSIDE_EVERY >= 8 and not outside_before
+        )
+        names = beyond if outside else swarm.possible_names(unavailable, survivors)
+        chosen = swarm.choose(rng, names, script, 1 if outside else count, seen)
+        seen |= {cell for name in chosen for cell in cells_named(name, [script])}
+        initial = "snapshot" if outside_before else pins.initial
+        yield msgspec.structs.replace(pins, faults=chosen, fault="none", initial=initial)
+        outside_before = outside
 
 
 def _scripts(schema: Schema, *, storm: bool) -> list[Pins]:

@@ -13,9 +13,11 @@ from harness.generate.profiles import Pace, Settings, pace
 from harness.generate.scribe import Scribe
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import step_named, write_again, write_script
+from harness.generate.swarm import placed
 from harness.generate.takings import with_takers
 from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
+from harness.model.faults import Fault
 from harness.model.operations import Transaction
 from harness.model.plan import Limits, Plan, Script, TenantPlan
 from harness.model.schema import Schema
@@ -66,7 +68,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         shared=shared,
         scripts=(script, *([write_again(facts, layout, shape.script, again, script)] if again else [])),
         again=again,
-        faults=timing.outages or ((shape.fault,) if shape.fault else ()),
+        faults=timing.outages or _faults(shape, timing),
         attacks=shape.attacks,
         watermark_checks=checks(shape.watermarks, layout.tenants, (script,), timing.write_s),
         floors=timing.floors,
@@ -74,6 +76,11 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
             load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)
         ),
     )
+
+
+def _faults(shape: PlanShape, timing: Pace) -> tuple[Fault, ...]:
+    alone = (shape.fault,) if shape.fault else ()
+    return (*alone, *placed(shape.swarm, timing.write_s))
 
 
 def _first_damaged(script: Script) -> tuple[str, ...]:

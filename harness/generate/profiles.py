@@ -27,7 +27,7 @@ import msgspec
 from harness.generate.facts import SchemaFacts
 from harness.generate.shapes import PlanShape
 from harness.model.errors import BadInput, UnknownName
-from harness.model.faults import CutLink, Fault, Kill
+from harness.model.faults import CutLink, Fault, outage_s
 from harness.model.plan import Floors, Script
 
 TRANSACTIONS = 24
@@ -47,6 +47,9 @@ TAIL_RATE_MAX = 30.0
 TAIL_GROWTH = 1.04
 QUIET_AFTER_S = 0.25
 """When a quiet tenant makes its one write; whoever performs the plan holds its tail until the incident."""
+
+FAULTS_APART_S = 3.0
+"""What follows an outage sooner finds the pipeline still catching up, and counts as one with it."""
 
 STORM_RECOVERY_S = 10.0
 """What a storm allows beyond its longest outage: half a minute would triple the length of each drill."""
@@ -243,8 +246,9 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
 def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
     tenants = len(shape.tenants)
     own_s = profile.budget_s(tenants, settings.flush_interval_s)
-    if isinstance(shape.fault, Kill):
-        own_s = max(own_s, shape.fault.down_s + profile.recovery_s)
+    faults = (*((shape.fault,) if shape.fault else ()), *shape.swarm.faults)
+    if faults:
+        own_s = max(own_s, outage_s(faults, apart_s=FAULTS_APART_S) + profile.recovery_s)
     budget_s = own_s if settings.budget_s is None else settings.budget_s
     if not 0 < budget_s <= profile.promise_s:
         raise BadInput(

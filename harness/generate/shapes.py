@@ -76,6 +76,13 @@ class ScriptShape(msgspec.Struct, frozen=True, kw_only=True):
     how: HowShape = HowShape()
 
 
+class SwarmShape(msgspec.Struct, frozen=True, kw_only=True):
+    """Faults of a plan beside the one that is drawn alone; ``late``: the last one lasts into the script."""
+
+    faults: tuple[Fault, ...] = ()
+    late: bool = False
+
+
 class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     """All that is drawn of a plan. ``first_id`` is the first tenant's number.
 
@@ -93,5 +100,6 @@ class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
     quiet: int = 0
     fault: Fault | None = None
+    swarm: SwarmShape = SwarmShape()
     attacks: tuple[Attack, ...] = ()
     watermarks: tuple[WatermarkShape, ...] = ()

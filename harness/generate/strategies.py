@@ -25,6 +25,7 @@ from harness.generate.shapes import (
 )
 from harness.generate.steps import possible, step_named
 from harness.generate.steps.step import Step
+from harness.generate.swarm import swarms
 from harness.generate.watermarks import watermarks
 from harness.model.attacks import Attack
 from harness.model.errors import BadInput
@@ -49,6 +50,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fault``: the phase in which the archiver is killed, or ``none``. ``again``: whether some tenants are
     damaged a second time. ``rows``: initial rows of every tenant; ``bulk_chars``: long text besides them.
+    ``faults``: the names of further faults, none unless some are named.
     """
 
     survivors: Survivors | None = None
@@ -61,6 +63,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
     again: bool | None = None
     rows: int | None = None
     bulk_chars: int = 0
+    faults: tuple[str, ...] = ()
 
 
 ANY = Pins()
@@ -152,6 +155,7 @@ def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: 
         again=_again(draw, pins),
         quiet=draw(st.integers(0, count - 1)),
         fault=draw(_fault(pins, survivors)),
+        swarm=draw(swarms(pins.faults, survivors)),
     )
 
 

@@ -98,7 +98,8 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
 class CampaignVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """``campaign.json``: many drills; ``runs`` are folders relative to the campaign's.
 
-    ``outside``: those of them whose plans lie outside their envelope.
+    ``outside``: those of them whose plans lie outside their envelope. ``unavailable``: faults that the host
+    can't do, by name with the reason.
     """
 
     verdict: Verdict
@@ -107,6 +108,7 @@ class CampaignVerdict(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     outside: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}
     set_up_s: float | None = None
 
 

@@ -22,6 +22,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     drills: dict[str, DrillVerdict]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     sentence: str
+    unavailable: str
 
 
 def write(out: Path) -> Path:
@@ -47,6 +48,7 @@ def read(out: Path) -> Told:
         drills=drills,
         rows=coverage.rows(the_map),
         sentence=f"{terminal.sentence(tuple(drills.values()))} {coverage.sentence(the_map)}".strip(),
+        unavailable=coverage.unavailable_words(campaign.unavailable),
     )
 
 

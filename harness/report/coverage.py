@@ -7,7 +7,7 @@ cell that none has met yet, a blank one that none can.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -85,7 +85,7 @@ def lines(the_map: Map) -> list[str]:
         *_table("kind of script", by_script, lambda row, stage: _of_scripts(the_map, row[0], stage)),
         "",
         *_wrapped(_figures(the_map)),
-        *_wrapped(f"Faults never met: {_by_kind(the_map.empty)}."),
+        *_wrapped(f"Faults never met: {by_kind(the_map.empty)}."),
         *_wrapped(f"Kinds of script under which none was met: {', '.join(the_map.untried) or 'none'}."),
     ]
 
@@ -131,7 +131,7 @@ def _figures(the_map: Map) -> str:
     )
 
 
-def _by_kind(faults: Sequence[str]) -> str:
+def by_kind(faults: Sequence[str]) -> str:
     """Name faults by their kind with their targets; all of a kind by the kind alone."""
     said = []
     for kind in KINDS:
@@ -158,6 +158,15 @@ def sentence(the_map: Map) -> str:
         f"{len(faults)} faults bit, at {len(stages)} of {len(STAGES)} stages, under {len(scripts)} kinds of"
         f" script: {len(the_map.hits)} cells of the map (restoreproof coverage prints it)."
     )
+
+
+def unavailable_words(unavailable: Mapping[str, str]) -> str:
+    """Say which faults the host can't do, with the reasons; an empty text when it can do all."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in unavailable.items():
+        by_reason.setdefault(reason, []).append(name)
+    said = "; ".join(f"{by_kind(names)} ({reason})" for reason, names in by_reason.items())
+    return f"Not on this host: {said}." if said else ""
 
 
 def told(the_map: Map) -> Told:

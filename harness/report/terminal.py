@@ -5,7 +5,8 @@ Fits 80 columns and a dumb terminal: without colour nothing is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.markup import escape
@@ -100,8 +101,17 @@ def describe(finding: Finding) -> str:
     return f"{finding.verdict} – {finding.check}: {said}.{loss}"
 
 
-def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:
-    """Print table, findings of drills that were not proven, and the sentence."""
+def show(
+    console: Console,
+    verdicts: Sequence[DrillVerdict],
+    out: str,
+    *,
+    unavailable: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Print table, findings of drills that were not proven, and the sentence.
+
+    ``unavailable``: faults that the host can't do, with the reasons.
+    """
     console.print()
     console.print(table(verdicts))
     for number, verdict in enumerate(verdicts, 1):
@@ -111,6 +121,7 @@ def show(console: Console, verdicts: Sequence[DrillVerdict], out: str) -> None:
                 console.print(f"  {escape(text)}", highlight=False)
     style = STYLE_OF[merge_drills(verdicts)]
     console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
-    if said := coverage.sentence(coverage.of(verdicts)):
-        console.print(escape(said), highlight=False)
+    for said in (coverage.sentence(coverage.of(verdicts)), coverage.unavailable_words(unavailable)):
+        if said:
+            console.print(escape(said), highlight=False)
     console.print(f"Runs and pages: {escape(out)}", highlight=False, soft_wrap=True)
