@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import msgspec
 import pytest
 
-from fixtures.handmade import QUIET, TENANTS, shop_plan
+from fixtures.handmade import QUIET, TENANTS, failover_plan, shop_plan
 from harness import schemas
 from harness.judge import judge
 from harness.model.history import (
@@ -27,21 +26,6 @@ from harness.simulate import simulate, simulate_series
 
 SHOP = schemas.load("shop").schema
 E = TypeVar("E", bound=Entry)
-
-
-def failover_plan(
-    *, after_s: float, fenced: bool = False, goes_on: bool = False, seed: int = 7, pause_s: float = 0.4
-) -> Plan:
-    """A script of three transactions; the primary dies ``after_s`` after the first COMMIT was sent."""
-    plan = shop_plan(
-        survivors="standby",
-        destroy_after_s=after_s,
-        script_pause_s=pause_s,
-        budget_s=6.0,
-        write_s=10.0,
-        seed=seed,
-    )
-    return msgspec.structs.replace(plan, fenced=fenced, script_goes_on=goes_on)
 
 
 def run(plan: Plan) -> tuple[tuple[AnyEntry, ...], DrillVerdict]:

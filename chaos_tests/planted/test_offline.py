@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fixtures.handmade import shop_plan, shop_plan_at
+from fixtures.handmade import TENANTS, failover_plan, shop_plan, shop_plan_at
 from harness import schemas
 from harness.generate import pinned_plan, plans
 from harness.generate.steps import STEPS
@@ -36,15 +38,9 @@ def plan_for(planted: Defect) -> Plan:
         return pinned_plan(
             schema_for(planted), kind=planted.step, seed=planted.seed, profile="simulated", survivors="all"
         )
-    match planted.name:
-        case "moves the offset before the write":
-            return shop_plan(faults=(KILL,))
-        case "cuts all at the start of the script":
-            return shop_plan(script_pause_s=6.0)
-        case "never says that it is breached":
-            return plan_with_outage(310.0)
-        case "falls asleep":
-            return plan_that_loses(301.0)
+    by_hand = BY_HAND.get(planted.name)
+    if by_hand is not None:
+        return by_hand()
     return msgspec.structs.replace(
         shop_plan(), attacks=planted.attacks, watermark_checks=planted.watermark_checks
     )
@@ -69,6 +65,21 @@ def plan_with_outage(down_s: float) -> Plan:
     fault = Kill(service="archiver", phase="write", after_s=4.0, down_s=down_s)
     envelope = Envelope(faults=(Allowed(fault="kill archiver", longest_s=down_s),))
     return msgspec.structs.replace(plan, faults=(fault,), envelope=envelope)
+
+
+BY_HAND: dict[str, Callable[[], Plan]] = {
+    "moves the offset before the write": lambda: shop_plan(faults=(KILL,)),
+    "cuts all at the start of the script": lambda: shop_plan(script_pause_s=6.0),
+    "never says that it is breached": lambda: plan_with_outage(310.0),
+    "falls asleep": lambda: plan_that_loses(301.0),
+    "loses an acked write in a failover": lambda: failover_plan(after_s=1.5),
+    "captures ahead of the standby": lambda: failover_plan(after_s=1.5, goes_on=True),
+    "merges two histories": lambda: failover_plan(after_s=1.5, goes_on=True),
+    "folds away by LSN alone": lambda: shop_plan(
+        survivors="archive", destroy_after_s=0.5, again=(TENANTS[0],)
+    ),
+}
+"""Plans by hand for defects that need a special moment."""
 
 
 def broken_checks(verdict: DrillVerdict) -> set[str]:
@@ -136,6 +147,12 @@ def test_one_cut_for_all_is_right_when_all_were_hit_at_once() -> None:
     """The near miss of the common cut: a script of one transaction has only one place to cut."""
     early = defect("cuts all at the start of the script")
     assert drill(shop_plan(at_once=True), SHOP, early.parts()).verdict == "proven"
+
+
+def test_positions_only_go_on_where_nothing_ran_ahead_of_the_standby() -> None:
+    """The near miss of the LSN alone: on one cluster no position of the archive is ever given again."""
+    early = defect("folds away by LSN alone")
+    assert drill(failover_plan(after_s=0.3, goes_on=True), SHOP, early.parts()).verdict == "proven"
 
 
 @pytest.mark.parametrize("seed", [3, 5])

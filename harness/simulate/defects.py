@@ -15,7 +15,7 @@ import msgspec
 
 from harness.model.attacks import Attack
 from harness.model.watermarks import WatermarkCheck
-from harness.simulate import faulty, misled, movers, reshaped, tampered
+from harness.simulate import faulty, forked, misled, movers, reshaped, tampered
 from harness.simulate.world import Parts
 
 
@@ -316,6 +316,39 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(store=tampered.LeavesSegmentsUnlocked),
         near_miss=lambda: Parts(store=tampered.LocksAndLooks),
         attacks=(Attack(kind="delete", moment="incident", aims=EVERYWHERE),),
+    ),
+    Defect(
+        name="loses an acked write in a failover",
+        failure_mode="FM-17",
+        words="the standby answers for a commit that it has not got, and is promoted without it",
+        caught_by=("live rows",),
+        parts=lambda: Parts(server=forked.LosesAnAckedWrite),
+        near_miss=lambda: Parts(server=forked.LosesWhatNobodyWasTold),
+    ),
+    Defect(
+        name="captures ahead of the standby",
+        failure_mode="FM-20",
+        words="the capture sends what the standby has not got; the archiver stops, and says why",
+        caught_by=("archived again",),
+        parts=lambda: Parts(connector=forked.RunsAhead, server=forked.FallsBehind),
+        near_miss=lambda: Parts(connector=forked.SendsAllAgain, server=forked.FallsBehind),
+    ),
+    Defect(
+        name="merges two histories",
+        failure_mode="FM-26",
+        words="the archiver goes on over what the new timeline never had, and folds its news away",
+        caught_by=("prefix", "honest"),
+        parts=lambda: Parts(
+            connector=forked.RunsAhead, server=forked.FallsBehind, archiver=forked.MergesHistories
+        ),
+        near_miss=lambda: Parts(connector=forked.SendsAllAgain, archiver=forked.MergesHistories),
+    ),
+    Defect(
+        name="folds away by LSN alone",
+        failure_mode="FM-25",
+        words="the archiver takes what comes at a position given before for a repetition",
+        caught_by=("honest",),
+        parts=lambda: Parts(archiver=forked.FoldsAwayByLsn),
     ),
 )
 

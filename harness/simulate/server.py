@@ -279,7 +279,7 @@ class Server:
 
     def reborn(self) -> Server:
         """Return the server as it starts again in place: what is in the WAL is there (FM-19)."""
-        server = Server(self.system_id, self.timeline)
+        server = type(self)(self.system_id, self.timeline)
         for work in self._open:
             if work.lsn is None and self.storage is not None:
                 for one in reversed(work.written):
@@ -299,18 +299,22 @@ class Server:
         It surely had what anybody waited for; of what lay beyond, some. Positions and transaction ids go on
         from there, so that those of what is lost are given again (FM-25).
         """
-        had = sum(one.lsn <= self.standby.lsn for one in self.wal)
-        had += chance.randint(0, len(self.wal) - had)
-        server = Server(self.system_id, self.timeline + 1)
+        server = type(self)(self.system_id, self.timeline + 1)
         server.storage = self.storage
-        self._forget_lost(self.wal[had:])
+        server.wal = list(self.had(chance))
+        self._forget_lost(self.wal[len(server.wal) :])
         server.catalogue = self.storage.catalogue() if self.storage else None
-        server.wal = self.wal[:had]
-        server.lsn = server.standby.lsn = server.fork_lsn = server.wal[-1].lsn + 8 if had else FIRST_LSN
+        end_lsn = server.wal[-1].lsn + 8 if server.wal else FIRST_LSN
+        server.lsn = server.standby.lsn = server.fork_lsn = end_lsn
         server._next_xid = max((one.xid for one in server.wal), default=FIRST_XID) + 1
         beats = (one.heartbeat for one in reversed(server.wal) if one.heartbeat is not None)
         server.heartbeat = next(beats, {**self.heartbeat, "beat": "0"})
         return server
+
+    def had(self, chance: Random) -> Sequence[Committed]:
+        """Return what the standby had of the WAL when this server died."""
+        waited_for = sum(one.lsn <= self.standby.lsn for one in self.wal)
+        return self.wal[: waited_for + chance.randint(0, len(self.wal) - waited_for)]
 
     def _forget_lost(self, lost: Sequence[Committed]) -> None:
         """Take back what was open, and then what was committed here alone."""

@@ -52,14 +52,15 @@ FENCED_S: Final = 0.02
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The backup system's parts: the reference ones, or defective ones derived from them.
 
-    ``connector`` is not the backup system's own, but may misbehave as real ones do. ``store`` is the
-    archiver's client of the object store.
+    ``connector`` and ``server`` are not the backup system's own, but may misbehave as real ones do.
+    ``store`` is the archiver's client of the object store.
     """
 
     archiver: type[Archiver] = Archiver
     restorer: type[Restorer] = Restorer
     subject: Callable[[Subject], Subject] = lambda subject: subject
     connector: type[Connector] = Connector
+    server: type[Server] = Server
     store: type[LivingStore] = LivingStore
     target: type[SimulatedTarget] = SimulatedTarget
 
@@ -248,7 +249,7 @@ class SimulatedMachinery:
         """Start a new, empty cluster at the clients' address; its LSNs and xids begin anew."""
         self._clusters += 1
         self._alone = False
-        self._site.live.server = Server(f"{7_300_000_000_000_000_000 + self._clusters}")
+        self._site.live.server = self._site.parts.server(f"{7_300_000_000_000_000_000 + self._clusters}")
 
     async def _run(self, archiver: Archiver) -> None:
         try:

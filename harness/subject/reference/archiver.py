@@ -83,6 +83,8 @@ class ArchiverPorts(msgspec.Struct, frozen=True, kw_only=True):
 class Archiver:
     """One archiver over one feed. ``run`` ends after ``stop``, or raises SubjectFailed with the reason."""
 
+    assembler_kind: type[Assembler] = Assembler
+
     def __init__(
         self,
         *,
@@ -308,7 +310,7 @@ class Archiver:
         if last is not None and same_feed:
             self.require_no_gap(start, last.entry)
         self._feed_name, self._consumed = start.feed, start.offset
-        self.assembler = Assembler(
+        self.assembler = self.assembler_kind(
             epochs=last.entry.epochs if last else (),
             last=last.entry.end if last else None,
             expects_snapshot=not same_feed,

@@ -74,6 +74,8 @@ class Assembler:
     ``expects_snapshot``: whether this feed must begin with one (an archive, or a feed, that is new).
     """
 
+    epochs_kind: type[Epochs] = Epochs
+
     def __init__(
         self,
         *,
@@ -81,7 +83,7 @@ class Assembler:
         last: Position | None = None,
         expects_snapshot: bool = True,
     ) -> None:
-        self._epochs = Epochs(epochs, durable_lsn=last.lsn if last else 0)
+        self._epochs = self.epochs_kind(epochs, durable_lsn=last.lsn if last else 0)
         self.last = last
         self._expects_snapshot = expects_snapshot
         self._open: _Open | None = None
