@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from fixtures.archive import FLUSH_S, SYSTEM, Bench, insert, note_row, tenant_row, virtually
+from harness.model.errors import RestoreRefused
 from harness.model.history import Cut
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryTarget
 from harness.subject.port import RestoreResult
 from harness.subject.reference.health import PROMISE_S
 from harness.subject.reference.ports import StoreUnavailable, Swap, Swapped, TargetUnavailable
-from harness.subject.reference.subject import REACH_LIMIT_S, RESTORE_LIMIT_S, ReferenceSubject
+from harness.subject.reference.subject import LATE_LIMIT_S, REACH_LIMIT_S, RESTORE_LIMIT_S, ReferenceSubject
 
 
 def _subject(
@@ -304,3 +305,63 @@ def test_a_restore_gives_up_when_a_service_stays_away() -> None:
         return result.result, result.detail
 
     assert virtually(scene) == ("failed", "not done within 60 s")
+
+
+class InTheWay(MemoryTarget):
+    """A target that refuses for so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.ddl, self.times = "CREATE TABLE ...", times
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Refuse, or note the swap."""
+        self.times -= 1
+        if self.times >= 0:
+            raise RestoreRefused("a row is in the way")
+        return await super().swap(swap)
+
+
+async def _comes_late(bench: Bench, target: MemoryTarget, *, after_s: float) -> tuple[list[str], float]:
+    """Restore to a cut that the archive reaches after so long; return the answers of two, and how long."""
+    bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+    await bench.archive()
+    cut = Cut(epoch=1, xid=701, lsn_lower=bench.tape.lsn, lsn_upper=bench.tape.lsn + 10)
+    subject, began_s = _subject(bench, target), bench.clock.now_s()
+
+    async def late() -> None:
+        await bench.clock.sleep(after_s)
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        await bench.archive()
+
+    task = asyncio.ensure_future(late())
+    results = [(await subject.restore("acme", cut, "live")).result for _ in range(2)]
+    took_s = bench.clock.now_s() - began_s
+    await task
+    return list(results), took_s
+
+
+def test_a_refusal_while_the_archive_is_behind_the_cut_is_looked_at_again() -> None:
+    """What is in the way may be the tenant's own, moved by what is not archived yet (FM-41)."""
+    results, took_s = virtually(lambda bench: _comes_late(bench, InTheWay(1), after_s=6.0))
+    assert results == ["restored", "restored"]
+    assert 6.0 <= took_s < 8.0
+
+
+def test_an_archive_that_does_not_come_is_awaited_once() -> None:
+    """Then a refusal is a refusal, and the next one is said at once."""
+    results, took_s = virtually(lambda bench: _comes_late(bench, InTheWay(9), after_s=99.0))
+    assert results == ["refused", "refused"]
+    assert took_s < LATE_LIMIT_S + 5.0
+
+
+def test_a_refusal_of_an_archive_that_is_there_is_said_at_once() -> None:
+    """Nothing more can come that would take the row out of the way."""
+
+    async def scene(bench: Bench) -> tuple[str, float]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        result = await _subject(bench, InTheWay(9)).restore("acme", Cut(), "live")
+        return result.result, bench.clock.now_s()
+
+    assert virtually(scene) == ("refused", 0.0)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from itertools import count
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from harness.generate import Pins, campaign, pinned_plan, plans
 from harness.generate.campaigns import strata
 from harness.generate.steps import STEPS, possible
+from harness.generate.steps.moves import along, estate, leaves
 from harness.generate.steps.partial import blankable, referring
+from harness.model.operations import Copy, Insert, Update
 from harness.model.plan import Plan, Script
+from harness.model.schema import ByColumn, Column, Table
 from harness.model.values import RawRow
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load, names
@@ -159,6 +163,101 @@ def test_rows_are_erased_rightly_and_before(seed: int) -> None:
     assert others[0].pause_s >= 1
     lost = {tenant for tx in others if not tx.killed for tenant in tx.damaged}
     assert lost >= {effect.tenant for effect in erased.actual}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_moved_rows_go_to_somebody_else(seed: int) -> None:
+    """Whole tables of some tenants, without a WHERE on anything else; nothing was meant."""
+    for transaction in script_of("helpdesk", "moved", seed).transactions:
+        assert transaction.intended == ()
+        for effect in transaction.actual:
+            assert effect.mode == "move"
+            assert effect.to not in (None, effect.tenant)
+            assert effect.along == ()
+            assert set(effect.tables) <= {*leaves(HELPDESK)}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_merge_moves_parents_and_what_hangs_below(name: str, seed: int) -> None:
+    """All in one statement for each tenant; numbers that the new one may have are raised."""
+    for transaction in script_of(name, "rehomed", seed).transactions:
+        assert len(transaction.statements) == len(transaction.actual)
+        assert all(effect.along and effect.shifted for effect in transaction.actual)
+
+
+def test_run_again_all_goes_to_one_receiver() -> None:
+    """A rerun would move on what somebody got in the first run."""
+    for seed in range(40):
+        script = script_of("shop", "rehomed", seed)
+        if any(transaction.killed for transaction in script.transactions):
+            assert len({e.to for t in script.transactions for e in t.actual}) == 1
+
+
+def test_tables_that_a_move_would_tear_apart_are_left_out() -> None:
+    """A unique value that can be neither raised nor is anybody's alone, or a link that would break."""
+    assert leaves(SHOP) == []
+    assert leaves(HELPDESK) == ["helpdesk.invoices", "helpdesk.audit", "helpdesk.ledger"]
+    assert along(HELPDESK, estate(HELPDESK)) == (
+        "helpdesk.comments",
+        "helpdesk.attachments",
+        "helpdesk.ticket_labels",
+    )
+    dated = Column(name="day", type="date")
+    days = Table(
+        name="shop.day",
+        tenancy=ByColumn(column="merchant"),
+        key=("merchant", "day"),
+        columns=(Column(name="merchant", type="text"), dated),
+    )
+    with_days = msgspec.structs.replace(SHOP, tables=(*SHOP.tables, days))
+    assert "shop.day" not in leaves(with_days)
+    assert estate(with_days) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_neighbour_takes_what_was_left_free(seed: int) -> None:
+    """Somebody whom the script leaves alone takes the natural key of one that it removes."""
+    plan = pinned_plan(HELPDESK, kind="taken", seed=seed, profile="simulated", survivors="all")
+    (taker,) = [tenant for tenant in plan.tenants if tenant.takes]
+    hit = {e.tenant for t in plan.scripts[0].transactions for e in t.actual}
+    assert taker.tenant not in hit
+    (update,) = taker.takes[0].operations
+    assert isinstance(update, Update)
+    slugs = {
+        str(o.values["slug"]): t.tenant
+        for t in plan.tenants
+        for o in t.initial[0].operations
+        if isinstance(o, Insert) and o.table == "helpdesk.tenants"
+    }
+    assert slugs[str(update.values["slug"])] in hit - {*plan.again}
+    alone = pinned_plan(HELPDESK, kind="taken", seed=seed, profile="simulated", survivors="archive")
+    assert not any(tenant.takes for tenant in alone.tenants)
+
+
+def test_a_huge_transaction_has_as_many_rows_as_the_profile_says() -> None:
+    """Nearly everybody in one transaction, and tenants of the size that makes it huge."""
+    plan = pinned_plan(SHOP, kind="huge", seed=2, profile="simulated", survivors="all")
+    sent = [t for t in plan.scripts[0].transactions if not t.killed]
+    assert [len(t.damaged) for t in sent] == [len(plan.tenants) - 2]
+    rows = [o for t in plan.tenants for tx in t.initial for o in tx.operations]
+    assert sum(len(o.rows) if isinstance(o, Copy) else 1 for o in rows) > 0.8 * 2_000
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_reaper_purges_only_who_is_still_marked(seed: int) -> None:
+    """It runs beside the restores, locks before it looks, and asks for the mark in each statement."""
+    script = script_of("helpdesk", "reaped", seed)
+    reaper = [t for t in script.transactions if t.during == "restore"]
+    marked = {e.tenant for t in script.transactions for e in t.actual if e.mode == "mark"}
+    assert len(reaper) == 4
+    for run in reaper:
+        assert {e.tenant for e in run.actual} == marked
+        assert all(s.sql.endswith("FOR UPDATE") for s in run.statements[:2])
+        assert all(
+            '"deleted_at" IS NOT NULL' in s.sql for s in run.statements if s.sql.startswith("DELETE")
+        )
+        assert run.actual[0].tables[-1] == "helpdesk.sites"
 
 
 def test_the_feed_tells_of_a_truncate_once() -> None:

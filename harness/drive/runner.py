@@ -178,9 +178,15 @@ class _Runner:
             await self._restore_into_fresh(assigned)
         else:
             self.injector.begin("restore", self.crew)
+            reaper = self.crew.go(self._reap(), "reaper")
             await self._restore_beside_others(assigned, 1)
+            await self.drill.within(self.plan.limits.script_s, "the reaper is through", reaper)
         await self.injector.healed()
         await self._archived_again()
+
+    async def _reap(self) -> None:
+        """Do what the script leaves to be done while tenants are restored."""
+        await Saboteur(self.drill, self.plan.scripts[0], lambda: None).perform("restore")
 
     async def again(self, saboteur: Saboteur) -> None:
         """Damage some tenants once more, and restore them once more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from harness.drive.bindings import RowName
 from harness.drive.damage import Damage
@@ -34,11 +34,12 @@ class Saboteur:
         self._begun: set[str] = set()
         self.damage = Damage(self._present)
 
-    async def perform(self) -> None:
+    async def perform(self, during: Literal["script", "restore"] = "script") -> None:
         """Perform the script to its end, or to the end of the database; operators work side by side."""
         work: dict[int, list[ScriptTransaction]] = {}
         for transaction in self._script.transactions:
-            work.setdefault(transaction.operator, []).append(transaction)
+            if transaction.during == during:
+                work.setdefault(transaction.operator, []).append(transaction)
         async with asyncio.TaskGroup() as operators:
             for transactions in work.values():
                 operators.create_task(self._operate(transactions))

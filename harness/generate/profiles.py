@@ -92,8 +92,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage.
 
     ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
-    any step of the grammar, not only those that every quick drill is sure to prove. ``outage``: one that
-    every plan has, and no other fault beside it.
+    any step of the grammar, not only those that every quick drill is sure to prove. ``huge_rows``: with how
+    many rows all tenants together begin where one huge transaction removes nearly all of them. ``outage``:
+    one that every plan has, and no other fault beside it.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 1.0
     promise_s: float = 300.0
     storm: bool = False
+    huge_rows: int = 2_000
     outage: Outage | None = None
 
 
@@ -134,6 +136,7 @@ PROFILES = {
             write_s_min=5.5,
             recovery_s=STORM_RECOVERY_S,
             storm=True,
+            huge_rows=24_000,
         ),
         Profile(
             name="audit",

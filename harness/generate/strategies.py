@@ -101,9 +101,19 @@ def shapes(
             f"{count} tenants are too few for a drill",
             cure=f"give at least {TENANTS_MIN}: one must be left alone",
         )
-    storm = profile_named(profile).storm
+    storm, huge_rows = profile_named(profile).storm, profile_named(profile).huge_rows
     drawn = _shapes(count, pins, _steps(schema, pins, storm=storm), schema)
+    drawn = drawn.map(
+        lambda shape: _enlarged(shape, huge_rows) if step_named(shape.script.kind).huge else shape
+    )
     return st.builds(_tried, drawn, attacks(), watermarks()) if storm else drawn
+
+
+def _enlarged(shape: PlanShape, rows: int) -> PlanShape:
+    """Give the tenants so many rows in all, each as many as the other."""
+    each = rows // len(shape.tenants)
+    larger = (msgspec.structs.replace(t, rows=max(t.rows, each)) for t in shape.tenants)
+    return msgspec.structs.replace(shape, tenants=tuple(larger))
 
 
 def _tried(

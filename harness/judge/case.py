@@ -103,6 +103,26 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """Return whose rows the script was to give to ``tenant``."""
         return {giver for giver, to in self._gifts() if to == tenant}
 
+    def purges_beside(self, judged: Judged) -> set[str]:
+        """Return the purges that removed something while the tenant was restored in place."""
+        planned = {
+            tx.name
+            for script in self.plan.scripts
+            for tx in script.transactions
+            if any(e.mode == "purge" and e.tenant == judged.tenant for e in tx.actual)
+        }
+        if not planned or not judged.restore.in_place:
+            return set()
+        return {
+            tx.name
+            for tx in self.timeline.transactions
+            if tx.name in planned
+            and tx.begun_s < judged.restore.done_s
+            and judged.restore.began_s < tx.ended_s
+            and tx.sight is not None
+            and any(tx.sight.deleted.values())
+        }
+
     def _gifts(self) -> Iterator[tuple[str, str]]:
         for script in self.plan.scripts:
             for tx in script.transactions:

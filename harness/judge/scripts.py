@@ -80,7 +80,7 @@ class ScriptReader:
 
     def read(self, tx: Transaction, tenant: str, book: Book) -> tuple[Step, Forecast]:
         """Return what ``tx`` did to ``tenant``, whose rows are in ``book``, and what it had to do."""
-        reading = _Reading(tx, tenant, book, self._effects(tx, tenant))
+        reading = _Reading(tx, tenant, book, list(self._effects_on(tx, tenant, book)))
         reading.deletions(self.tenant_columns)
         reading.marks(self._updates(tx))
         reading.blanks()
@@ -89,6 +89,12 @@ class ScriptReader:
     def _effects(self, tx: Transaction, tenant: str) -> list[Effect]:
         planned = self.scripts.get(tx.name)
         return [effect for effect in planned.actual if effect.tenant == tenant] if planned else []
+
+    def _effects_on(self, tx: Transaction, tenant: str, book: Book) -> Iterator[Effect]:
+        """Yield its effects on the rows that are there: a purge has none on a tenant without a mark."""
+        for effect in self._effects(tx, tenant):
+            if effect.mode != "purge" or _marked(effect, book):
+                yield effect
 
     def _updates(self, tx: Transaction) -> Iterator[tuple[RowKey, Row]]:
         for change in tx.changes:
@@ -111,6 +117,12 @@ class ScriptReader:
         )
 
 
+def _marked(effect: Effect, book: Book) -> bool:
+    column = effect.mark_column or ""
+    marked = (p.row.get(column) for row, p in book.rows.items() if row[0] == effect.tables[-1])
+    return any(cell is not None for cell in marked)
+
+
 def _covered(row: RowKey, mode: Mode, tenant: str, effects: Iterable[Effect]) -> bool:
     """Whether one of ``effects`` changes ``row`` of ``tenant`` in that mode."""
     table, key = row
@@ -120,7 +132,7 @@ def _covered(row: RowKey, mode: Mode, tenant: str, effects: Iterable[Effect]) ->
     )
 
 
-_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "drop", "detach", "move")
+_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "drop", "detach", "move", "purge")
 """Modes that leave the tenant without the row. Which rows a partition held only the database knows."""
 
 _UNCOUNTED: tuple[Mode, ...] = ("truncate", "drop", "detach")

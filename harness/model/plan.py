@@ -24,7 +24,7 @@ PLAN_FORMAT = 1
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Survivors = Literal["all", "standby", "archive"]
-Mode = Literal["mark", "permanent", "blank", "truncate", "move", "drop", "detach"]
+Mode = Literal["mark", "permanent", "blank", "truncate", "move", "drop", "detach", "purge"]
 
 
 class TenantPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +54,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``mark`` sets ``mark_column`` of those rows, ``blank`` sets ``columns`` of them to NULL. ``move`` gives
     the tenant's rows in ``tables`` to tenant ``to``, adding to the numbers in ``shifted`` columns (table,
     column, by how much); rows of the tables ``along`` find their tenant through those, and go with them.
+    ``purge`` empties ``tables`` of the tenant if a row of the last of them still bears ``mark_column``.
     What follows is said once for each tenant, touches those with rows there, and leaves no event of a row:
     ``truncate`` empties ``tables``, ``drop`` removes them too, ``detach`` removes partition ``leaf``
     (counted from 0 by name), of which only the database knows whose rows it holds.
@@ -78,7 +79,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def removes(self) -> bool:
         """Whether rows go, rather than change."""
-        return self.mode in ("permanent", "truncate", "drop", "detach")
+        return self.mode in ("permanent", "truncate", "purge", "drop", "detach")
 
     @property
     def reshapes(self) -> bool:
@@ -102,7 +103,8 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     ``pause_s`` before it begins. ``killed``: the operator's session is broken off before COMMIT is sent.
     ``unchecked``: neither foreign keys nor triggers see what it does. ``operator``: whose session it is;
-    several work side by side, each through its own transactions in order.
+    several work side by side, each through its own transactions in order. ``during``: in which phase;
+    with ``restore`` beside the restores of the first round, where those are made in place.
     """
 
     name: str
@@ -113,6 +115,7 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     killed: bool = False
     unchecked: bool = False
     operator: Count = 0
+    during: Literal["script", "restore"] = "script"
 
     @property
     def damaged(self) -> tuple[str, ...]:

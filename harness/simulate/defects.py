@@ -239,6 +239,15 @@ DEFECTS: tuple[Defect, ...] = (
         watermark_checks=(WatermarkCheck(moment="write", after_s=6.5, tenants=("acme-1", "hooli-5")),),
     ),
     Defect(
+        name="keeps the mark",
+        failure_mode="FM-9",
+        words="the restorer cuts just after the mark: whom the reaper spared comes back marked",
+        caught_by=("nothing else",),
+        parts=lambda: Parts(subject=misled.CutsJustAfter),
+        near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
+        step="reaped",
+    ),
+    Defect(
         name="brings back under another name",
         failure_mode="FM-12",
         words="where a natural key was taken meanwhile, the restored row gets another one",

@@ -14,6 +14,7 @@ from harness.model.history import Change, Sight
 from harness.model.plan import Effect, ScriptTransaction
 from harness.model.schema import ByColumn, Table
 from harness.model.values import Key, RawRow, key_of, to_row
+from harness.simulate.locks import Hold
 from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Server, Work
 from harness.simulate.sessions import Address, Connection
@@ -47,6 +48,7 @@ class SimulatedOperator(Connection):
             "move": self._move,
             "drop": self._drop,
             "detach": self._detach,
+            "purge": self._purge,
         }
         try:
             for mode, change in perform.items():
@@ -119,6 +121,20 @@ class SimulatedOperator(Connection):
                 for table, key in _meant(server, work, [effect])
             ]
             await Statements(server).update_together(work, rows)
+
+    async def _purge(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
+        """Lock the tenants' own rows, then remove those tenants that are still marked."""
+        schema, found = server.built.schema, list(effects)
+        for effect in found:
+            item = (schema.script.root, schema.table(schema.script.root).key, (effect.tenant,))
+            await server.locks.take(work, item, Hold.OWN)
+        rows = rows_by_tenant(schema, server.snapshot(own=work), [effect.tenant for effect in found])
+        marked = [
+            effect
+            for effect in found
+            if any(row[effect.mark_column or ""] for row in rows[effect.tenant][effect.tables[-1]])
+        ]
+        await self._remove(server, work, marked)
 
     def _images(self, server: Server) -> Iterable[Change]:
         for table, key in dict.fromkeys(self._marked):

@@ -16,10 +16,12 @@ from harness.generate.steps import (
     detached,
     dropped,
     erasure,
+    huge,
     mode_flipped,
     moved,
     off_by_one,
     orphans,
+    reaped,
     rehomed,
     schema_dropped,
     sequential,
@@ -56,6 +58,8 @@ _TABLE = (
     moved.STEP,
     rehomed.STEP,
     taken.STEP,
+    huge.STEP,
+    reaped.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""
@@ -101,6 +105,7 @@ def _written(ground: Ground, shape: ScriptShape, prefix: str) -> Script:
     if due.second:
         second = Manner(operator=1)
         transactions += perform(ground, due.second, how, prefix=f"{prefix}.second", manner=second)
+    transactions += due.later
     damaged = any(t.damaged for t in transactions if not t.killed)
     return Script(
         kind=shape.kind,

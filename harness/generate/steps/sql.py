@@ -95,6 +95,28 @@ def move(
     return f"WITH {named} {last}" if first else last
 
 
+def marked_tenants(facts: SchemaFacts, entity: Entity, tenants: Sequence[str]) -> Where:
+    """Return the condition that the tenant is one of these, and one of its entities is still marked."""
+    assert entity.mark_column is not None  # callers ask for entities with one
+    schema = facts.schema
+    column = name(schema.tenant_column(schema.table(entity.table)))
+    marked = f"SELECT {column} FROM {entity.table} WHERE {name(entity.mark_column)} IS NOT NULL"
+    found = f"{marked} AND {listed(tenants)(column)}"
+    return lambda own: f"{own} IN ({found})"
+
+
+def purge(facts: SchemaFacts, entity: Entity, tables: Sequence[str], tenants: Sequence[str]) -> list[str]:
+    """Remove those of these tenants that are still marked, once nobody can take the marks away any more."""
+    where = marked_tenants(facts, entity, tenants)
+    schema = facts.schema
+    entities = where(name(schema.tenant_column(schema.table(entity.table))))
+    return [
+        *lock_root(facts, tenants),
+        f"SELECT 1 FROM {entity.table} WHERE {entities} FOR UPDATE",
+        *delete_tables(facts, tables, where, locks=False),
+    ]
+
+
 def call(function: str, ids: Sequence[str], mode: str) -> str:
     """Call the schema's own delete function."""
     array = literal("{" + ",".join(f'"{i}"' if not i.isalnum() else i for i in ids) + "}")

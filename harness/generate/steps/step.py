@@ -13,6 +13,7 @@ import msgspec
 from harness.generate.shapes import HowShape, Means, ScriptShape
 from harness.generate.steps.ground import Ground
 from harness.generate.steps.how import PLAIN, Manner, Order
+from harness.model.plan import ScriptTransaction
 from harness.model.schema import Schema
 
 
@@ -20,7 +21,8 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     """What a step wants done: orders, and a sentence about them.
 
     ``manner``: see ``how.Manner``. ``second``: what another operator does meanwhile. ``how``: how it is
-    gone about, where that is the step's own nature and not drawn.
+    gone about, where that is the step's own nature and not drawn. ``later``: what is done while tenants
+    are restored.
     """
 
     orders: Sequence[Order]
@@ -28,6 +30,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     manner: Manner = PLAIN
     second: Sequence[Order] = ()
     how: HowShape | None = None
+    later: tuple[ScriptTransaction, ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``marked``: most tenants that it marks as intended.
     ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
     ``takes``: a neighbour takes a natural key that its damage left free.
+    ``huge``: its tenants have as many rows as the profile allows for.
     ``storm``: only profiles that ask for the whole grammar take it. ``weight``: how often it is drawn,
     beside the others; with 0 only where it is asked for by name.
     """
@@ -52,6 +56,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     marked: int = 0
     reruns: bool = True
     takes: bool = False
+    huge: bool = False
     storm: bool = False
     weight: int = 1
 

@@ -58,6 +58,8 @@ def _as_predicted(
     if tx.sight is None:
         yield unknown(NAME, f"nobody looked at what {tx.name} had done")
         return
+    if any(tx.name in case.purges_beside(judged) for judged in case.restores):
+        return  # whose rows it met only the locks decided
     changes_only = not any(effect.removes for effect in planned.actual)
     for table in (t.name for t in case.schema.owned):
         deleted = _sum(f.deleted.get(table, (0, 0)) for f in forecasts)

@@ -3,7 +3,8 @@ cut.
 
 Demanded are rows that were certainly there when the restore began: the last step on the row is a committed
 one of the application, and it is not in the restored state. A row of somebody else must not be set aside,
-unless the script had given it to the tenant; then its own tenant finds it set aside already.
+unless the script had given it to the tenant; then its own tenant finds it set aside already. What a reaper
+purged beside the restore is not there to be set aside.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def _there(case: Case, judged: Judged) -> dict[RowKey, Step]:
     """Return the rows that the application wrote and that were certainly there when the restore began."""
     there: dict[RowKey, Step] = {}
     hit, here = judged.incident.tx, judged.restore.asked.cluster
+    if case.purges_beside(judged):
+        return there
     if hit is None or not case.timeline.same_rows(hit.cluster, here):
         return there
     for step in judged.stretch.steps:

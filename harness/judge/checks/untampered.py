@@ -27,7 +27,9 @@ def _run(case: Case) -> Iterator[Finding]:
                 yield _broken(f"{lock.key} (version {lock.version}), which restores need, {why}")
     for judged in case.restores:
         before = [a for a in acts if not a.refused and a.at_s < judged.restore.began_s]
-        if before and judged.restore.done is not None and not judged.restore.restored:
+        rightly_refused = bool(case.taken.get(judged.restore.number))
+        answered = judged.restore.done is not None and not judged.restore.restored
+        if before and answered and not rightly_refused:
             yield _stopped(judged, before[-1])
 
 

@@ -28,6 +28,7 @@ from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 RESTORE_LIMIT_S = 60.0
 REACH_LIMIT_S = 10.0
+LATE_LIMIT_S = 30.0
 POLL_S = 0.05
 RETRY_S = 0.2
 
@@ -64,6 +65,7 @@ class ReferenceSubject:
         self._stopped = stopped
         self._lives = lives
         self._looked = False
+        self._late_end: Position | None = None
         self._trail = Trail()
         self._in_vain_s: float | None = None
 
@@ -127,9 +129,28 @@ class ReferenceSubject:
                 return functools.reduce(_together, earlier, swapped)
             except StoreUnavailable:
                 pass
+            except RestoreRefused:
+                if not await self._reach_late(cut):
+                    raise
             except TargetUnavailable as away:
                 earlier += [away.swapped] if away.swapped is not None else []
             await self._clock.sleep(RETRY_S)
+
+    async def _reach_late(self, cut: Cut) -> bool:
+        """Wait for an archive that is behind the cut; whether it has come there since.
+
+        What is in the way of a restore may be the tenant's own, moved by a transaction not archived yet.
+        """
+        goal = Position(epoch=cut.epoch, lsn=max(cut.lsn_lower, cut.lsn_upper))
+        behind = False
+        limit_s = self._clock.now_s() + LATE_LIMIT_S
+        while cut.epoch and (last := await self._seen()) is not None and last.end < goal:
+            if self._clock.now_s() > limit_s or last.end == self._late_end:
+                self._late_end = last.end  # in vain: nobody waits again before it has moved
+                return False
+            behind = True
+            await self._clock.sleep(POLL_S)
+        return behind
 
     async def _last(self) -> ManifestEntry | None:
         added = await self._manifest.catch_up()

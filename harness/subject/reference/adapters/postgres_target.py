@@ -127,7 +127,9 @@ class PostgresTarget:
 
     async def _changes(self, session: Session, swap: Swap) -> list[Change]:
         tables = self._schema.owned
-        queries = [statements.rows_of(self._schema, table, swap.tenant) for table in tables]
+        queries = [
+            statements.rows_of(self._schema, table, swap.tenant, lock=swap.set_aside) for table in tables
+        ]
         found = await run_together(session, queries)
         changes = [
             await self._change(session, table, present, swap.rows.get(table.name, ()))

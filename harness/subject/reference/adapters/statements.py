@@ -38,10 +38,11 @@ def array(values: Iterable[str | None]) -> str:
     return "{" + ",".join(cells) + "}"
 
 
-def rows_of(schema: Schema, table: Table, tenant: str) -> Query:
-    """Select the tenant's rows, all columns."""
+def rows_of(schema: Schema, table: Table, tenant: str, *, lock: bool = False) -> Query:
+    """Select the tenant's rows, all columns; ``lock``: nobody else changes or removes them then."""
     columns = listed((c.name for c in table.columns), "t.")
-    return Query(sql=f"SELECT {columns} {_from_tenant(schema, table)}", parameters=(tenant,))
+    held = " FOR UPDATE OF t" if lock else ""
+    return Query(sql=f"SELECT {columns} {_from_tenant(schema, table)}{held}", parameters=(tenant,))
 
 
 def rows_with(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Query:
