@@ -264,14 +264,13 @@ def test_an_archive_that_catches_up_is_still_late(second: str | None, late_s: fl
 
 
 @pytest.mark.parametrize(
-    ("word", "works"),
-    [
-        (None, False),
-        (LastWord(at_s=0.0), False),
-        (LastWord(at_s=time.time() + 60.0), True),
-        (LastWord(at_s=time.time() + 60.0, stopped="a DDL"), False),
-    ],
+    ("age_s", "stopped", "works"), [(0.0, None, True), (0.0, "a DDL", False), (9.0, None, False)]
 )
-def test_who_left_word_just_now_is_at_work(word: LastWord | None, works: bool) -> None:
+def test_who_left_word_just_now_is_at_work(age_s: float, stopped: str | None, works: bool) -> None:
     """Old word is of an archiver that is gone, or stands still; a reason is of one that stopped."""
-    assert is_at_work(word) is works
+    assert is_at_work(LastWord(at_s=time.time() - age_s, stopped=stopped)) is works
+
+
+def test_who_never_left_word_is_not_at_work() -> None:
+    """Its disk may be gone."""
+    assert is_at_work(None) is False

@@ -17,6 +17,7 @@ from harness.model.coverage import Cell
 from harness.model.errors import BadInput
 from harness.model.faults import CutLink, DropSlot, Kill
 from harness.report import campaign, html, story, terminal, timeline
+from harness.report.live import LiveView
 
 
 def a_plan(tenants: int = 3) -> plan.Plan:
@@ -332,6 +333,72 @@ def test_drills_outside_the_envelope_are_told_apart() -> None:
     page = html.render(msgspec.structs.replace(a_story(), verdict=beyond))
     assert "Outside the envelope" in page
     assert "kill archiver for 400 s" in page
+
+
+def test_of_many_findings_the_first_are_shown_and_the_rest_counted() -> None:
+    """Breaches first; all of them are in the verdict's file."""
+    judged = a_verdict(a_plan())
+    many = msgspec.structs.replace(judged, findings=judged.findings * 6)
+    told = list(terminal.findings(many))
+    assert len(told) == 6
+    assert told[0].startswith("broken")
+    assert told[-1] == "and 2 more findings, all in verdict.json"
+
+
+def test_a_run_without_its_environment_is_told_all_the_same(tmp_path: Path) -> None:
+    """What is missing is left out."""
+    the_plan = a_plan()
+    (tmp_path / folder.PLAN).write_bytes(plan.encode(the_plan))
+    (tmp_path / folder.VERDICT).write_bytes(verdict.encode(a_verdict(the_plan)))
+    (tmp_path / folder.HISTORY).write_bytes(b"".join(map(history.encode_line, a_history())))
+    assert story.read(tmp_path).environment == {}
+
+
+def test_a_write_that_died_before_it_was_acked_exposes_nobody() -> None:
+    """An archive that holds a write before its ack is no exposure."""
+    entries = [
+        msgspec.structs.replace(e, at_s=0.5) if isinstance(e, history.ObjectSeen) else e
+        for e in a_history()
+    ]
+    told = story.tell("drill-01", a_plan(), a_verdict(a_plan()), entries, {})
+    assert [round(at_s, 1) for at_s, _ in told.exposure] == [4.7]
+
+
+class Step(msgspec.Struct):
+    """News of a service."""
+
+    name: str
+    state: str
+    spent_s: float
+
+
+class Counts(msgspec.Struct):
+    """Where a drill is."""
+
+    acked: int = 17
+    exposure_s: float = 1.25
+    restored: int = 2
+    to_restore: int = 0
+
+
+@pytest.mark.parametrize("terminal_", [True, False])
+def test_whoever_watches_hears_phases_and_verdicts(terminal_: bool) -> None:
+    """On a terminal in one line that is rewritten, elsewhere a line for each phase."""
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=100, force_terminal=terminal_, color_system=None)) as view:
+        view.step(Step(name="kafka", state="starting", spent_s=0.0))
+        view.step(Step(name="kafka", state="ready", spent_s=1.5))
+        view.drill(1, 2, a_plan())
+        view.phase("write")
+        view.counts(Counts())
+        view.counts(Counts(to_restore=3))
+        view.judged(1, a_verdict(a_plan()))
+    said = out.getvalue()
+    assert "kafka" in said
+    assert "starting" not in said
+    assert "drill 1/2: deleted <one> & stale" in said
+    assert "drill 1: broken" in said
+    assert ("2/3 tenants restored" in said) is terminal_
 
 
 def test_the_sentence_says_when_nobody_lost_anything() -> None:
