@@ -153,3 +153,8 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     shown = capsys.readouterr().out
     assert "Exit codes: 0 proven" in shown
     assert all(name in shown for name in ("drill", "replay", "check", "report", "up", "doctor", "archive"))
+
+
+def test_runs_that_are_none_can_not_be_gone_on_from(run: Run, tmp_path: Path) -> None:
+    """What `--towards` names is read before anything is started."""
+    assert_refused(run("drill", "--profile", "storm", "--towards", tmp_path), "holds no judged run", "cure")

@@ -25,7 +25,7 @@ from chaos_tests.offline.judge_world import (
 )
 from harness.judge import judge
 from harness.model.envelope import OUTAGE_S_MAX, Allowed, Envelope
-from harness.model.faults import Kill
+from harness.model.faults import DelayLink, Fault, Kill, Pause
 from harness.model.plan import decode, encode
 from harness.model.verdict import DrillVerdict, Verdict, merge_drills
 
@@ -78,6 +78,25 @@ def test_a_plan_lies_inside_by_its_faults_their_length_and_its_survivors(
 ) -> None:
     """Up to the longest length and no further; the first entry that covers a fault counts."""
     assert list(envelope.reasons(survivors, [a_kill(down_s)])) == reasons
+
+
+def an_outage(after_s: float, down_s: float) -> Pause:
+    """A broker that stands still for so long."""
+    return Pause(service="kafka", phase="write", after_s=after_s, down_s=down_s)
+
+
+@pytest.mark.parametrize(
+    ("second", "reasons"),
+    [
+        (an_outage(120.0, 130.0), ["outages of 250 s one after another, more than 240 s"]),
+        (an_outage(120.0, 120.0), []),
+        (an_outage(130.0, 130.0), []),
+        (DelayLink(link="connect-kafka", phase="write", after_s=120.0, down_s=130.0), []),
+    ],
+)
+def test_outages_that_meet_count_as_one(second: Fault, reasons: list[str]) -> None:
+    """Each is short enough; together they are not, unless the first was over. What only delays is none."""
+    assert list(Envelope().reasons("all", [an_outage(0.0, 120.0), second])) == reasons
 
 
 def test_an_envelope_is_part_of_the_plan() -> None:

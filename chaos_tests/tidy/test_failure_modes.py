@@ -21,7 +21,7 @@ from harness.subject.reference.adapters import lint
 ROOT = Path(__file__).parents[2]
 MODES = read()
 
-NOT_YET_MAX = 7
+NOT_YET_MAX = 6
 """The ratchet: rows with something still to be built may only become fewer; lower it when they do."""
 
 

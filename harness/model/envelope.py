@@ -6,12 +6,12 @@ unknown. A plan may ask for an envelope of its own: a wider one, to see a promis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from harness.model.faults import KINDS, Fault, kind_words, name_of
+from harness.model.faults import KINDS, Fault, kind_words, name_of, outage_s, touches
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -46,17 +46,25 @@ INSIDE: tuple[Allowed, ...] = tuple(
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For which ``faults`` and ``survivors`` the promise is made; of several that cover one, the first."""
+    """For which ``faults`` and ``survivors`` the promise is made; of several that cover one, the first.
+
+    ``outage_s``: for how long all of them together may keep writes from the archive, one after another.
+    """
 
     faults: tuple[Allowed, ...] = INSIDE
     survivors: tuple[SurvivorKind, ...] = get_args(SurvivorKind)
+    outage_s: Seconds = OUTAGE_S_MAX
 
-    def reasons(self, survivors: str, faults: Iterable[Fault]) -> Iterator[str]:
+    def reasons(self, survivors: str, faults: Sequence[Fault]) -> Iterator[str]:
         """Yield each reason why a plan lies outside, in words; none when it lies inside."""
         if survivors not in self.survivors:
             yield f"survivors {survivors}"
         for fault in faults:
             yield from self._reasons(name_of(fault), fault.down_s, survivors)
+        blocking = [fault for fault in faults if touches(fault).blocked]
+        together_s = outage_s(blocking)
+        if len(blocking) > 1 and together_s > self.outage_s:
+            yield f"outages of {together_s:g} s one after another, more than {self.outage_s:g} s"
 
     def _reasons(self, name: str, down_s: float, survivors: str) -> Iterator[str]:
         allowed = next((one for one in self.faults if one.covers(name)), None)
