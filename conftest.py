@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 pytest_plugins = ("pytester", "fixtures.planted", "fixtures.postgres", "fixtures.stack")
@@ -16,3 +18,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elsewhere = [item for item in items if item.get_closest_marker(marker)]
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = [item for item in items if item not in set(elsewhere)]
+
+
+def pytest_collection_finish() -> None:
+    """Look for cycles of objects less often: a tenth of the time of simulated drills went into it."""
+    gc.freeze()
+    gc.set_threshold(50_000)

@@ -48,7 +48,10 @@ def to_row(raw: Mapping[str, str | None]) -> Row:
 
 def key_of(row: Mapping[str, Cell], columns: tuple[str, ...]) -> Key:
     """Return the key of a row; raises ValueError when a key cell is null or long."""
-    cells = tuple(row[column] for column in columns)
-    if not all(isinstance(cell, str) for cell in cells):
-        raise ValueError(f"key {columns} holds a null or long cell: {cells}")
-    return cells  # type: ignore[return-value]  # narrowed by the check above
+    key: list[str] = []
+    for column in columns:
+        cell = row[column]
+        if not isinstance(cell, str):
+            raise ValueError(f"key {columns} holds a null or long cell: {cell}")
+        key.append(cell)
+    return tuple(key)

@@ -49,9 +49,9 @@ class RightOfWay:
 
     async def _watch(self, pid: str) -> None:
         try:
-            await self._watcher.reset()
             while True:
-                await self._watcher.run(_BREAK, (pid, pid))
                 await asyncio.sleep(LOOK_S)  # noqa: TID251 - real locks on a real server
+                await self._watcher.reset()
+                await self._watcher.run(_BREAK, (pid, pid))
         except ConnectionLost:
             return  # the script's own connection tells of it

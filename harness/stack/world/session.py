@@ -120,25 +120,18 @@ class PostgresSession(_Transactions):
         return await cursor.fetchone()
 
     async def delete(self, table: Table, key: Mapping[str, str]) -> bool:
-        await self._look_below(table, key)
-        cursor = await self._connection.run(statements.delete(table, tuple(key)), tuple(key.values()))
-        return cursor.rowcount > 0
-
-    async def _look_below(self, table: Table, key: Mapping[str, str]) -> None:
-        """Note the rows that will go with this one: one round trip, none where nothing cascades."""
-        paths = cascades(self._schema, table)
-        if not paths:
-            return
-        wanted = tuple(key.values())
+        """Delete a row; note, in the same round trip, the rows below that go with it."""
+        paths, wanted = cascades(self._schema, table), tuple(key.values())
         below = [(statements.keys_below(table, tuple(key), path), wanted) for path in paths]
-        _, *found = await self._connection.run_together(
-            [(statements.lock(table, tuple(key)), wanted), *below]
-        )
-        for path, rows in zip(paths, found, strict=True):
+        lock = [(statements.lock(table, tuple(key)), wanted)] if paths else []
+        delete = (statements.delete(table, tuple(key)), wanted)
+        *found, deleted = await self._connection.run_together([*lock, *below, delete])
+        for path, rows in zip(paths, found[1:], strict=True):
             child = path[-1][0]
             for row in rows:
                 gone = key_of(row, child.key)
                 self._cascaded[child.name, gone] = Change(table=child.name, op="delete", key=gone)
+        return bool(deleted)
 
     async def rollback(self) -> None:
         await self._connection.run_script("ROLLBACK")
@@ -158,9 +151,9 @@ class PostgresOperator(_Transactions):
         self._marks = sorted({(e.table, e.mark_column) for e in schema.script.entities if e.mark_column})
 
     async def begin(self) -> None:
-        await super().begin()
+        _, counts = await self._connection.run_together([("BEGIN", None), (_COUNTS, None)])
         self._gone = set()
-        self._before = await self._counts()
+        self._before = _read(counts)
 
     async def run(self, transaction: ScriptTransaction) -> None:
         async with self._right_of_way.given_to(self._connection.backend_pid):
@@ -168,10 +161,14 @@ class PostgresOperator(_Transactions):
                 await self._connection.run_script(statement.sql)
 
     async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
-        """Read what the transaction did so far: three round trips, whatever the number of tables."""
-        await self._connection.run_script("SET CONSTRAINTS ALL IMMEDIATE")
-        counts = _less(await self._counts(), self._before)
-        self._gone = await self._dropped()
+        """Read what the transaction did so far: two round trips, whatever the number of tables."""
+        names = [table.name for table in self._schema.tables]
+        all_names = (array(map(statements.qualified, names)), array(names))
+        _, counted, absent = await self._connection.run_together(
+            [("SET CONSTRAINTS ALL IMMEDIATE", None), (_COUNTS, None), (_ABSENT, all_names)]
+        )
+        counts = _less(_read(counted), self._before)
+        self._gone = {str(row["name"]) for row in absent}
         wanted = (array(tenants),)
         owned = [table for table in self._schema.owned if table.name not in self._gone]
         marks = [(name, column) for name, column in self._marks if name not in self._gone]
@@ -195,19 +192,6 @@ class PostgresOperator(_Transactions):
     async def close(self) -> None:
         await self._right_of_way.close()
         await super().close()
-
-    async def _dropped(self) -> set[str]:
-        """Return the declared tables that are not there, as this transaction sees it."""
-        names = [table.name for table in self._schema.tables]
-        asked = await self._connection.run(_ABSENT, (array(map(statements.qualified, names)), array(names)))
-        return {str(row["name"]) for row in await asked.fetchall()}
-
-    async def _counts(self) -> Counts:
-        cursor = await self._connection.run(_COUNTS)
-        return {
-            str(row["oid"]): (str(row["table"]), int(row["deleted"] or 0), int(row["updated"] or 0))
-            for row in await cursor.fetchall()
-        }
 
 
 def _state_queries(told: Sequence[Table]) -> list[tuple[str, None]]:
@@ -236,6 +220,13 @@ def _only(row: RawRow | None) -> RawRow:
     if row is None:
         raise Refused("INSERT returned no row: a trigger or a rule of the application swallowed it")
     return row
+
+
+def _read(counts: Sequence[RawRow]) -> Counts:
+    return {
+        str(row["oid"]): (str(row["table"]), int(row["deleted"] or 0), int(row["updated"] or 0))
+        for row in counts
+    }
 
 
 def _less(now: Counts, before: Counts) -> dict[str, tuple[int, int]]:

@@ -66,8 +66,8 @@ def update(table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
 
 
 def delete(table: Table, key: Sequence[str]) -> str:
-    """Delete the row with this key."""
-    return f"DELETE FROM {qualified(table.name)} WHERE {_matches(key)}"
+    """Delete the row with this key, and say so by a row of the answer."""
+    return f"DELETE FROM {qualified(table.name)} WHERE {_matches(key)} RETURNING 1"
 
 
 def lock(table: Table, key: Sequence[str]) -> str:

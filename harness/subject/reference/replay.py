@@ -29,8 +29,9 @@ class TenantReader:
 
     async def parts(self, tenant: str, links: Sequence[Link]) -> list[Part]:
         """Return the tenant's parts in these entries' segments, in commit order."""
-        segments = [link.entry.segment for link in links if link.entry.segment is not None]
-        found = await asyncio.gather(*(self.block(tenant, segment) for segment in segments))
+        segments = (link.entry.segment for link in links)
+        may_hold = [s for s in segments if s is not None and layout.index_place(s.directory, tenant)]
+        found = await asyncio.gather(*(self.block(tenant, segment) for segment in may_hold))
         return [part for parts in found for part in parts]
 
     async def block(self, tenant: str, segment: SegmentRef) -> tuple[Part, ...]:

@@ -26,6 +26,7 @@ from harness.subject.reference.capture import HEARTBEAT, SET_ASIDE
 from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
 from harness.subject.reference.rebuild import missing
 
+FEW_CHARS_MAX = 1 << 20
 BUILD_LOCK = 0x5250_0001
 """Advisory lock under which a schema is built."""
 
@@ -113,9 +114,7 @@ class PostgresTarget:
         removed = await self._remove(session, changes)
         if swap.set_aside:
             await self._keep_aside(session, swap.tenant, removed)
-        for change in changes:
-            if change.add:
-                await self._load(session, change.table, change.add)
+        await self._add(session, changes)
         await self._check_foreign_keys(session, swap.tenant, changes)
         if swap.high:
             await run(session, statements.raise_sequences(dict(swap.high)))
@@ -204,6 +203,14 @@ class PostgresTarget:
         gone = await run_together(session, [statements.delete(c.table, c.remove) for c in doomed])
         found = zip(reversed(doomed), reversed(gone), strict=True)
         return [(change.table.name, row) for change, rows in found for row in rows]
+
+    async def _add(self, session: Session, changes: Sequence[Change]) -> None:
+        """Add parents first; all tables of few rows in one round trip, then the others."""
+        few = [c for c in changes if c.add and _are_few(c.add)]
+        many = [c for c in changes if not _are_few(c.add)]
+        await run_together(session, [statements.add(c.table, c.add) for c in few])
+        for change in many:
+            await self._load(session, change.table, change.add)
 
     async def _load(self, session: Session, table: Table, rows: Sequence[RawRow]) -> None:
         async with (
@@ -331,6 +338,11 @@ def _lacks_table(error: psycopg.Error) -> bool:
     """Whether a table is not there, or the partition for a row."""
     no_leaf = isinstance(error, psycopg.errors.CheckViolation) and "no partition of relation" in str(error)
     return no_leaf or isinstance(error, _NO_TABLE)
+
+
+def _are_few(rows: Sequence[RawRow]) -> bool:
+    """Whether rows are so little that an INSERT with them as parameters costs less than a COPY."""
+    return sum(len(cell or "") for row in rows for cell in row.values()) <= FEW_CHARS_MAX
 
 
 def _key(table: Table, row: RawRow) -> tuple[str | None, ...]:

@@ -75,16 +75,22 @@ def as_printed(table: Table, rows: Sequence[RawRow]) -> Query:
     return Query(sql=f"SELECT {cells} FROM {source}", parameters=_arrays(rows, columns))
 
 
-def add_absent(table: Table, rows: Sequence[RawRow]) -> Query:
-    """Insert those rows whose key is not there."""
+def add(table: Table, rows: Sequence[RawRow]) -> Query:
+    """Insert rows as COPY would, for those that are few: identity columns are given their values."""
     columns = table.stored_columns
     source = _unnest(table, columns, "r", cast=False)
     cells = ", ".join(f"r.{_column(c)}::{table.column(c).type}" for c in columns)
     sql = (
         f"INSERT INTO {quoted(table.name)} ({listed(columns)}) OVERRIDING SYSTEM VALUE"
-        f" SELECT {cells} FROM {source} ON CONFLICT DO NOTHING"
+        f" SELECT {cells} FROM {source}"
     )
     return Query(sql=sql, parameters=_arrays(rows, columns))
+
+
+def add_absent(table: Table, rows: Sequence[RawRow]) -> Query:
+    """Insert those rows whose key is not there."""
+    every = add(table, rows)
+    return Query(sql=f"{every.sql} ON CONFLICT DO NOTHING", parameters=every.parameters)
 
 
 def orphan(schema: Schema, table: Table, key: ForeignKey, tenant: str) -> Query:
