@@ -205,6 +205,14 @@ def archive_key(config: Config) -> None:
     typer.echo(process.key(config))
 
 
+@archive_app.command("resnapshot")
+def archive_resnapshot(config: Config) -> None:
+    """Have the capture take a fresh snapshot, when an archiver stopped for what it can't carry or lost."""
+    from harness.subject.reference import process
+
+    _print_json(process.resnapshot(config))
+
+
 @archive_app.command("incidents")
 def archive_incidents(config: Config) -> None:
     """List transactions that took most of a tenant's rows, as JSON, from the archive alone."""

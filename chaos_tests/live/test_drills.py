@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from msgspec import structs
 
+from fixtures.handmade import TENANTS as TENANTS_BY_HAND
+from fixtures.handmade import shop_plan
 from harness.generate.campaigns import campaign
 from harness.generate.strategies import plans
 from harness.judge import check_run
 from harness.model import folder
+from harness.model.attacks import Attack, AttackKind, Moment
 from harness.model.faults import Kill
+from harness.model.history import Attacked, LocksSeen, decode_lines
 from harness.model.plan import Plan
 from harness.model.verdict import DrillVerdict
+from harness.model.watermarks import WatermarkCheck
 from harness.schemas import load
 from harness.session import LiveSession
 from harness.stack.options import StackOptions
@@ -73,3 +80,38 @@ def test_a_run_folder_is_judged_again_from_its_files(
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {folder.PLAN, folder.HISTORY, folder.RESTORED, folder.LOGS, folder.REPORT}
     assert (tmp_path / "run" / folder.LOGS / "postgres-1.log").stat().st_size > 0
+
+
+def every_attack() -> tuple[Attack, ...]:
+    """Return each kind of attack once, its moment by its place in the list."""
+    moments: tuple[Moment, ...] = get_args(Moment)
+    kinds: tuple[AttackKind, ...] = get_args(AttackKind)
+    return tuple(
+        Attack(kind=kind, moment=moments[n % len(moments)], after_s=0.2 * n, aims=(0, 333, 666, 999))
+        for n, kind in enumerate(kinds)
+    )
+
+
+def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copies(
+    shop: LiveSession, tmp_path: Path
+) -> None:
+    """What restores need can't be deleted or unlocked; copies hold what was reported before them."""
+    checks = (
+        WatermarkCheck(moment="write", after_s=3.0, tenants=TENANTS_BY_HAND[:2]),
+        WatermarkCheck(moment="incident", after_s=0.5, tenants=TENANTS_BY_HAND[3:]),
+    )
+    plan = structs.replace(
+        shop_plan(write_s=6.0, budget_s=5.0), attacks=every_attack(), watermark_checks=checks
+    )
+    verdict = shop.drill(plan, tmp_path)
+    assert (verdict.verdict, verdict.findings) == ("proven", ())
+    with (tmp_path / folder.HISTORY).open("rb") as lines:
+        history = list(decode_lines(lines))
+    acts = [entry for entry in history if isinstance(entry, Attacked)]
+    assert {act.attack for act in acts} == set(range(len(plan.attacks)))
+    (locks,) = [entry.locks for entry in history if isinstance(entry, LocksSeen)]
+    needed = {(lock.key, lock.version) for lock in locks}
+    done = {act.act for act in acts if not act.refused and (act.key, act.version) in needed}
+    assert done <= {"overwrite", "hide"}
+    copies = "2 further watermarks" if shop.stack.copies.possible else "for the restores made"
+    assert copies in verdict.points_judged[-1]

@@ -288,6 +288,21 @@ def test_an_incident_is_found_in_the_archive_and_undone_by_its_number(pipeline: 
     assert pipeline.rows(NEIGHBOUR) == before
 
 
+def test_a_fresh_snapshot_stands_for_what_the_feed_has_lost(pipeline: Pipeline) -> None:
+    """`archive resnapshot`: what was never archived is in it, and the archiver goes on (FM-76)."""
+    pipeline.reach()
+    pipeline.stack.kill("archiver")
+    pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'passed over')")
+    told = process.resnapshot(pipeline.config)
+    assert told.offset > 0
+    pipeline.stack.restart("archiver")
+    pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'afterwards')")
+    pipeline.reach()
+    assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
+    assert pipeline.epoch() == 1
+    assert process.verify(pipeline.config).ok
+
+
 def test_when_only_the_archive_survives_everything_comes_back(pipeline: Pipeline) -> None:
     """Onto a fresh cluster: schema, publication and identities first, then tenants, then a new epoch."""
     pipeline.reach()

@@ -17,6 +17,7 @@ from fixtures.archive import (
     virtually,
 )
 from harness.model.errors import ArchiverStopped, RestoreRefused
+from harness.model.history import Cut
 from harness.simulate.archive_ports import MemoryFeed
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.batch import Batch
@@ -200,10 +201,85 @@ def test_a_gap_in_the_feed_stops_the_archiver() -> None:
         await bench.archive()
         bench.tape.commit(ACME)
         bench.feed.committed = len(bench.feed.events)
-        with pytest.raises(ArchiverStopped, match="what lies between is lost"):
-            await bench.archiver().resume()
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        with pytest.raises(ArchiverStopped, match="what lies between is lost") as stopped:
+            await bench.archive()
+        assert "archive resnapshot" in stopped.value.cure
 
     virtually(scene)
+
+
+def test_after_a_gap_the_archiver_goes_on_with_a_snapshot() -> None:
+    """It stands for what is lost; cuts in between are refused, and what came before is still there."""
+
+    async def scene(bench: Bench) -> list[str | None]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        before = bench.tape.lsn
+        bench.tape.commit(insert("app.note", note_row(1, "acme", "lost on the way")))
+        bench.feed.committed = len(bench.feed.events)
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(2, "acme")))
+        bench.tape.commit(insert("app.note", note_row(3, "acme")))
+        await bench.archive()
+        assert (await bench.verifier().verify()).ok
+        with pytest.raises(RestoreRefused, match="capture was interrupted"):
+            await bench.rows("acme", Cut(epoch=1, lsn_lower=before + 5, lsn_upper=before + 5))
+        early = await bench.rows("acme", Cut(epoch=1, lsn_lower=before, lsn_upper=before))
+        assert "app.note" not in early
+        return [row["id"] for row in (await bench.rows("acme"))["app.note"]]
+
+    assert virtually(scene) == ["2", "3"]
+
+
+def test_a_heartbeat_that_never_came_stops_the_archiver() -> None:
+    """A slot that was dropped, advanced or made anew passes over commits, heartbeats among them (FM-72)."""
+
+    async def scene(bench: Bench) -> str:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat(1)
+        bench.tape.heartbeat(2)
+        await bench.archive()
+        bench.tape.heartbeat(3)
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        bench.tape.heartbeat(5)
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        archiver = bench.archiver()
+        await archiver.resume()
+        with pytest.raises(ArchiverStopped, match="heartbeat 5 follows 3") as stopped:
+            await archiver.step()
+        assert [row["id"] for row in (await bench.rows("acme"))["app.note"]] == ["1"]
+        return stopped.value.cure
+
+    assert "archive resnapshot" in virtually(scene)
+
+
+def test_a_restarted_archiver_counts_on_from_the_archive() -> None:
+    """The gap may lie just where it was down."""
+
+    async def scene(bench: Bench) -> None:
+        bench.tape.snapshot()
+        bench.tape.heartbeat(1)
+        await bench.archive()
+        bench.tape.heartbeat(3)
+        with pytest.raises(ArchiverStopped, match="heartbeat 3 follows 1"):
+            await bench.archive()
+
+    virtually(scene)
+
+
+def test_on_a_new_timeline_heartbeats_may_begin_again() -> None:
+    """What was not replicated is counted once more there."""
+
+    async def scene(bench: Bench) -> bool:
+        bench.tape.snapshot()
+        bench.tape.heartbeat(1)
+        bench.tape.heartbeat(2)
+        bench.tape.heartbeat(2, timeline=2)
+        bench.tape.heartbeat(3, timeline=2)
+        await bench.archive()
+        return (await bench.verifier().verify()).ok
+
+    assert virtually(scene)
 
 
 def test_a_new_feed_goes_on_with_a_snapshot() -> None:

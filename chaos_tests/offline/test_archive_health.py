@@ -19,10 +19,20 @@ from harness.subject.reference.adapters.metrics import metrics_endpoint
 from harness.subject.reference.adapters.wiring import LastWord, is_at_work
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import ArchiveConfig, encode_config
-from harness.subject.reference.health import Beaten, Health, Pulse, Trail, age_s, open_metrics, state_of
+from harness.subject.reference.health import (
+    Beaten,
+    Health,
+    Held,
+    Pulse,
+    Trail,
+    age_s,
+    open_metrics,
+    state_of,
+)
 from harness.subject.reference.rules import Problem
 
-OK = Health(state="ok", pipeline="working", exposure_s=1.25, slot_lag_bytes=4096, watermark="1:0/10")
+OK = Health(state="ok", pipeline="working", exposure_s=1.25, slot_lag_bytes=4096, watermark="1:17/0")
+HELD = Held(entries=7, segments=5, refused=1)
 
 
 def _pulse() -> Pulse:
@@ -170,7 +180,7 @@ def test_a_status_without_bucket_and_database_goes_on_from_the_archivers_last_wo
     assert found.state == "breached"
     assert found.exposure_s == pytest.approx(310, abs=5)
     assert found.pipeline == "heartbeat not written"
-    assert found.watermark == "1:0/10"
+    assert found.watermark == OK.watermark
     assert found.archive is not None
     assert found.slot_lag_bytes is None
 
@@ -212,23 +222,27 @@ def test_a_database_that_is_away_does_not_hinder_the_start(
 
 def test_metrics_are_open_metrics_text() -> None:
     """One TYPE line a family, one sample a line, EOF at the end; the unknown is left out."""
-    lines = open_metrics(OK, entries=7).splitlines()
+    lines = open_metrics(OK, HELD).splitlines()
     assert lines[-1] == "# EOF"
     assert "# TYPE restoreproof_archive_exposure_seconds gauge" in lines
     assert "restoreproof_archive_exposure_seconds 1.25" in lines
     assert "restoreproof_archive_slot_lag_bytes 4096" in lines
     assert 'restoreproof_archive_state{state="ok"} 1' in lines
     assert 'restoreproof_archive_state{state="breached"} 0' in lines
-    assert len([line for line in lines if line.startswith("# TYPE")]) == 5
-    unknown = open_metrics(msgspec.structs.replace(OK, exposure_s=None), entries=0)
+    assert "restoreproof_archive_watermark_lsn_bytes 98784247808" in lines
+    assert "restoreproof_archive_segments 5" in lines
+    assert "restoreproof_archive_refused_objects 1" in lines
+    assert len([line for line in lines if line.startswith("# TYPE")]) == 9
+    unknown = open_metrics(msgspec.structs.replace(OK, exposure_s=None, watermark=None), Held())
     assert "exposure_seconds" not in unknown
+    assert "watermark" not in unknown
 
 
 def test_the_endpoint_answers_metrics_and_nothing_else() -> None:
     """On loopback, with the content type that scrapers ask for."""
-    with metrics_endpoint(0, lambda: open_metrics(OK, entries=7)) as port:
+    with metrics_endpoint(0, lambda: open_metrics(OK, HELD)) as port:
         found = [_get(port, path) for path in ("/metrics", "/")]
-    assert found == [(200, open_metrics(OK, entries=7)), (404, "")]
+    assert found == [(200, open_metrics(OK, HELD)), (404, "")]
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

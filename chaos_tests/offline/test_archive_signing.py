@@ -17,6 +17,7 @@ from harness.subject.reference.adapters.local_files import make_signing_key, rea
 from harness.subject.reference.adapters.wiring import signer_of
 from harness.subject.reference.config import ArchiveConfig, encode_config
 from harness.subject.reference.fencing import Identity
+from harness.subject.reference.health import Held
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.signing import Signer, Trust, split
 
@@ -320,3 +321,21 @@ GOLDEN_SIGNED = (
     b'line":1}],"beat":{"beat":5,"at":"2026-11-22T18:34:41.193159Z"},"signature":"Ka+4qxYSYqBlbY'
     b'CLWkZVkR2TUweD34moipbrGvsS1OKZDAwRQwi4aMMuAcnGV1BwBi07uu4QrSXGBFAXgaSpCg=="}'
 )
+
+
+def test_an_archiver_counts_what_it_holds_and_what_it_passed_over() -> None:
+    """Its metrics say so, from its start on and with each entry."""
+
+    async def scene(bench: Bench) -> list[Held]:
+        bench.store.add_version(NEXT, await _archived(bench))
+        archiver = bench.archiver()
+        await archiver.resume()
+        seen = [archiver.held]
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        seen.append((await bench.archive()).held)
+        return seen
+
+    assert virtually(scene) == [
+        Held(entries=2, segments=2, refused=1),
+        Held(entries=3, segments=3, refused=1),
+    ]

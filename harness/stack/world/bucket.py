@@ -136,7 +136,9 @@ class MinioBucket:
 def patient_client(url: str, *, access_key: str, secret_key: str) -> Minio:
     """Return a client that never obeys the 60 s ``Retry-After`` of a starting MinIO."""
     retry = urllib3.Retry(total=3, backoff_factor=0.1, respect_retry_after_header=False)
-    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=2, read=30), retries=retry)
+    pool = urllib3.PoolManager(
+        maxsize=LOCKS_AT_ONCE, timeout=urllib3.Timeout(connect=2, read=30), retries=retry
+    )
     parts = urllib3.util.parse_url(url)
     return Minio(
         parts.netloc or url,

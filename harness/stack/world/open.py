@@ -85,6 +85,9 @@ def archive_config(stack: Stack, loaded: LoadedSchema, *, promise_s: float = PRO
         publication=names.publication,
         promise_s=promise_s,
         pg_dump=str(locate().postgres_bin / "pg_dump"),
+        connect_url=names.connect_url,
+        connector=names.connector,
+        slot=names.slot,
         signing_key_path=str(names.keys_folder / "signing.pem"),
         verify_key=make_signing_key(names.keys_folder / "signing.pem").verify_key,
     )

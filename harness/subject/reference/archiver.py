@@ -33,7 +33,7 @@ from harness.subject.reference.format import (
     SchemaRef,
     SegmentRef,
 )
-from harness.subject.reference.health import PROMISE_S, Health, Pulse
+from harness.subject.reference.health import PROMISE_S, Health, Held, Pulse
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.owners import Owners
 from harness.subject.reference.ports import (
@@ -50,6 +50,7 @@ from harness.subject.reference.ports import (
     StoredObject,
     StoreUnavailable,
 )
+from harness.subject.reference.repair import Beats, gap_words
 from harness.subject.reference.replay import read_all_parts
 from harness.subject.reference.sealing import Entropy, seal
 from harness.subject.reference.signing import TRUSTS_ALL, Signer, Trust
@@ -103,6 +104,8 @@ class Archiver:
         self.owners = Owners(schema=schema, index=ports.index)
         self.assembler = Assembler()
         self.batch = Batch()
+        self.beats = Beats()
+        self.held = Held()
         self.flushed_s = 0.0
         self.pulse = Pulse(interval_s=flush_interval_s, promise_s=ports.promise_s)
         self.fence: Fence | None = None
@@ -156,8 +159,16 @@ class Archiver:
         self._held = event.offset if held is None else held  # for as long as something can go wrong
         transaction = self.assembler.take(event)
         if transaction is not None:
+            self.look_for_gap(transaction)
             self.admit(transaction)
         self._held, self._consumed = None, event.offset + 1
+
+    def look_for_gap(self, transaction: Transaction) -> None:
+        """Raise ArchiverStopped when heartbeats before this transaction's are missing."""
+        if transaction.snapshot:
+            self.beats.begin(transaction.beat, transaction.position.epoch)
+        elif transaction.beat is not None:
+            self.beats.take(transaction.beat, transaction.position.epoch)
 
     def admit(self, transaction: Transaction) -> None:
         """Add a whole transaction to the batch; raises ArchiverStopped for what can't be carried."""
@@ -206,6 +217,9 @@ class Archiver:
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
         self.last = await self.chain(entry)
+        self.held = msgspec.structs.replace(
+            self.held, entries=entry.seq, segments=self.held.segments + (entry.segment is not None)
+        )
         if batch.beat is not None:
             self.pulse.durable(batch.beat.beat, idle=entry.segment is None)
         return entry
@@ -227,6 +241,7 @@ class Archiver:
     async def _chain_after_planted(self, entry: ManifestEntry, body: bytes, broken: ArchiveBroken) -> Link:
         """Write an entry whose name is taken; raises what stands in its way if that is another entry."""
         manifest = await self._read_manifest()
+        self.held = msgspec.structs.replace(self.held, refused=len(manifest.refused))
         if manifest.is_planted(archive.manifest_key(entry.seq)):
             await self._patiently(lambda: self.store.put_again(archive.manifest_key(entry.seq), body))
             manifest = await self._read_manifest()
@@ -306,15 +321,17 @@ class Archiver:
         manifest = await self._claimed()
         start = await self._patiently(self.feed.start)
         last = self.last = manifest.last
+        self.held = _held(manifest)
         same_feed = last is not None and last.entry.feed.feed == start.feed
-        if last is not None and same_feed:
-            self.require_no_gap(start, last.entry)
+        gap = self.gap_before(start, last.entry) if last is not None and same_feed else ""
         self._feed_name, self._consumed = start.feed, start.offset
         self.assembler = self.assembler_kind(
             epochs=last.entry.epochs if last else (),
             last=last.entry.end if last else None,
             expects_snapshot=not same_feed,
+            gap=gap,
         )
+        self.beats = Beats(last.entry.beat if last else None, last.entry.end.epoch if last else 0)
         self.catalogue = CatalogueWatch(last.entry.catalogue or None if last and same_feed else None)
         if last is not None:
             await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
@@ -337,15 +354,10 @@ class Archiver:
             with suppress(Predecessor):
                 await self.chain(takeover_entry(last, self.fence))
 
-    def require_no_gap(self, start: FeedStart, last: ManifestEntry) -> None:
-        """Raise ArchiverStopped when the feed goes on later than the archive ends."""
-        if start.offset > last.feed.next_offset:
-            raise ArchiverStopped(
-                f"the feed goes on at offset {start.offset}, but the archive ends before offset"
-                f" {last.feed.next_offset}: what lies between is lost (FM-76, FM-83)",
-                cure=f"set the group's offset to {last.feed.next_offset} if it is still there; else begin"
-                " a new epoch with a fresh snapshot",
-            )
+    def gap_before(self, start: FeedStart, last: ManifestEntry) -> str:
+        """Say what is lost where the feed goes on later than the archive ends; a snapshot may follow."""
+        is_gap = start.offset > last.feed.next_offset
+        return gap_words(start.offset, last.feed.next_offset) if is_gap else ""
 
     async def _rebuild_index(self, links: Sequence[Link], through: int) -> None:
         """Bring the owner index up to the manifest: after a crash, or when it is missing altogether.
@@ -429,6 +441,11 @@ class Archiver:
                 return await call()
             except (StoreUnavailable, FeedUnavailable):
                 await self.clock.sleep(RETRY_S)
+
+
+def _held(manifest: Manifest) -> Held:
+    segments = sum(link.entry.segment is not None for link in manifest.links)
+    return Held(entries=len(manifest.links), segments=segments, refused=len(manifest.refused))
 
 
 def _last_snapshot(links: Sequence[Link]) -> int:

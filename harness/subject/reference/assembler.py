@@ -30,6 +30,7 @@ from harness.subject.reference.ports import (
     TruncateEvent,
     Unreadable,
 )
+from harness.subject.reference.repair import RESNAPSHOT
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
 
@@ -72,6 +73,7 @@ class Assembler:
 
     ``epochs``: those known to the archive. ``last``: the position up to which it is complete.
     ``expects_snapshot``: whether this feed must begin with one (an archive, or a feed, that is new).
+    ``gap``: what is lost before this feed goes on, if anything is: only a snapshot can stand for it.
     """
 
     epochs_kind: type[Epochs] = Epochs
@@ -82,10 +84,12 @@ class Assembler:
         epochs: tuple[Epoch, ...] = (),
         last: Position | None = None,
         expects_snapshot: bool = True,
+        gap: str = "",
     ) -> None:
         self._epochs = self.epochs_kind(epochs, durable_lsn=last.lsn if last else 0)
         self.last = last
         self._expects_snapshot = expects_snapshot
+        self._gap = gap
         self._open: _Open | None = None
         self._awaited: int | None = None
 
@@ -123,7 +127,7 @@ class Assembler:
             case Unreadable():
                 raise ArchiverStopped(
                     f"the feed at offset {event.offset} can't be carried: {event.reason}",
-                    cure="mend the cause, then begin a new epoch with a fresh snapshot",
+                    cure=f"mend the cause, then: {RESNAPSHOT}",
                 )
         return None
 
@@ -170,6 +174,10 @@ class Assembler:
         return transaction
 
     def _require_no_gap(self, end: End) -> None:
+        if self._gap:
+            raise ArchiverStopped(
+                f"{self._gap}; transaction {end.xid} follows, and no snapshot", cure=RESNAPSHOT
+            )
         if self._expects_snapshot:
             raise ArchiverStopped(
                 f"the feed is new and begins with transaction {end.xid}, not with a snapshot: what"
@@ -180,7 +188,7 @@ class Assembler:
             raise ArchiverStopped(
                 f"transaction {self._awaited} came in part and never again, and {end.xid} at"
                 f" {format_lsn(end.lsn)} follows: the feed has lost something",
-                cure="begin a new epoch with a fresh snapshot",
+                cure=RESNAPSHOT,
             )
 
     def _end_snapshot(self, end: SnapshotEnd) -> Transaction | None:
@@ -188,7 +196,7 @@ class Assembler:
         self._open = None
         beat, epoch = self._epoch_of(pieces, end)
         position = Position(epoch=epoch, lsn=end.lsn)
-        self._expects_snapshot = False
+        self._expects_snapshot, self._gap = False, ""
         if self.last is not None and position <= self.last:
             return None
         return self._whole(

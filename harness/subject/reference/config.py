@@ -28,7 +28,8 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     are not checked; ``unsigned_until``: the last entry from before the archive was signed, if there is any.
     ``writer``: the archiver's name; one of another name must be told to take over (see ``fencing``).
     ``promise_s``: an exposure beyond it is a breach. ``metrics_port``: of the archiver's OpenMetrics
-    endpoint on 127.0.0.1, 0 for none. ``publication``: what the lint looks at.
+    endpoint on 127.0.0.1, 0 for none. ``publication``: what the lint looks at. ``connect_url``: of the
+    Connect worker, with ``connector`` and its ``slot``: for ``archive resnapshot``.
     """
 
     schema: str
@@ -53,6 +54,9 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     promise_s: Seconds = PROMISE_S
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     publication: str = PUBLICATION
+    connect_url: str = ""
+    connector: str = "restoreproof"
+    slot: str = "restoreproof"
     signing_key_path: str = ""
     verify_key: str = ""
     unsigned_until: Annotated[int, msgspec.Meta(ge=0)] = 0

@@ -19,6 +19,7 @@ from harness.model.errors import ArchiverStopped
 from harness.model.position import format_lsn, parse_lsn
 from harness.model.values import RawRow
 from harness.subject.reference.format import Epoch
+from harness.subject.reference.repair import RESNAPSHOT
 
 SEEN_MAX: Final = 500_000
 """Transactions between two heartbeats that are kept in mind."""
@@ -84,8 +85,8 @@ class Epochs:
             raise ArchiverStopped(
                 f"the feed brought transactions up to {format_lsn(last)}, but timeline {timeline} forked"
                 f" off at {fork}: what lies between never happened there (FM-20, FM-26)",
-                cure=f"begin a new epoch with a fresh snapshot; until then restore up to {fork} at most,"
-                " and see that synchronized_standby_slots names the standby's slot",
+                cure=f"{RESNAPSHOT}; until then restore up to {fork} at most, and see that"
+                " synchronized_standby_slots names the standby's slot",
             )
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from harness.model.position import parse_position
+
 PROMISE_S = 300.0
 BEHIND_INTERVALS = 5
 """Behind is who is more flush intervals late than this."""
@@ -139,12 +141,25 @@ def state_of(exposure_s: float | None, *, interval_s: float, promise_s: float) -
     return "behind" if late else "ok"
 
 
-def open_metrics(health: Health, *, entries: int) -> str:
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archiver knows to be in the bucket; ``refused``: objects there that are nobody's entry."""
+
+    entries: int = 0
+    segments: int = 0
+    refused: int = 0
+
+
+def open_metrics(health: Health, held: Held) -> str:
     """Write a look at an archiver as OpenMetrics text; what is unknown is left out."""
+    watermark = parse_position(health.watermark) if health.watermark else None
     gauges: list[tuple[str, float | None]] = [
         ("exposure_seconds", health.exposure_s),
         ("slot_lag_bytes", health.slot_lag_bytes),
-        ("manifest_entries", entries),
+        ("watermark_epoch", watermark.epoch if watermark else None),
+        ("watermark_lsn_bytes", watermark.lsn if watermark else None),
+        ("manifest_entries", held.entries),
+        ("segments", held.segments),
+        ("refused_objects", held.refused),
         *((f'state{{state="{state}"}}', health.state == state) for state in _STATES),
         *((f'pipeline{{pipeline="{name}"}}', health.pipeline == name) for name in _PIPELINES),
     ]
@@ -154,7 +169,7 @@ def open_metrics(health: Health, *, entries: int) -> str:
         if value is not None:
             head = f"# TYPE {family} gauge"
             lines += [head] if head not in lines else []
-            lines.append(f"restoreproof_archive_{name} {float(value):g}")
+            lines.append(f"restoreproof_archive_{name} {float(value):.15g}")
     return "\n".join([*lines, "# EOF", ""])
 
 

@@ -22,6 +22,7 @@ from harness.subject.reference.catalogue import told_in
 from harness.subject.reference.format import SHARED, Global, Part, Rehome, RowChange
 from harness.subject.reference.homes import Homes
 from harness.subject.reference.ports import OwnerIndex, RowEvent, TruncateEvent
+from harness.subject.reference.repair import RESNAPSHOT
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +148,7 @@ class Owners:
             raise ArchiverStopped(
                 f"the tenant of row {_key(table, row)} of {table.name} is unknown: no parent in"
                 f" {step.parent} with {dict(zip(step.parent_columns, cells, strict=True))} was ever seen",
-                cure="begin a new epoch with a fresh snapshot",
+                cure=RESNAPSHOT,
             )
         return tenant
 

@@ -18,6 +18,8 @@ from harness.subject.port import RestoreResult
 from harness.subject.reference.adapters import wiring
 from harness.subject.reference.adapters.local_files import SqliteKeys, make_signing_key
 from harness.subject.reference.adapters.metrics import metrics_endpoint
+from harness.subject.reference.adapters.resnapshot import Resnapshot
+from harness.subject.reference.adapters.resnapshot import resnapshot as take_snapshot_anew
 from harness.subject.reference.adapters.source import Glance, look_at
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import ArchiveConfig, read_config
@@ -101,8 +103,7 @@ def _refuse_what_cant_be_carried(settings: ArchiveConfig) -> None:
 
 def _metrics(settings: ArchiveConfig, archiver: Archiver) -> AbstractContextManager[object]:
     def text() -> str:
-        entries = archiver.last.entry.seq if archiver.last else 0
-        return open_metrics(archiver.health(), entries=entries)
+        return open_metrics(archiver.health(), archiver.held)
 
     return metrics_endpoint(settings.metrics_port, text) if settings.metrics_port else nullcontext()
 
@@ -232,6 +233,17 @@ def key(config: str | Path) -> str:
     if not settings.signing_key_path:
         raise BadInput("the configuration names no signing_key_path", cure="add it, beside keys_path")
     return make_signing_key(settings.signing_key_path).verify_key
+
+
+def resnapshot(config: str | Path) -> Resnapshot:
+    """Have the capture take a fresh snapshot, from which a stopped archiver goes on."""
+    settings = read_config(config)
+    if wiring.is_running(settings):
+        raise BadInput(
+            f"the archiver of {settings.state_path} is running, and nothing of its feed may be passed over",
+            cure="stop it first; an archiver that has stopped by itself says why in `archive status`",
+        )
+    return asyncio.run(take_snapshot_anew(settings))
 
 
 def incidents(config: str | Path) -> list[Incident]:

@@ -26,6 +26,7 @@ from confluent_kafka.admin import AdminClient
 from harness.model.errors import ArchiverStopped
 from harness.subject.reference.adapters.envelope import Reader
 from harness.subject.reference.ports import FeedEvent, FeedStart, FeedUnavailable
+from harness.subject.reference.repair import RESNAPSHOT
 
 RECORD_BYTES_MAX = 32 << 20
 ANSWER_S_MAX = 5.0
@@ -67,6 +68,13 @@ class KafkaFeed:
         """Commit, and wait until the broker has it."""
         place = TopicPartition(self._topic, _PARTITION, offset)
         await self._run(partial(self._consumer.commit, offsets=[place], asynchronous=False))
+
+    async def end(self) -> int:
+        """Return the offset that the next record will have."""
+        place = TopicPartition(self._topic, _PARTITION)
+        ask = partial(self._consumer.get_watermark_offsets, place, timeout=ANSWER_S_MAX)
+        _, high = await self._run(ask)
+        return int(high)
 
     async def close(self) -> None:
         """Leave; nothing is committed by this."""
@@ -119,6 +127,6 @@ def _note(error: KafkaError) -> None:
     if error.code() in _BROKEN:
         raise ArchiverStopped(
             f"the feed has lost what comes next: {error.str()} (FM-76)",
-            cure="begin a new epoch with a fresh snapshot",
+            cure=RESNAPSHOT,
         )
     _log.info("kafka: %s", error)

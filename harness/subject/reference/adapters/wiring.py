@@ -33,6 +33,9 @@ from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
 from harness.subject.reference.values import not_carried
 
+WORD_OLD_S = 5.0
+"""An archiver leaves word each second; one that left none for so long is not at work."""
+
 _log = logging.getLogger(__name__)
 
 FRESH_S = 4.0
@@ -67,12 +70,7 @@ def archiver_of(
     """Build the archiver; ``kind`` lets a test put a broken one in its place."""
     schema = schema_of(config)
     ports = ArchiverPorts(
-        feed=KafkaFeed(
-            bootstrap=config.kafka_bootstrap,
-            topic=config.topic,
-            group=config.kafka_group,
-            reader=Reader(schema=schema, placeholder=config.placeholder),
-        ),
+        feed=feed_of(config),
         store=store_of(config, config.s3_endpoint),
         keys=SqliteKeys(config.keys_path),
         index=SqliteIndex(config.index_path),
@@ -84,6 +82,16 @@ def archiver_of(
         promise_s=config.promise_s,
     )
     return kind(schema=schema, ports=ports, flush_interval_s=config.flush_interval_s)
+
+
+def feed_of(config: ArchiveConfig) -> KafkaFeed:
+    """Return the change feed, at the archiver's own place in it."""
+    return KafkaFeed(
+        bootstrap=config.kafka_bootstrap,
+        topic=config.topic,
+        group=config.kafka_group,
+        reader=Reader(schema=schema_of(config), placeholder=config.placeholder),
+    )
 
 
 def signer_of(config: ArchiveConfig) -> Signer | None:
@@ -169,6 +177,14 @@ def last_word(config: ArchiveConfig) -> LastWord | None:
         return msgspec.json.decode(Path(config.state_path).read_bytes(), type=LastWord)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def is_running(config: ArchiveConfig) -> bool:
+    """Whether an archiver of this configuration is at work on this machine, by its last word."""
+    word = last_word(config)
+    if word is None or word.stopped is not None or time.time() - word.at_s > WORD_OLD_S:
+        return False
+    return Path(f"/proc/{word.pid}").exists()
 
 
 def stopped_reason(config: ArchiveConfig) -> str | None:
