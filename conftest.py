@@ -6,7 +6,13 @@ import gc
 
 import pytest
 
-pytest_plugins = ("pytester", "fixtures.planted", "fixtures.postgres", "fixtures.stack")
+pytest_plugins = (
+    "pytester",
+    "fixtures.object_servers",
+    "fixtures.planted",
+    "fixtures.postgres",
+    "fixtures.stack",
+)
 
 OF_THE_OTHER_HOST = {"local": "containers", "containers": "local_only"}
 """The marker of tests that make no sense on a host."""

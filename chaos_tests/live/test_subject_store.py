@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 from minio.deleteobjects import DeleteObject
 
+from fixtures.object_servers import ObjectServer
 from harness.model.errors import ArchiveBroken
-from harness.stack.alone import LockedBucket
 from harness.stack.world.bucket import patient_client
 from harness.subject.reference.adapters.s3_store import S3Store
 from harness.subject.reference.ports import StoredObject, StoreUnavailable
@@ -23,7 +23,7 @@ T = TypeVar("T")
 RETENTION_S = 3600.0
 
 
-def with_store(place: LockedBucket, test: Callable[[S3Store], Awaitable[T]], *, url: str = "") -> T:
+def with_store(place: ObjectServer, test: Callable[[S3Store], Awaitable[T]], *, url: str = "") -> T:
     """Run a test with a store of its own on the session's bucket."""
 
     async def main() -> T:
@@ -47,19 +47,19 @@ def key_of_its_own() -> str:
     return f"store-{uuid.uuid4().hex}/000000000001"
 
 
-def test_the_same_bytes_put_twice_are_one_version(locked_bucket: LockedBucket) -> None:
+def test_the_same_bytes_put_twice_are_one_version(object_server: ObjectServer) -> None:
     """A retry whose first answer was lost finds what it wrote (FM-84)."""
 
     async def test(store: S3Store) -> list[StoredObject]:
         key = key_of_its_own()
         return [await store.put_once(key, b"segment") for _ in range(3)]
 
-    found = with_store(locked_bucket, test)
+    found = with_store(object_server, test)
     assert found[0] == found[1] == found[2]
     assert found[0].size_bytes == 7
 
 
-def test_other_bytes_under_the_same_name_are_refused(locked_bucket: LockedBucket) -> None:
+def test_other_bytes_under_the_same_name_are_refused(object_server: ObjectServer) -> None:
     """Two archivers can't both write entry n."""
 
     async def test(store: S3Store) -> None:
@@ -68,22 +68,22 @@ def test_other_bytes_under_the_same_name_are_refused(locked_bucket: LockedBucket
         with pytest.raises(ArchiveBroken, match="somebody else writes"):
             await store.put_once(key, b"theirs")
 
-    with_store(locked_bucket, test)
+    with_store(object_server, test)
 
 
-def test_what_is_written_is_locked_for_the_given_time(locked_bucket: LockedBucket) -> None:
+def test_what_is_written_is_locked_for_the_given_time(object_server: ObjectServer) -> None:
     """The retention is the archive's own, not the bucket's default (FM-89)."""
 
     async def test(store: S3Store) -> float | None:
         stored = await store.put_once(key_of_its_own(), b"locked")
         return await store.retention_s(stored.key, stored.version)
 
-    left_s = with_store(locked_bucket, test)
+    left_s = with_store(object_server, test)
     assert left_s is not None
     assert RETENTION_S - 60 < left_s <= RETENTION_S
 
 
-def test_a_large_object_is_put_in_one_piece(locked_bucket: LockedBucket) -> None:
+def test_a_large_object_is_put_in_one_piece(object_server: ObjectServer) -> None:
     """The condition holds for all of it."""
     body = bytes(range(256)) * (48 << 10)
 
@@ -91,10 +91,10 @@ def test_a_large_object_is_put_in_one_piece(locked_bucket: LockedBucket) -> None
         stored = await store.put_once(key_of_its_own(), body)
         return await store.get(stored.key, stored.version)
 
-    assert with_store(locked_bucket, test) == body
+    assert with_store(object_server, test) == body
 
 
-def test_parts_of_a_version_can_be_read(locked_bucket: LockedBucket) -> None:
+def test_parts_of_a_version_can_be_read(object_server: ObjectServer) -> None:
     """Ranges are by first byte and size, at both ends and of nothing."""
 
     async def test(store: S3Store) -> list[bytes]:
@@ -104,24 +104,24 @@ def test_parts_of_a_version_can_be_read(locked_bucket: LockedBucket) -> None:
             await store.get(stored.key, stored.version, start=start, size=size) for start, size in ranges
         ]
 
-    assert with_store(locked_bucket, test) == [b"012", b"789", b"4", b"", b"0123456789", b"56789"]
+    assert with_store(object_server, test) == [b"012", b"789", b"4", b"", b"0123456789", b"56789"]
 
 
 def test_overwrites_and_delete_markers_change_nothing_that_is_read(
-    locked_bucket: LockedBucket,
+    object_server: ObjectServer,
 ) -> None:
     """Object Lock does not stop them; the oldest version is listed and read all the same (FM-85, FM-86)."""
     raw = patient_client(
-        locked_bucket.url, access_key=locked_bucket.access_key, secret_key=locked_bucket.secret_key
+        object_server.url, access_key=object_server.access_key, secret_key=object_server.secret_key
     )
 
     async def test(store: S3Store) -> tuple[StoredObject, list[StoredObject], bytes]:
         stored = await store.put_once(key_of_its_own(), b"true")
-        raw.put_object(locked_bucket.bucket, stored.key, io.BytesIO(b"forged"), 6)
-        raw.remove_object(locked_bucket.bucket, stored.key)
+        raw.put_object(object_server.bucket, stored.key, io.BytesIO(b"forged"), 6)
+        raw.remove_object(object_server.bucket, stored.key)
         refused = list(
             raw.remove_objects(
-                locked_bucket.bucket,
+                object_server.bucket,
                 [DeleteObject(stored.key, stored.version)],
                 bypass_governance_mode=True,
             )
@@ -130,12 +130,12 @@ def test_overwrites_and_delete_markers_change_nothing_that_is_read(
         prefix = stored.key.partition("/")[0]
         return stored, list(await store.list(prefix)), await store.get(stored.key, stored.version)
 
-    stored, listed, body = with_store(locked_bucket, test)
+    stored, listed, body = with_store(object_server, test)
     assert listed == [stored]
     assert body == b"true"
 
 
-def test_a_listing_begins_after_a_key_and_is_in_order(locked_bucket: LockedBucket) -> None:
+def test_a_listing_begins_after_a_key_and_is_in_order(object_server: ObjectServer) -> None:
     """Following a growing chain costs only what is new."""
     prefix = f"list-{uuid.uuid4().hex}/"
 
@@ -144,10 +144,10 @@ def test_a_listing_begins_after_a_key_and_is_in_order(locked_bucket: LockedBucke
             await store.put_once(f"{prefix}{number:012d}", b"x")
         return [found.key for found in await store.list(prefix, after=f"{prefix}{1:012d}")]
 
-    assert with_store(locked_bucket, test) == [f"{prefix}{number:012d}" for number in (2, 3, 10)]
+    assert with_store(object_server, test) == [f"{prefix}{number:012d}" for number in (2, 3, 10)]
 
 
-def test_what_is_not_there_is_said_to_be_missing(locked_bucket: LockedBucket) -> None:
+def test_what_is_not_there_is_said_to_be_missing(object_server: ObjectServer) -> None:
     """Neither a lost key nor a lost version is an empty object."""
 
     async def test(store: S3Store) -> None:
@@ -157,14 +157,14 @@ def test_what_is_not_there_is_said_to_be_missing(locked_bucket: LockedBucket) ->
                 await store.get(key, version)
         assert await store.retention_s(key_of_its_own(), stored.version) is None
 
-    with_store(locked_bucket, test)
+    with_store(object_server, test)
 
 
-def test_a_server_that_is_away_is_no_broken_archive(locked_bucket: LockedBucket) -> None:
+def test_a_server_that_is_away_is_no_broken_archive(object_server: ObjectServer) -> None:
     """The call may be made again."""
 
     async def test(store: S3Store) -> None:
         with pytest.raises(StoreUnavailable):
             await store.put_once(key_of_its_own(), b"x")
 
-    with_store(locked_bucket, test, url="http://127.0.0.1:9")
+    with_store(object_server, test, url="http://127.0.0.1:9")

@@ -19,8 +19,8 @@ from minio.error import S3Error
 from minio.retention import Retention
 
 from fixtures.archive import Bench, insert, note_row, tenant_row
+from fixtures.object_servers import ObjectServer
 from harness.model.errors import ArchiverStopped
-from harness.stack.alone import LockedBucket
 from harness.stack.world.bucket import patient_client
 from harness.subject.reference import format as archive
 from harness.subject.reference.adapters.s3_store import S3Store
@@ -40,7 +40,7 @@ NEXT = archive.manifest_key(3)
 class OnTheBucket(Bench):
     """A bench whose archive lies in a bucket of its own on the real server; ``raw`` is the attacker's."""
 
-    def __init__(self, place: LockedBucket) -> None:
+    def __init__(self, place: ObjectServer) -> None:
         super().__init__()
         self.raw = patient_client(place.url, access_key=place.access_key, secret_key=place.secret_key)
         self.bucket = f"attacked-{uuid.uuid4().hex}"
@@ -85,7 +85,7 @@ class OnTheBucket(Bench):
         )
 
 
-def attacked(place: LockedBucket, attack: Callable[[OnTheBucket], Awaitable[T]]) -> T:
+def attacked(place: ObjectServer, attack: Callable[[OnTheBucket], Awaitable[T]]) -> T:
     """Archive two entries, let the attack go, and demand what was archived of a reader that is new."""
 
     async def main() -> T:
@@ -106,7 +106,7 @@ def attacked(place: LockedBucket, attack: Callable[[OnTheBucket], Awaitable[T]])
     return asyncio.run(main())
 
 
-def test_overwriting_every_object_changes_nothing(locked_bucket: LockedBucket) -> None:
+def test_overwriting_every_object_changes_nothing(object_server: ObjectServer) -> None:
     """Object Lock only keeps the old versions; they are the ones that are read (FM-85)."""
 
     async def attack(bench: OnTheBucket) -> tuple[str, ...]:
@@ -114,10 +114,10 @@ def test_overwriting_every_object_changes_nothing(locked_bucket: LockedBucket) -
             bench.put(key, b"overwritten")
         return (await bench.verifier().verify()).problems
 
-    assert attacked(locked_bucket, attack) == ()
+    assert attacked(object_server, attack) == ()
 
 
-def test_delete_markers_on_every_object_change_nothing(locked_bucket: LockedBucket) -> None:
+def test_delete_markers_on_every_object_change_nothing(object_server: ObjectServer) -> None:
     """A delete without a version hides, and hides nothing from who reads by version (FM-86)."""
 
     async def attack(bench: OnTheBucket) -> tuple[str, ...]:
@@ -125,11 +125,11 @@ def test_delete_markers_on_every_object_change_nothing(locked_bucket: LockedBuck
             bench.raw.remove_object(bench.bucket, key)
         return (await bench.verifier().verify()).problems
 
-    assert attacked(locked_bucket, attack) == ()
+    assert attacked(object_server, attack) == ()
 
 
 @pytest.mark.parametrize("bypass", [False, True], ids=["plain", "bypassing governance"])
-def test_deleting_versions_is_refused(locked_bucket: LockedBucket, bypass: bool) -> None:
+def test_deleting_versions_is_refused(object_server: ObjectServer, bypass: bool) -> None:
     """Compliance mode has no bypass, not even for the server's own root (FM-90)."""
 
     async def attack(bench: OnTheBucket) -> tuple[int, int]:
@@ -139,12 +139,12 @@ def test_deleting_versions_is_refused(locked_bucket: LockedBucket, bypass: bool)
         assert sorted(bench.versions()) == sorted(there)
         return len(refused), len(there)
 
-    refused, there = attacked(locked_bucket, attack)
+    refused, there = attacked(object_server, attack)
     assert refused == there >= 5
 
 
 @pytest.mark.parametrize("mode", [COMPLIANCE, GOVERNANCE])
-def test_shortening_retention_is_refused(locked_bucket: LockedBucket, mode: str) -> None:
+def test_shortening_retention_is_refused(object_server: ObjectServer, mode: str) -> None:
     """Neither an earlier date nor the weaker mode is accepted for any version."""
 
     async def attack(bench: OnTheBucket) -> int:
@@ -156,12 +156,12 @@ def test_shortening_retention_is_refused(locked_bucket: LockedBucket, mode: str)
         assert (await bench.verifier().verify()).ok
         return len(there)
 
-    assert attacked(locked_bucket, attack) >= 5
+    assert attacked(object_server, attack) >= 5
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed by the attacker"])
 def test_a_forged_entry_under_the_next_key_is_passed_over(
-    locked_bucket: LockedBucket, signed: bool
+    object_server: ObjectServer, signed: bool
 ) -> None:
     """Well-formed and well chained, it would take every note away; verify names it."""
 
@@ -170,12 +170,12 @@ def test_a_forged_entry_under_the_next_key_is_passed_over(
         bench.put(NEXT, THIEF.sign(forged) if signed else forged)
         return (await bench.verifier().verify()).problems
 
-    (problem,) = attacked(locked_bucket, attack)
+    (problem,) = attacked(object_server, attack)
     assert problem.startswith(f"{NEXT} is refused: it ")
     assert "signed" in problem
 
 
-def test_a_planted_next_key_is_passed_over_by_the_archiver(locked_bucket: LockedBucket) -> None:
+def test_a_planted_next_key_is_passed_over_by_the_archiver(object_server: ObjectServer) -> None:
     """Its entry becomes the next version under that name; readers and verify find it there."""
 
     async def attack(bench: OnTheBucket) -> tuple[str, ...]:
@@ -189,10 +189,10 @@ def test_a_planted_next_key_is_passed_over_by_the_archiver(locked_bucket: Locked
         assert [link.entry.seq for link in manifest.links] == [1, 2, 3, 4]
         return (await bench.verifier().verify()).problems
 
-    assert attacked(locked_bucket, attack) == (f"{NEXT} is refused: it is not signed",)
+    assert attacked(object_server, attack) == (f"{NEXT} is refused: it is not signed",)
 
 
-def test_of_two_archivers_the_overtaken_one_stops(locked_bucket: LockedBucket) -> None:
+def test_of_two_archivers_the_overtaken_one_stops(object_server: ObjectServer) -> None:
     """The server's own condition on writing decides, and the entry says who won (FM-84)."""
 
     async def attack(bench: OnTheBucket) -> tuple[str, ...]:
@@ -209,10 +209,10 @@ def test_of_two_archivers_the_overtaken_one_stops(locked_bucket: LockedBucket) -
             await first.flush()
         return (await bench.verifier().verify()).problems
 
-    assert attacked(locked_bucket, attack) == ()
+    assert attacked(object_server, attack) == ()
 
 
-def test_objects_planted_among_the_entries_are_nobodys(locked_bucket: LockedBucket) -> None:
+def test_objects_planted_among_the_entries_are_nobodys(object_server: ObjectServer) -> None:
     """Names that sort before, between and after the entries stop no reader and no archiver."""
 
     async def attack(bench: OnTheBucket) -> bool:
@@ -222,4 +222,4 @@ def test_objects_planted_among_the_entries_are_nobodys(locked_bucket: LockedBuck
         await bench.archive()
         return (await bench.verifier().verify()).ok
 
-    assert attacked(locked_bucket, attack)
+    assert attacked(object_server, attack)
