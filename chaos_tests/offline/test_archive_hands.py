@@ -22,8 +22,11 @@ from harness.model.history import Cut
 from harness.model.position import Xid
 from harness.model.schema import ByPath, Column, ForeignKey, Schema, Table
 from harness.model.values import RawRow
-from harness.simulate.archive_ports import MemoryTarget
+from harness.simulate.archive_ports import MemoryIndex, MemoryTarget
 from harness.simulate.loop import run
+from harness.subject.reference.format import Part, Rehome, RowChange
+from harness.subject.reference.hands import fold_together, taken_away
+from harness.subject.reference.homes import Homes
 from harness.subject.reference.ports import Swap, Taken
 
 ACME, GLOBEX = tenant_row("acme"), tenant_row("globex")
@@ -202,6 +205,49 @@ def test_a_restore_takes_back_what_came_after_its_cut_and_went() -> None:
     again = update("app.note", note_row(6, "acme"), note_row(6, "globex"))
     (taken,) = swap_of("acme", 702, (NOTE,), (MOVE,), (born,), (again,)).taken
     assert taken.cells == (("1",), ("6",))
+
+
+def test_the_trail_is_followed_wherever_the_rows_went() -> None:
+    """Another key, a third tenant, gone, or back already: what is taken is what somebody else has now."""
+    on = update("app.note", note_row(1, "globex"), note_row(1, "hooli"))
+    rekeyed = (delete("app.note", note_row(1, "globex")), insert("app.note", note_row(7, "globex")))
+    changed = (update("app.note", note_row(1, "globex"), note_row(1, "globex", "new")),)
+    gone = (delete("app.note", note_row(1, "globex")),)
+    notes = {"third": (on,), "rekeyed": rekeyed, "changed": changed, "gone": gone, "back": (BACK,)}
+    found = {name: swap_of("acme", 702, (NOTE,), (MOVE,), later).taken for name, later in notes.items()}
+    assert {name: [one.cells for one in taken] for name, taken in found.items()} == {
+        "third": [(("1",),)],
+        "rekeyed": [(("7",),)],
+        "changed": [(("1",),)],
+        "gone": [],
+        "back": [],
+    }
+
+
+def test_a_leaf_that_went_on_or_back_is_followed_too() -> None:
+    """A row that others do not hang on has no entry of its own: its changes say where it is."""
+    notes = (NOTE, insert("app.note", note_row(2, "globex")), LINE)
+    leaf = update("app.line", line_row(9, 1), line_row(9, 2))
+    back = update("app.line", line_row(9, 2), line_row(9, 1))
+    gone = delete("app.line", line_row(9, 2))
+    other = update("app.note", note_row(2, "globex"), note_row(2, "globex", "new"))
+    assert swap_of("acme", 702, notes, (leaf,), (back,)).taken == ()
+    assert swap_of("acme", 702, notes, (leaf,), (gone,)).taken == ()
+    (taken,) = swap_of("acme", 702, notes, (leaf,), (other,)).taken
+    assert taken.cells == (("9",),)
+    assert swap_of("globex", 702, notes, (leaf,), (back,)).taken == ()
+
+
+def test_tables_of_an_older_schema_are_passed_over() -> None:
+    """What an archive holds of a table that is no longer declared leads to no row."""
+    old = RowChange(order=1, table="app.gone", op="insert", after={"id": "1"}, moved="acme")
+    part = Part(
+        epoch=1, lsn=9, xid=7, changes=(old,), rehomed=(Rehome(table="x", parent={}, origin="a", to="b"),)
+    )
+    rows = fold_together({"globex": [part]}, (), schema=SCHEMA, cut=Cut(), keeps=lambda _: True)
+    assert not any(rows["globex"].values())
+    assert taken_away({"globex": [part]}, "globex", {}) == ()
+    Homes(schema=SCHEMA, index=MemoryIndex()).remember([part])
 
 
 @pytest.mark.parametrize("lost", [True, False])

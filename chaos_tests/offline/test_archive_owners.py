@@ -19,7 +19,7 @@ from fixtures.archive import (
     update,
 )
 from harness.model.errors import ArchiverStopped
-from harness.model.schema import ByColumn, Column, Schema, Table
+from harness.model.schema import ByColumn, ByPath, Column, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryFeed, MemoryIndex
 from harness.subject.reference.assembler import Assembler
@@ -131,6 +131,28 @@ def test_a_delete_beside_an_insert_of_something_else_is_no_move() -> None:
         ),
     )
     assert [change.moved for part in split.parts.values() for change in part.changes] == [None, None]
+
+
+def test_a_delete_without_its_row_is_no_half_of_anything() -> None:
+    """Without the old row nobody can say whether the new one is it: the archiver stops, as ever."""
+    with pytest.raises(ArchiverStopped, match="came without the old row"):
+        _split((delete("app.note", None), insert("app.note", note_row(8, "globex"))))
+
+
+def test_a_parent_of_nobody_is_not_remembered() -> None:
+    """A NULL on the way to the tenant: the archiver stops at the row, and the index does not hold it."""
+    deep = Table(
+        name="app.scrap",
+        tenancy=ByPath(columns=("line",)),
+        key=("id",),
+        columns=_columns("id", "line"),
+        foreign_keys=(ForeignKey(columns=("line",), parent="app.line", parent_columns=("id",)),),
+    )
+    schema = msgspec.structs.replace(SCHEMA, tables=(*SCHEMA.tables, deep))
+    index = MemoryIndex()
+    with pytest.raises(ArchiverStopped, match=r"app\.line has a NULL"):
+        _split((insert("app.line", {**line_row(9, 1), "note": None}),), index=index, schema=schema)
+    assert index.get("app.line", ("id",), ("9",)) is None
 
 
 def test_a_row_of_all_key_is_known_by_the_rest_of_its_key() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.generate import pinned_plan
 from harness.judge import judge
+from harness.judge.takings import _unique_cells
 from harness.model.history import AnyEntry, ReadBack, RestoreBegan, RestoreDone
 from harness.model.verdict import DrillVerdict, Finding
 from harness.schemas import load
@@ -85,3 +86,10 @@ def test_a_refusal_where_nothing_is_taken_is_broken(left: Simulated) -> None:
 
     found = [f for f in findings(judged(left, never)) if f.check == "restored"]
     assert [(f.point, f.verdict) for f in found] == [(1, "broken")]
+
+
+def test_a_null_is_in_nobodys_way() -> None:
+    """NULLs are unique however often they come."""
+    table = HELPDESK.table("helpdesk.tenants")
+    assert list(_unique_cells(table, {"id": "1", "slug": None})) == []
+    assert list(_unique_cells(table, {"id": "1", "slug": "acme"})) == [(("slug",), ("acme",))]

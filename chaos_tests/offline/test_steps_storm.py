@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 
 from harness.generate import Pins, campaign, pinned_plan, plans
 from harness.generate.campaigns import strata
+from harness.generate.facts import SchemaFacts
 from harness.generate.steps import STEPS, possible
 from harness.generate.steps.moves import along, estate, leaves
 from harness.generate.steps.partial import blankable, referring
+from harness.generate.takings import with_takers
 from harness.model.operations import Copy, Insert, Update
-from harness.model.plan import Plan, Script
-from harness.model.schema import ByColumn, Column, Table
+from harness.model.plan import Effect, Plan, Script
+from harness.model.schema import ByColumn, Column, ForeignKey, Table
 from harness.model.values import RawRow
 from harness.model.verdict import DrillVerdict
 from harness.schemas import load, names
@@ -213,6 +215,38 @@ def test_tables_that_a_move_would_tear_apart_are_left_out() -> None:
     with_days = msgspec.structs.replace(SHOP, tables=(*SHOP.tables, days))
     assert "shop.day" not in leaves(with_days)
     assert estate(with_days) == []
+
+
+def test_an_estate_that_hangs_together_with_what_stays_is_not_moved() -> None:
+    """What stays refers to what would go, or the other way round, by the tenant's column too."""
+    kept = {e.table for e in HELPDESK.script.entities}
+    account = ForeignKey(
+        columns=("site_id", "tenant_id"), parent="helpdesk.accounts", parent_columns=("id", "tenant_id")
+    )
+    site = ForeignKey(
+        columns=("lead_id", "tenant_id"), parent="helpdesk.sites", parent_columns=("id", "tenant_id")
+    )
+    for name, key in (("helpdesk.apps", account), ("helpdesk.projects", site)):
+        tables = tuple(
+            msgspec.structs.replace(t, foreign_keys=(*t.foreign_keys, key)) if t.name == name else t
+            for t in HELPDESK.tables
+        )
+        assert estate(msgspec.structs.replace(HELPDESK, tables=tables)) == []
+    assert not kept & {*estate(HELPDESK)}
+
+
+def test_where_everybody_is_hit_nobody_takes_anything() -> None:
+    """A plan without a neighbour that is left alone has no taker."""
+    plan = pinned_plan(HELPDESK, kind="taken", seed=1, profile="simulated", survivors="all")
+    script = plan.scripts[0]
+    hit = msgspec.structs.replace(
+        script.transactions[0],
+        actual=tuple(Effect(tenant=t.tenant, mode="permanent", tables=()) for t in plan.tenants),
+    )
+    all_hit = msgspec.structs.replace(script, transactions=(hit,))
+    facts = SchemaFacts(HELPDESK)
+    bare = [msgspec.structs.replace(t, takes=()) for t in plan.tenants]
+    assert with_takers(facts, bare, all_hit, plan.tenants[0].tenant) == tuple(bare)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
