@@ -15,6 +15,7 @@ from harness.generate.facts import SchemaFacts
 from harness.generate.steps import STEPS, possible
 from harness.generate.steps.moves import along, estate, leaves
 from harness.generate.steps.partial import blankable, referring
+from harness.generate.steps.shared_parent import cascaded
 from harness.generate.takings import with_takers
 from harness.model.operations import Copy, Insert, Update
 from harness.model.plan import Effect, Plan, Script
@@ -276,6 +277,37 @@ def test_a_huge_transaction_has_as_many_rows_as_the_profile_says() -> None:
     assert [len(t.damaged) for t in sent] == [len(plan.tenants) - 2]
     rows = [o for t in plan.tenants for tx in t.initial for o in tx.operations]
     assert sum(len(o.rows) if isinstance(o, Copy) else 1 for o in rows) > 0.8 * 2_000
+
+
+def test_a_lookup_table_takes_what_refers_to_it_along() -> None:
+    """One statement; what goes with it by cascade is said of every tenant."""
+    plan = pinned_plan(HELPDESK, kind="shared_parent", seed=3, profile="simulated", survivors="all")
+    transaction = plan.scripts[0].transactions[-1]
+    assert [s.sql for s in transaction.statements] == ["DELETE FROM helpdesk.countries"]
+    assert transaction.empties == ("helpdesk.countries",)
+    assert {e.tenant for e in transaction.actual} == {t.tenant for t in plan.tenants}
+    assert {e.tables for e in transaction.actual} == {
+        ("helpdesk.sites", "helpdesk.apps", "helpdesk.invoices")
+    }
+
+
+def test_a_link_that_refuses_or_blanks_stops_the_cascade() -> None:
+    """A lookup table that a row refers to without a cascade can't simply be emptied."""
+    assert cascaded(HELPDESK, "helpdesk.countries")
+    refusing = tuple(
+        msgspec.structs.replace(
+            t,
+            foreign_keys=tuple(
+                msgspec.structs.replace(key, on_delete="no action")
+                if key.parent == "helpdesk.countries"
+                else key
+                for key in t.foreign_keys
+            ),
+        )
+        for t in HELPDESK.tables
+    )
+    assert cascaded(msgspec.structs.replace(HELPDESK, tables=refusing), "helpdesk.countries") == ()
+    assert cascaded(HELPDESK, "helpdesk.accounts") == ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

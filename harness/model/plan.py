@@ -104,7 +104,8 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ``pause_s`` before it begins. ``killed``: the operator's session is broken off before COMMIT is sent.
     ``unchecked``: neither foreign keys nor triggers see what it does. ``operator``: whose session it is;
     several work side by side, each through its own transactions in order. ``during``: in which phase;
-    with ``restore`` beside the restores of the first round, where those are made in place.
+    with ``restore`` beside the restores of the first round, where those are made in place. ``empties``:
+    lookup tables that it empties; what refers to their rows goes with them, which the effects say.
     """
 
     name: str
@@ -116,6 +117,7 @@ class ScriptTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     unchecked: bool = False
     operator: Count = 0
     during: Literal["script", "restore"] = "script"
+    empties: tuple[str, ...] = ()
 
     @property
     def damaged(self) -> tuple[str, ...]:

@@ -239,6 +239,15 @@ DEFECTS: tuple[Defect, ...] = (
         watermark_checks=(WatermarkCheck(moment="write", after_s=6.5, tenants=("acme-1", "hooli-5")),),
     ),
     Defect(
+        name="forgets shared rows",
+        failure_mode="FM-5",
+        words="the restorer takes it for granted that lookup rows, to which a tenant's refer, are there",
+        caught_by=("restored", "shared rows"),
+        parts=lambda: Parts(restorer=movers.ForgetsSharedRows),
+        near_miss=lambda: Parts(restorer=movers.AddsSharedRowsTwice),
+        step="shared_parent",
+    ),
+    Defect(
         name="keeps the mark",
         failure_mode="FM-9",
         words="the restorer cuts just after the mark: whom the reaper spared comes back marked",

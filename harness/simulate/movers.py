@@ -1,4 +1,4 @@
-"""Backup systems led astray by rows that change hands, natural keys that were taken, and later rows.
+"""Backup systems led astray by rows that change hands, keys that were taken, later and shared rows.
 
 And some that only look as if they were: near misses.
 """
@@ -142,6 +142,24 @@ class SetsAsideInScratchToo(Restorer):
         """Work out what the target shall hold."""
         swap = await super().swap_for(tenant, cut, links, in_place=in_place)
         return msgspec.structs.replace(swap, set_aside=True)
+
+
+class ForgetsSharedRows(Restorer):
+    """Takes it for granted that lookup tables are whole."""
+
+    async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
+        """Work out what the target shall hold, lookup tables aside."""
+        swap = await super().swap_for(tenant, cut, links, in_place=in_place)
+        return msgspec.structs.replace(swap, shared={})
+
+
+class AddsSharedRowsTwice(Restorer):
+    """Near miss: names each shared row twice; what is there is not added."""
+
+    async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
+        """Work out what the target shall hold."""
+        swap = await super().swap_for(tenant, cut, links, in_place=in_place)
+        return msgspec.structs.replace(swap, shared={name: [*of, *of] for name, of in swap.shared.items()})
 
 
 def _renamed(row: RawRow, root: Table) -> RawRow:

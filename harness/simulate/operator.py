@@ -55,6 +55,7 @@ class SimulatedOperator(Connection):
                 effects = [e for e in transaction.actual if e.mode == mode]
                 if effects:
                     await change(server, work, effects)
+            await self._empty(server, work, transaction.empties)
         except Refused:
             self._forget()
             raise
@@ -135,6 +136,13 @@ class SimulatedOperator(Connection):
             if any(row[effect.mark_column or ""] for row in rows[effect.tenant][effect.tables[-1]])
         ]
         await self._remove(server, work, marked)
+
+    async def _empty(self, server: Server, work: Work, names: Iterable[str]) -> None:
+        """Empty lookup tables; what refers to their rows goes by cascade."""
+        for name in names:
+            table = server.built.schema.table(name)
+            rows = [(table, key) for key in server.built.tables[name].rows]
+            await Statements(server).delete(work, rows)
 
     def _images(self, server: Server) -> Iterable[Change]:
         for table, key in dict.fromkeys(self._marked):

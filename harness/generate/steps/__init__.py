@@ -25,6 +25,7 @@ from harness.generate.steps import (
     rehomed,
     schema_dropped,
     sequential,
+    shared_parent,
     stale_list,
     taken,
     truncated,
@@ -60,6 +61,7 @@ _TABLE = (
     taken.STEP,
     huge.STEP,
     reaped.STEP,
+    shared_parent.STEP,
 )
 STEPS: dict[str, Step] = {step.kind: step for step in _TABLE}
 """Every step by its kind, the simplest first."""

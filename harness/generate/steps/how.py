@@ -88,6 +88,7 @@ def perform(
                 killed=killed,
                 unchecked=manner.unchecked,
                 operator=manner.operator,
+                empties=tuple(o.name for o in group if o.name in _lookups(ground)),
             )
         )
     return tuple(transactions)
@@ -193,9 +194,13 @@ def _carry_out(
     for order in group:
         if order.mode == "move":
             said, done = moves.move(ground, order.name, order.to, order.tables)
-            statements += said
-            effects += done
-    others = [order for order in group if order.mode != "move"]
+        elif order.name in _lookups(ground):
+            said, done = partial.empty(ground, order.name, order.tables)
+        else:
+            continue
+        statements += said
+        effects += done
+    others = [order for order in group if order.mode != "move" and order.name not in _lookups(ground)]
     for mode, tables in dict.fromkeys((order.mode, order.tables) for order in others):
         names = [order.name for order in group if (order.mode, order.tables) == (mode, tables)]
         if mode == "mark":
@@ -209,6 +214,10 @@ def _carry_out(
             statements += _deletes(ground, names, how, as_range=as_range)
             effects += [whole_effect(ground, tenant, how) for tenant in names]
     return statements, _merged(effects)
+
+
+def _lookups(ground: Ground) -> set[str]:
+    return {table.name for table in ground.schema.shared}
 
 
 def _by_function(

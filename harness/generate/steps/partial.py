@@ -61,6 +61,14 @@ def _plain(table: Table) -> bool:
     return table.owned and not table.partitioned
 
 
+def empty(ground: Ground, parent: str, tables: Sequence[str]) -> Said:
+    """Delete all rows of a lookup table, and with them all that refer to it, of every tenant."""
+    effects = [
+        Effect(tenant=tenant, mode="permanent", tables=tuple(tables)) for tenant in ground.layout.tenants
+    ]
+    return [f"DELETE FROM {parent}"], effects
+
+
 def _blank(ground: Ground, tenants: Sequence[str], tables: Sequence[str]) -> Said:
     columns = blankable(ground.schema)
     where = sql.listed(tenants)

@@ -28,7 +28,7 @@ CREATE TABLE helpdesk.tenants (
 CREATE TABLE helpdesk.sites (
     id bigint PRIMARY KEY,
     tenant_id bigint NOT NULL REFERENCES helpdesk.tenants (id) ON DELETE CASCADE,
-    country text NOT NULL REFERENCES helpdesk.countries (code),
+    country text NOT NULL REFERENCES helpdesk.countries (code) ON DELETE CASCADE,
     title text NOT NULL,
     deleted_at timestamptz,
     UNIQUE (id, tenant_id)
@@ -149,7 +149,7 @@ CREATE TABLE helpdesk.invoices (
     id serial PRIMARY KEY,
     tenant_id bigint NOT NULL REFERENCES helpdesk.tenants (id) ON DELETE CASCADE,
     reference text NOT NULL,
-    country text NOT NULL REFERENCES helpdesk.countries (code),
+    country text NOT NULL REFERENCES helpdesk.countries (code) ON DELETE CASCADE,
     amount numeric NOT NULL,
     rate numeric(20, 8),
     issued date NOT NULL,
