@@ -27,7 +27,7 @@ from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 RESTORE_LIMIT_S = 60.0
-REACH_LIMIT_S = 10.0
+REACH_LIMIT_S = 30.0
 LATE_LIMIT_S = 30.0
 POLL_S = 0.05
 RETRY_S = 0.2
