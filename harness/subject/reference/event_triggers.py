@@ -113,9 +113,9 @@ CREATE TABLE IF NOT EXISTS restoreproof.ddl (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     role text NOT NULL DEFAULT session_user,
-    tag text NOT NULL
+    tag text NOT NULL,
+    CONSTRAINT ddl_xid UNIQUE (xid, id)
 );
-CREATE INDEX IF NOT EXISTS ddl_xid ON restoreproof.ddl (xid);
 """
 
 _LEAVES = """\
@@ -128,6 +128,7 @@ DECLARE
     filled boolean;
     anew regclass[] := '{{}}';
 BEGIN
+    PERFORM set_config('restoreproof.busy', 'yes', true);
     -- rows that go with a partition, or come with one, leave no events: such a table is told anew
     FOR one IN
         WITH now AS (
@@ -156,6 +157,7 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM restoreproof.tell(root) FROM unnest(anew) AS root;
+    PERFORM set_config('restoreproof.busy', '', true);
 END
 $leaves$;
 REVOKE EXECUTE ON FUNCTION restoreproof.follow_leaves() FROM PUBLIC;

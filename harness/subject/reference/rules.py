@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from harness.model.schema import ByColumn, ByPath, Column, Infrastructure, Schema, Table
-from harness.subject.reference.event_triggers import EVENT_TRIGGERS
+from harness.subject.reference.event_triggers import (
+    EVENT_TRIGGERS,
+    event_triggers_sql,
+    functions_sql,
+)
 from harness.subject.reference.values import converter
 
 FOREIGN_KEY_ACTIONS = {"a": "no action", "r": "no action", "c": "cascade", "n": "set null"}
@@ -106,7 +110,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def problems(seen: Seen, schema: Schema, publication: str) -> list[Problem]:
     """Return everything that stands in the way, table by table in the declared order."""
     found = [*_of_database(seen, schema), *_of_publication(seen, schema, publication)]
-    found += _of_event_triggers(seen)
+    found += _of_event_triggers(seen, publication)
     for table in schema.tables:
         there = seen.tables.get(table.name)
         if there is None:
@@ -169,15 +173,16 @@ def _of_publication(seen: Seen, schema: Schema, publication: str) -> Iterator[Pr
         )
 
 
-def _of_event_triggers(seen: Seen) -> Iterator[Problem]:
+def _of_event_triggers(seen: Seen, publication: str) -> Iterator[Problem]:
     """Without them nobody hears of DDL (FM-7, FM-57)."""
-    for name in EVENT_TRIGGERS:
-        if name not in seen.event_triggers:
-            yield Problem(
-                table="*",
-                what=f"event trigger {name} is missing, or does not fire always",
-                cure_sql=f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; -- or prepare the capture again",
-            )
+    absent = [name for name in EVENT_TRIGGERS if name not in seen.event_triggers]
+    if absent:
+        yield Problem(
+            table="*",
+            what=f"event triggers {', '.join(absent)} are missing, or do not fire always",
+            cure_sql=f"CREATE SCHEMA IF NOT EXISTS restoreproof;\n{functions_sql()}"
+            f"\n{event_triggers_sql(publication)}",
+        )
 
 
 def _columns(there: SeenTable, table: Table) -> Iterator[Problem]:
