@@ -8,7 +8,9 @@ and to be healed; the last one of the write phase may last into the script.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from random import Random
 
 import msgspec
@@ -49,20 +51,23 @@ def made(name: str, *, phase: f.FaultPhase, after_s: float, down_s: float) -> f.
     )
 
 
+_KIND_OF: dict[str, type[f.Fault]] = {name: kind for kind in f.KINDS for name in f.names(kind)}
+
+
 def _kind(name: str) -> type[f.Fault]:
-    for kind in f.KINDS:
-        if name in f.names(kind):
-            return kind
-    raise UnknownName("fault", name, list(all_names()))
+    if name not in _KIND_OF:
+        raise UnknownName("fault", name, list(all_names()))
+    return _KIND_OF[name]
 
 
+@cache
 def phases_of(name: str, survivors: str) -> tuple[f.FaultPhase, ...]:
     """Return the phases in which a fault of that name may strike.
 
     What touches restores alone strikes while there are some. Where not everything survives only the write
     phase is sure to have its course.
     """
-    found = []
+    found: list[f.FaultPhase] = []
     for phase in PHASES:
         fault = made(name, phase=phase, after_s=0.0, down_s=0.0)
         idle = (phase == "restore") != (f.touches(fault).stages == ("restore",))
@@ -102,7 +107,7 @@ def choose(
     chosen: list[str] = []
     rng.shuffle(left)
     while left and len(chosen) < count:
-        best = min(left, key=lambda name: _worn(name, script, met))
+        best = min(left, key=_worn(script, met))
         left.remove(best)
         if _blocks_commits(best) and any(map(_blocks_commits, chosen)):
             continue
@@ -111,16 +116,15 @@ def choose(
     return tuple(chosen)
 
 
-def _worn(name: str, script: str, seen: Collection[Cell]) -> tuple[int, int, int]:
-    """How well known a fault is: its kind, its name, and it under this kind of script."""
-    words = f.kind_words(_kind(name))
-    siblings = {n for n in all_names() if f.kind_words(_kind(n)) == words}
-    of_kind = len({(cell.fault, cell.script) for cell in seen if cell.fault in siblings})
-    of_name = len({cell.script for cell in seen if cell.fault == name})
-    here = sum(cell in seen for cell in cells_named(name, [script]))
-    return of_kind, of_name, here
+def _worn(script: str, seen: Collection[Cell]) -> Callable[[str], tuple[int, int, int]]:
+    """Return what says how well known a fault is: its kind, its name, and it under this kind of script."""
+    met = {(cell.fault, cell.script) for cell in seen}
+    of_name = Counter(name for name, _ in met)
+    of_kind = Counter(_KIND_OF[name] for name, _ in met if name in _KIND_OF)
+    return lambda name: (of_kind[_kind(name)], of_name[name], (name, script) in met)
 
 
+@cache
 def _blocks_commits(name: str) -> bool:
     return f.blocks(made(name, phase="write", after_s=0.0, down_s=0.0), "commits")
 
