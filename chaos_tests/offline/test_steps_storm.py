@@ -17,8 +17,9 @@ from harness.generate.steps.moves import along, estate, leaves
 from harness.generate.steps.partial import blankable, referring
 from harness.generate.steps.shared_parent import cascaded
 from harness.generate.takings import with_takers
+from harness.generate.validate import validate
 from harness.model.operations import Copy, Insert, Update
-from harness.model.plan import Effect, Plan, Script
+from harness.model.plan import Effect, Plan, Script, decode, encode
 from harness.model.schema import ByColumn, Column, ForeignKey, Table
 from harness.model.values import RawRow
 from harness.model.verdict import DrillVerdict
@@ -64,6 +65,14 @@ def test_every_storm_on_the_reference_system_is_proven(name: str, kind: str) -> 
         assert verdict.verdict == "proven", story(verdict)
 
     prove()
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_every_storm_is_a_plan_that_can_be_read_again(name: str, kind: str) -> None:
+    """It fits its schema, and comes out of its file as it went in."""
+    plan = pinned_plan(SCHEMAS[name], kind=kind, seed=1, profile="simulated")
+    validate(plan, SCHEMAS[name])
+    assert decode(encode(plan)) == plan
 
 
 def test_quick_drills_take_no_step_of_the_storm() -> None:

@@ -55,9 +55,11 @@ def _transactions(plan: Plan) -> Iterator[Transaction]:
 
 
 def _check_effect(effect: Effect, schema: Schema) -> None:
-    for name in effect.tables:
+    marked = effect.tables[-1:] if effect.mode == "purge" else effect.tables
+    for name in effect.reaches:
         table = schema.table(name)
-        for column in (*([effect.mark_column] if effect.mark_column else []), *effect.columns):
+        marks = [effect.mark_column] if effect.mark_column and name in marked else []
+        for column in (*marks, *effect.columns):
             table.column(column)
 
 
