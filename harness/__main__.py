@@ -67,8 +67,9 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     ] = None,
     tenants: Annotated[int, typer.Option(min=3, max=1000, help="Tenants in each drill.")] = 12,
     survivors: Annotated[
-        Literal["both", "all", "archive"], typer.Option(help="What is left after the incident.")
-    ] = "both",
+        Literal["every", "all", "standby", "archive"],
+        typer.Option(help="What is left after the incident."),
+    ] = "every",
     budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
     towards: Annotated[
         list[Path] | None,

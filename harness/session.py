@@ -44,7 +44,7 @@ PROMISE_S = 300.0
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for.
 
-    ``seed`` None: a new one. ``survivors``: ``both`` kinds, or one. ``schema``: a name or a folder.
+    ``seed`` None: a new one. ``survivors``: ``every`` kind in turn, or one. ``schema``: a name or a folder.
     ``towards``: earlier runs, whose cells of the coverage map come last.
     """
 
@@ -53,7 +53,7 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     plans: int = 6
     seed: int | None = None
     tenants: int = 12
-    survivors: Literal["both", "all", "archive"] = "both"
+    survivors: Literal["every", "all", "standby", "archive"] = "every"
     budget_s: float | None = None
     out: Path = Path("runs")
     towards: tuple[Path, ...] = ()
@@ -85,7 +85,7 @@ def draw(options: DrillOptions) -> Campaign:
         plans=options.plans,
         profile=options.profile,
         tenants=options.tenants,
-        survivors=None if options.survivors == "both" else options.survivors,
+        survivors=None if options.survivors == "every" else options.survivors,
         budget_s=options.budget_s,
         unavailable=unavailable,
         towards=coverage.read(options.towards, ()).hits,

@@ -27,9 +27,9 @@ def test_a_seed_gives_the_same_campaign_again() -> None:
 
 
 def test_three_plans_have_one_of_each_kind() -> None:
-    """Both survivors, one loaded before capture starts, one fault, one with tenants damaged twice."""
+    """All survivors, one loaded before capture starts, one fault, one with tenants damaged twice."""
     plans = campaign(SHOP, seed=9, plans=3, tenants=3)
-    assert {plan.survivors for plan in plans} == {"all", "archive"}
+    assert [plan.survivors for plan in plans] == ["all", "archive", "standby"]
     assert [plan.initial for plan in plans] == ["snapshot", "streamed", "streamed"]
     assert [len(plan.faults) for plan in plans] == [0, 1, 0]
     assert [bool(plan.again) for plan in plans] == [False, False, True]
@@ -58,6 +58,18 @@ def test_pairs_are_covered_in_time(name: str) -> None:
     pins = list(strata(SCHEMAS[name], Random(3), 40, None))
     assert {(p.batching, p.survivors) for p in pins} == set(product(BATCHINGS, SURVIVORS))
     assert {(p.batching, p.killed) for p in pins} == set(product(BATCHINGS, (True, False)))
+
+
+def test_survivors_meet_faults_and_second_damages() -> None:
+    """Nine plans hold each kind of survivors without more, with a fault, and with tenants damaged twice."""
+    pins = list(strata(SHOP, Random(4), 9, None))
+    assert len({(p.survivors, p.fault != "none", p.again) for p in pins}) == 9
+
+
+def test_without_a_failover_no_standby_survives() -> None:
+    """Where Postgres would lose the connector's slot, no plan loses its primary for good."""
+    plans = campaign(SHOP, seed=9, plans=4, tenants=3, failover=False)
+    assert [plan.survivors for plan in plans] == ["all", "archive", "archive", "all"]
 
 
 def test_survivors_asked_for_are_given() -> None:

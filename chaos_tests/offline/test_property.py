@@ -29,7 +29,7 @@ def story(verdict: DrillVerdict) -> str:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_drill_on_the_reference_system_is_proven(name: str) -> None:
-    """A drill of any plan, of either survivors, is proven: nothing broken, nothing left open."""
+    """A drill of any plan, of any survivors, is proven: nothing broken, nothing left open."""
 
     @many
     @given(plans(SCHEMAS[name], profile="simulated"))

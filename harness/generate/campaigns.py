@@ -4,7 +4,8 @@ Each plan's script is pinned by a greedy covering array over step, means, batchi
 survivors as a fifth dimension): the next plan is the one that brings most values, then most pairs of
 values, not seen before. The rest goes by the plan's number, from 0:
 
-    survivors   ``all`` and ``archive`` in turn, unless asked for
+    survivors   ``all``, ``archive`` and ``standby`` in turn, each three begun by the next one, unless asked
+                for; never ``standby`` where no standby can take over
     initial     ``snapshot`` in every seventh plan from the first on, else ``streamed``
     fault       the archiver is killed in every third plan from the second on; in a storm instead
                 none, one or two of all faults that the host can do, as ``swarm`` chooses them, and in every
@@ -33,7 +34,7 @@ from harness.generate.expand import expand
 from harness.generate.profiles import Settings, profile_named
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import possible
-from harness.generate.strategies import BATCHINGS, FaultPhase, Pins, reruns, shapes
+from harness.generate.strategies import BATCHINGS, SURVIVORS, FaultPhase, Pins, reruns, shapes
 from harness.generate.swarm import Unavailable
 from harness.model.coverage import Cell, cells_named
 from harness.model.errors import BadInput
@@ -53,9 +54,11 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
     flush_interval_s: float = 1.0,
     unavailable: Unavailable = lambda _: "",
     towards: Collection[Cell] = (),
+    failover: bool = True,
 ) -> list[Plan]:
     """Return ``plans`` plans. ``unavailable``: which faults the host can't do. ``towards``: cells of the
-    coverage map that were marked already; a storm goes to the others first.
+    coverage map that were marked already; a storm goes to the others first. ``failover``: whether a
+    standby can take over.
 
     Raises BadInput for arguments of which none can be drawn, UnknownName.
     """
@@ -66,7 +69,7 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
         )
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
     storm = profile_named(profile).storm
-    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm)
+    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm, failover=failover)
     if storm:
         pinned = with_swarms(pinned, Random(f"swarms {seed}"), unavailable, towards)
     return [
@@ -84,17 +87,24 @@ def pinned_plan(
 
 
 def strata(
-    schema: Schema, rng: Random, plans: int, survivors: Survivors | None, *, storm: bool = False
+    schema: Schema,
+    rng: Random,
+    plans: int,
+    survivors: Survivors | None,
+    *,
+    storm: bool = False,
+    failover: bool = True,
 ) -> Iterator[Pins]:
     """Yield what is pinned in each plan; ``storm``: with the whole grammar."""
     scripts = _scripts(schema, storm=storm)
     seen: set[tuple[object, ...]] = set()
-    in_turn: tuple[Survivors, Survivors] = ("all", "archive")
+    in_turn = SURVIVORS if failover else SURVIVORS[:2]
     for number in range(plans):
+        here = survivors or in_turn[(number + number // len(in_turn)) % len(in_turn)]
         this = msgspec.structs.replace(
-            _best(scripts, seen, rng, survivors or in_turn[number % 2]),
+            _best(scripts, seen, rng, here),
             initial="streamed" if number % 7 else "snapshot",
-            fault=_fault(rng, survivors or in_turn[number % 2]) if number % 3 == 1 else "none",
+            fault=_fault(rng, here) if number % 3 == 1 else "none",
             again=number % 3 == 2,
         )
         seen |= _pairs(this) | _values(this)
@@ -151,7 +161,7 @@ def _pairs(pins: Pins) -> set[tuple[object, ...]]:
 
 def _fault(rng: Random, survivors: Survivors) -> FaultPhase:
     """Where only the archive survives no archiver runs while tenants are restored."""
-    return rng.choice(("write", "restore")) if survivors == "all" else "write"
+    return "write" if survivors == "archive" else rng.choice(("write", "restore"))
 
 
 def _drawn(schema: Schema, profile: str, tenants: int | None, pins: Pins, source: str) -> PlanShape:

@@ -62,7 +62,9 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         budget_s=timing.budget_s,
         recovery_s=timing.recovery_s,
         write_s=timing.write_s,
-        destroy_after_s=shape.destroy_after_s if shape.survivors == "archive" else 0.0,
+        destroy_after_s=shape.destroy_after_s,
+        fenced=shape.fenced,
+        script_goes_on=shape.script_goes_on,
         initial=shape.initial,
         tenants=with_takers(facts, tenants, script, victim) if victim else tenants,
         shared=shared,
@@ -72,10 +74,12 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         attacks=shape.attacks,
         watermark_checks=checks(shape.watermarks, layout.tenants, (script,), timing.write_s),
         floors=timing.floors,
-        limits=Limits(
-            load_s=120.0 + len(layout.tenants), script_s=120.0 + timing.script_s + len(layout.tenants)
-        ),
+        limits=_limits(len(tenants), timing),
     )
+
+
+def _limits(tenants: int, timing: Pace) -> Limits:
+    return Limits(load_s=120.0 + tenants, script_s=120.0 + timing.script_s + tenants)
 
 
 def _faults(shape: PlanShape, timing: Pace) -> tuple[Fault, ...]:

@@ -51,6 +51,9 @@ QUIET_AFTER_S = 0.25
 FAULTS_APART_S = 3.0
 """What follows an outage sooner finds the pipeline still catching up, and counts as one with it."""
 
+FAILOVER_S = 3.0
+"""How long nothing is archived when a standby takes over: until the connector goes on there."""
+
 STORM_RECOVERY_S = 10.0
 """What a storm allows beyond its longest outage: half a minute would triple the length of each drill."""
 
@@ -250,8 +253,10 @@ def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
     tenants = len(shape.tenants)
     own_s = profile.budget_s(tenants, settings.flush_interval_s)
     faults = (*((shape.fault,) if shape.fault else ()), *shape.swarm.faults)
-    if faults:
-        own_s = max(own_s, outage_s(faults, apart_s=FAULTS_APART_S) + profile.recovery_s)
+    down_s = outage_s(faults, apart_s=FAULTS_APART_S) if faults else 0.0
+    down_s += FAILOVER_S if shape.survivors == "standby" else 0.0
+    if down_s:
+        own_s = max(own_s, down_s + profile.recovery_s)
     budget_s = own_s if settings.budget_s is None else settings.budget_s
     if not 0 < budget_s <= profile.promise_s:
         raise BadInput(
@@ -264,5 +269,5 @@ def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
 def _tail_s(shape: PlanShape) -> float:
     """Seconds after the script: one for each tenant's restore and reading, twice what was seen."""
     tenants = len(shape.tenants)
-    rebuild_s = 60.0 if shape.survivors == "archive" else 0.0
+    rebuild_s = {"all": 0.0, "standby": 15.0, "archive": 60.0}[shape.survivors]
     return 45.0 + tenants + rebuild_s + (20.0 + shape.again if shape.again else 0.0)

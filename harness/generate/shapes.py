@@ -97,6 +97,8 @@ class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     initial: Literal["snapshot", "streamed"]
     script: ScriptShape
     destroy_after_s: float = 0.0
+    fenced: bool = False
+    script_goes_on: bool = False
     again: int = 0
     quiet: int = 0
     fault: Fault | None = None

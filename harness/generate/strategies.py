@@ -40,7 +40,10 @@ TENANTS_MIN = 2
 
 Initial = Literal["streamed", "snapshot"]
 FaultPhase = Literal["none", "write", "restore"]
-SURVIVORS: tuple[Survivors, ...] = ("all", "archive")
+SURVIVORS: tuple[Survivors, ...] = ("all", "archive", "standby")
+SURELY_COMMITTED_S = 0.5
+"""So long after its COMMIT was sent a damaging transaction is surely committed on the standby too."""
+
 INITIALS: tuple[Initial, ...] = ("streamed", "snapshot")
 BATCHINGS: tuple[Batching, ...] = ("one_huge", "one_each", "batches", "slow")
 
@@ -154,6 +157,7 @@ def reruns(step: Step, means: Means) -> bool:
 @st.composite
 def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> PlanShape:
     survivors = draw(st.sampled_from(SURVIVORS if pins.survivors is None else (pins.survivors,)))
+    destroy_after_s = 0.0 if survivors == "all" else draw(st.integers(0, 20)) / 10
     return PlanShape(
         seed=draw(st.integers(0, 2**31 - 1)),
         first_id=draw(st.integers(1, FIRST_ID_MAX)),
@@ -161,7 +165,9 @@ def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: 
         survivors=survivors,
         initial=draw(st.sampled_from(INITIALS if pins.initial is None else (pins.initial,))),
         script=draw(_script(count, pins, steps, schema)),
-        destroy_after_s=draw(st.integers(0, 20)) / 10 if survivors == "archive" else 0.0,
+        destroy_after_s=destroy_after_s,
+        fenced=survivors == "standby" and draw(st.booleans()),
+        script_goes_on=survivors == "standby" and _goes_on(draw, destroy_after_s),
         again=_again(draw, pins),
         quiet=draw(st.integers(0, count - 1)),
         fault=draw(_fault(pins, survivors)),
@@ -209,6 +215,11 @@ def _how(draw: st.DrawFn, pins: Pins, means: Means, *, killed: bool, mark: bool)
     )
 
 
+def _goes_on(draw: st.DrawFn, destroy_after_s: float) -> bool:
+    """Whether a script goes on after a failover: one whose only damage may have been undone always does."""
+    return draw(st.booleans()) or destroy_after_s < SURELY_COMMITTED_S
+
+
 def _again(draw: st.DrawFn, pins: Pins) -> int:
     if pins.again is False:
         return 0
@@ -219,7 +230,7 @@ def _again(draw: st.DrawFn, pins: Pins) -> int:
 def _fault(draw: st.DrawFn, pins: Pins, survivors: Survivors) -> Kill | None:
     """Where only the archive survives no archiver runs while tenants are restored: nothing to kill."""
     likely: tuple[FaultPhase, ...] = ("none", "none", "write")
-    phases = (*likely, "restore") if survivors == "all" else likely
+    phases = likely if survivors == "archive" else (*likely, "restore")
     phase = draw(st.sampled_from(phases if pins.fault is None else (pins.fault,)))
     if phase == "none":
         return None
