@@ -123,6 +123,9 @@ class Machine:
     async def destroy(self) -> tuple[str, ...]:
         return await self.inner.destroy()
 
+    def refuses_failover(self) -> str:
+        return self.inner.refuses_failover()
+
     async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
         return await self.inner.strike_primary(fenced=fenced)
 

@@ -20,12 +20,14 @@ from harness.model.plan import Plan
 
 
 def demand_available(plan: Plan, machinery: Machinery) -> None:
-    """Raise BadInput naming the plan's faults that can't be done here, each with its reason."""
+    """Raise BadInput naming what of the plan's faults and survivors can't be done here, with reasons."""
     reasons = {
         name_of(fault): why
         for fault in plan.faults
         if (why := misplaced(fault, plan.survivors) or machinery.available(fault))
     }
+    if plan.survivors == "standby" and (why := machinery.refuses_failover()):
+        reasons["survivors standby"] = why
     if reasons:
         raise BadInput(
             "this host can't do " + "; ".join(f"{name} ({why})" for name, why in reasons.items()),

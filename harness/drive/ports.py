@@ -332,6 +332,10 @@ class Machinery(Protocol):
         """
         ...
 
+    def refuses_failover(self) -> str:
+        """Return why no standby can take over here, or an empty text."""
+        ...
+
     async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
         """Kill the primary, and return once it is dead: it acknowledges nothing any more.
 

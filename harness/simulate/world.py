@@ -216,6 +216,10 @@ class SimulatedMachinery:
         self._server().die()
         return ("archiver", "connect", "broker", "standby", "primary")
 
+    def refuses_failover(self) -> str:
+        """Return an empty text: one always can."""
+        return ""
+
     async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
         """Kill the primary; fenced, answers to its clients are lost for a moment before."""
         if self._alone:

@@ -204,6 +204,11 @@ class Stack:
         self.capture.is_on = False
         run_together(self._cluster_steps(), progress=self._progress, abandon=self.close)
 
+    def refuses_failover(self) -> str:
+        """Return why no standby of this stack can take over with the connector's slot, or an empty text."""
+        major = self._host.postgres_major
+        return "" if postgres.has_failover_slots(self._host) else f"Postgres {major} loses the slot"
+
     def promote_standby(self, old_primary: OldPrimary = "killed") -> Promotion:
         """Make the standby primary behind the same addresses; returns once the connector goes on there.
 

@@ -112,6 +112,10 @@ class StackMachinery:
         self._captures = self._has_cluster = self._alone = False
         return await asyncio.to_thread(self._stack.strike_all_but_archive)
 
+    def refuses_failover(self) -> str:
+        """Return why the connector's slot would be lost with the primary, or an empty text."""
+        return self._stack.refuses_failover()
+
     async def strike_primary(self, *, fenced: bool) -> tuple[str, ...]:
         """Kill the primary; raises, before anything is done, BadInput or HarnessFailed."""
         await asyncio.to_thread(self._stack.strike_primary, "fenced" if fenced else "killed")
