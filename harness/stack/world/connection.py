@@ -1,8 +1,7 @@
 """One connection to Postgres, with the errors that drives know and the outcomes that COMMIT can have.
 
-What the server answers decides: an error on a connection that lives is a refusal, a dead connection is a
-loss. COMMIT is the hard one: a cancelled wait for the standby looks like success (FM-15), so any warning
-that tells of it makes the outcome *unknown*, as does whatever ends the connection.
+What is seen of the connection, and when, decides: the table in ``outcomes`` says how. COMMIT is the hard
+one: a cancelled wait for the standby looks like success (FM-15), but for a warning.
 """
 
 from __future__ import annotations
@@ -20,18 +19,23 @@ from psycopg.rows import dict_row
 from harness.drive.ports import Ack, ConnectionLost, Refused
 from harness.model.position import parse_lsn
 from harness.model.values import RawRow
+from harness.stack.world.outcomes import Phase, Sign, became
 from harness.stack.world.text import OPTIONS, text_only
 
 ANSWER_S_MAX = 120.0
 """How long one statement may take; a script may delete hundreds of tenants with one."""
 
 CONNECT_S_MAX = 5
-_DOUBTFUL = ("57", "53", "58", "XX")
-"""SQLSTATE classes (operator, resources, system, internal) that can strike after a COMMIT took effect."""
-
 _TEXT_ONLY = text_only()
 
 Parameters = Sequence[str | None] | None
+
+
+_COMMIT = b"COMMIT; SELECT pg_current_wal_lsn() AS lsn"
+
+
+class InDoubt(Exception):
+    """Nobody can tell what became of a COMMIT that was sent; ``Connection.commit`` answers so."""
 
 
 class Connection:
@@ -71,7 +75,8 @@ class Connection:
                 options=self._options,
             )
         except psycopg.Error as error:
-            raise ConnectionLost(str(error)) from error
+            sign: Sign = "error" if error.sqlstate else "connection ended"
+            raise _ended("idle", sign, error.sqlstate, str(error)) from error
         self._open.add_notice_handler(self._hear)
         if not self._prepares:
             self._open.prepare_threshold = None
@@ -109,16 +114,18 @@ class Connection:
         """Send COMMIT and, behind it in the same message, ask for a position past it. Never raises."""
         self._doubts.clear()
         try:
-            cursor = await self.run_script("COMMIT; SELECT pg_current_wal_lsn() AS lsn")
-        except ConnectionLost as lost:
-            return Ack(outcome="unknown", detail=str(lost))
+            async with self._answered("COMMIT sent") as connection:
+                cursor = await connection.execute(_COMMIT, prepare=False)
+        except (ConnectionLost, InDoubt) as doubt:
+            return Ack(outcome="unknown", detail=str(doubt))
         except Refused as refused:
-            doubtful = str(refused).startswith(_DOUBTFUL)
-            return Ack(outcome="unknown" if doubtful else "refused", detail=str(refused))
-        if self._doubts:
-            return Ack(outcome="unknown", detail="; ".join(self._doubts))
-        if cursor.statusmessage != "COMMIT":
-            return Ack(outcome="refused", detail=f"COMMIT was answered by {cursor.statusmessage}")
+            return Ack(outcome="refused", detail=str(refused))
+        sign: Sign = "answered" if cursor.statusmessage == "COMMIT" else "answered otherwise"
+        match became("COMMIT sent", "warned" if self._doubts else sign):
+            case "unknown":
+                return Ack(outcome="unknown", detail="; ".join(self._doubts))
+            case "refused":
+                return Ack(outcome="refused", detail=f"COMMIT was answered by {cursor.statusmessage}")
         cursor.nextset()
         return Ack(outcome="acked", lsn_upper=_lsn(await cursor.fetchone()))
 
@@ -127,10 +134,8 @@ class Connection:
         if self._open is None or self._open.closed:
             await self.open()
         elif self._open.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            try:
-                await self.run_script("ROLLBACK")
-            except Refused as refused:
-                raise ConnectionLost(f"ROLLBACK was refused: {refused}") from refused
+            async with self._answered("idle") as connection:
+                await connection.execute(b"ROLLBACK", prepare=False)
 
     async def break_off(self) -> None:
         """Cut the connection without a word, as the kernel does for a killed client."""
@@ -146,8 +151,8 @@ class Connection:
             self._open = None
 
     @asynccontextmanager
-    async def _answered(self) -> AsyncIterator[AsyncConnection[RawRow]]:
-        """Hand out the connection, turning what goes wrong into Refused or ConnectionLost."""
+    async def _answered(self, phase: Phase = "statement") -> AsyncIterator[AsyncConnection[RawRow]]:
+        """Hand out the connection, turning what goes wrong into Refused, ConnectionLost or InDoubt."""
         connection = self._open
         if connection is None or connection.closed:
             raise ConnectionLost("there is no connection")
@@ -156,21 +161,33 @@ class Connection:
                 yield connection
         except TimeoutError:
             await self.close()
-            raise ConnectionLost(f"no answer within {ANSWER_S_MAX:.0f} s") from None
+            raise _ended(phase, "no answer", None, f"no answer within {ANSWER_S_MAX:.0f} s") from None
         except psycopg.Error as error:
             words = f"{error.sqlstate or 'no SQLSTATE'}: {error}".strip()
             dead = connection.pgconn.status == psycopg.pq.ConnStatus.BAD
             if error.sqlstate and not dead:
-                raise Refused(words) from error
+                raise _ended(phase, "error", error.sqlstate, words) from error
             if dead or isinstance(error, psycopg.OperationalError):
                 await self.close()
-                raise ConnectionLost(words) from error
+                raise _ended(phase, "connection ended", error.sqlstate, words) from error
             raise  # neither the server's word nor the wire's: we asked wrongly
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         words = f"{notice.message_primary} {notice.message_detail or ''}".strip()
         if "synchronous replication" in words or "committed locally" in words:
             self._doubts.append(words)
+
+
+def _ended(
+    phase: Phase, sign: Sign, sqlstate: str | None, words: str
+) -> Refused | ConnectionLost | InDoubt:
+    """Return the error that says what became of the transaction."""
+    match became(phase, sign, sqlstate):
+        case "refused":
+            return Refused(words)
+        case "unknown":
+            return InDoubt(words)
+    return ConnectionLost(words)
 
 
 def _lsn(row: RawRow | None) -> int:
