@@ -21,8 +21,8 @@ from harness.generate.strategies import plans
 from harness.judge import check_run
 from harness.model import folder
 from harness.model.attacks import Attack, AttackKind, Moment
-from harness.model.faults import Kill
-from harness.model.history import Attacked, LocksSeen, decode_lines
+from harness.model.faults import CancelCommit, CutLink, Kill
+from harness.model.history import Attacked, Done, FaultHealed, LocksSeen, decode_lines
 from harness.model.plan import Plan
 from harness.model.verdict import DrillVerdict
 from harness.model.watermarks import WatermarkCheck
@@ -115,3 +115,17 @@ def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copie
     assert done <= {"overwrite", "hide"}
     copies = "2 further watermarks" if shop.stack.copies.possible else "for the restores made"
     assert copies in verdict.points_judged[-1]
+
+
+def test_faults_bite_and_heal_while_tenants_write(shop: LiveSession, tmp_path: Path) -> None:
+    """A worker that dies, a bucket out of reach while a commit's wait is cancelled: all proven to bite."""
+    faults = (
+        Kill(service="connect", phase="write", after_s=1.0, down_s=0.5),
+        CutLink(link="archiver-minio", phase="write", after_s=7.0, down_s=1.5),
+        CancelCommit(phase="write", after_s=7.5, down_s=0.5),
+    )
+    verdict = shop.drill(shop_plan(write_s=13.0, budget_s=9.0, faults=faults), tmp_path / "run")
+    assert verdict.verdict == "proven"
+    entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
+    assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2]
+    assert any(isinstance(e, Done) and e.outcome == "unknown" for e in entries)

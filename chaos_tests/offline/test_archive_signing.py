@@ -139,6 +139,23 @@ def test_a_planted_next_key_is_passed_over_by_the_archiver(forgery: str) -> None
     assert virtually(scene) == (4, [NEXT, archive.manifest_key(4)], [1, 2, 3, 4, 5])
 
 
+def test_a_name_taken_far_ahead_is_met_again_when_its_turn_comes() -> None:
+    """A reader who refused it long ago looks under it for the true entry, also when it has to catch up."""
+
+    async def scene(bench: Bench) -> list[int]:
+        await _archived(bench)
+        follower = Manifest(bench.store, bench.trust)
+        bench.store.add_version(archive.manifest_key(4), b"planted")
+        await follower.catch_up()
+        for number in (2, 3, 4):
+            bench.tape.commit(insert("app.note", note_row(number, "acme")))
+            await bench.archive()
+        await follower.catch_up()
+        return [link.entry.seq for link in follower.links]
+
+    assert virtually(scene) == [1, 2, 3, 4, 5]
+
+
 def test_of_two_archivers_at_a_planted_key_only_one_writes_the_entry() -> None:
     """The oldest signed version counts, so the chain does not fork there either."""
 

@@ -71,21 +71,24 @@ class Manifest:
         """Read and verify the entries that were added; return them. Raises ArchiveBroken."""
         async with self._lock:
             after = manifest_key(self.links[-1].entry.seq) if self.links else ""
-            listed = [s for s in await self._store.list(MANIFEST_PREFIX, after=after) if self._is_new(s)]
+            listed = [
+                stored
+                for stored in await self._store.list(MANIFEST_PREFIX, after=after)
+                if is_manifest_key(stored.key)
+            ]
             bodies = await asyncio.gather(*(self._get(stored) for stored in listed))
             before = len(self.links)
             await self._add(list(zip(listed, bodies, strict=True)))
             return self.links[before:]
 
-    def _is_new(self, stored: StoredObject) -> bool:
-        """Whether it may be an entry, or an entry may have come after it under the name that is next."""
-        seen = stored in self._refused and stored.key != self._next_key()
-        return is_manifest_key(stored.key) and not seen
-
     def _next_key(self) -> str:
         return manifest_key(self.links[-1].entry.seq + 1 if self.links else 1)
 
     async def _get(self, stored: StoredObject) -> bytes:
+        """Read what may be an entry; what was refused before is not read again, though it stays in the way.
+
+        An entry may have come after it, under the same name, as soon as that is the next one.
+        """
         if stored.size_bytes > ENTRY_BYTES_MAX or stored in self._refused:
             return b""
         async with self._gate:
