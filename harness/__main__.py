@@ -223,7 +223,7 @@ def archive_incidents(config: Config) -> None:
 
 
 @app.command()
-def restore(
+def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     tenant: Annotated[str, typer.Option(help="The tenant's id.")],
     config: Config,
     before_xid: Annotated[
@@ -238,26 +238,33 @@ def restore(
     before_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Cut before the tenant's first change from then on.")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EPOCH:XID", help="Leave out what it gave the tenant of others' rows. Repeat."
+        ),
+    ] = None,
     into: Annotated[
         str | None, typer.Option(metavar="DSN", help="Restore beside, into this database.")
     ] = None,
 ) -> None:
-    """Restore one tenant from the archive, in place or beside. Give exactly one cut."""
+    """Restore one tenant, in place or beside. Give exactly one cut; with --without, at most one."""
     from harness.subject.reference import process
 
     cuts = (before_xid, before_lsn, incident, before_time)
-    if sum(given is not None for given in cuts) != 1:
+    given = sum(cut is not None for cut in cuts)
+    if given != 1 and not (given == 0 and without):
         raise BadInput(
             "a restore needs exactly one cut",
             cure="give one of --before-xid, --before-lsn, --incident and --before-time",
         )
-    if before_xid is not None or before_lsn is not None:
-        from harness import session
+    from harness import session
 
+    if before_xid is not None or before_lsn is not None or not given:
         cut = session.read_cut(before_xid, before_lsn)
     else:
         cut = _found_cut(config, tenant, incident, before_time)
-    _print_json(process.restore(config, tenant, cut, into))
+    _print_json(process.restore(config, tenant, session.leaving_out(cut, without or []), into))
 
 
 def _found_cut(config: Path, tenant: str, incident: int | None, before_time: str | None) -> Cut:

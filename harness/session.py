@@ -152,17 +152,19 @@ def _promise_s(plans: Sequence[Plan]) -> float:
 
 
 def read_cut(before_xid: str | None, before_lsn: str | None) -> Cut:
-    """Return the cut that the command line names; raises BadInput unless it names exactly one."""
-    if (before_xid is None) == (before_lsn is None):
-        raise BadInput(
-            "a restore needs exactly one cut", cure="give --before-xid EPOCH:XID or --before-lsn EPOCH:LSN"
-        )
+    """Return the cut that the command line names, the archive's end if none; raises BadInput."""
     if before_xid is not None:
         xid = parse_xid(before_xid)
         return Cut(epoch=xid.epoch, xid=xid.xid)
-    assert before_lsn is not None  # one of the two is given
+    if before_lsn is None:
+        return Cut()
     position = parse_position(before_lsn)
     return Cut(epoch=position.epoch, lsn_lower=position.lsn, lsn_upper=position.lsn)
+
+
+def leaving_out(cut: Cut, xids: Sequence[str]) -> Cut:
+    """Return the cut without what these transactions gave the tenant of others; raises BadInput."""
+    return msgspec.structs.replace(cut, without=tuple(parse_xid(xid) for xid in xids))
 
 
 def judge_run(run: Path) -> DrillVerdict:

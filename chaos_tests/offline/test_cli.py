@@ -137,6 +137,12 @@ def test_a_restore_needs_exactly_one_cut(run: Run, tmp_path: Path) -> None:
     assert_refused(run("restore", "--tenant", "1", *config, *both), "exactly one cut", "cure:")
 
 
+def test_what_is_to_be_left_out_must_be_a_transaction(run: Run, tmp_path: Path) -> None:
+    """An xid means nothing without its epoch; and what is left out needs no other cut."""
+    outcome = run("restore", "--tenant", "1", "--config", tmp_path / "archive.json", "--without", "seven")
+    assert_refused(outcome, "seven", "cure:")
+
+
 @pytest.mark.parametrize(
     "cut", [("--before-xid", "seven"), ("--before-xid", "1:"), ("--before-lsn", "0/16B3748")]
 )
