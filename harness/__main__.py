@@ -44,6 +44,10 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for run folders; made w
 Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON and nothing else.")]
 SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, shop, or a folder of your own.")]
 Config = Annotated[Path, typer.Option("--config", help="The archive's configuration file.")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(metavar="EPOCH:XID", help="Leave out what it gave the tenant of others' rows. Repeat."),
+]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
 Host = Annotated[
     Literal["local", "containers"],
@@ -238,17 +242,13 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     before_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Cut before the tenant's first change from then on.")
     ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="EPOCH:XID", help="Leave out what it gave the tenant of others' rows. Repeat."
-        ),
-    ] = None,
+    without: Without = None,
     into: Annotated[
         str | None, typer.Option(metavar="DSN", help="Restore beside, into this database.")
     ] = None,
 ) -> None:
     """Restore one tenant, in place or beside. Give exactly one cut; with --without, at most one."""
+    from harness import session
     from harness.subject.reference import process
 
     cuts = (before_xid, before_lsn, incident, before_time)
@@ -258,8 +258,6 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command line
             "a restore needs exactly one cut",
             cure="give one of --before-xid, --before-lsn, --incident and --before-time",
         )
-    from harness import session
-
     if before_xid is not None or before_lsn is not None or not given:
         cut = session.read_cut(before_xid, before_lsn)
     else:

@@ -58,6 +58,27 @@ def _take(number: int, tenant: str) -> list[tuple[str, str, dict[str, str | None
     ]
 
 
+def test_a_parent_that_changes_hands_takes_its_descendants_from_its_tenant() -> None:
+    """No event says so, and yet most of the tenant is gone; and once back, it can be lost again."""
+
+    async def scene(bench: Bench) -> list[Incident]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.tenant", tenant_row("globex")))
+        lines = [insert("app.line", line_row(n, 1)) for n in range(5)]
+        bench.tape.commit(insert("app.note", note_row(1, "acme")), *lines)
+        bench.tape.commit(delete("app.line", line_row(0, 1)))
+        bench.tape.commit(update("app.note", note_row(1, "acme"), note_row(1, "globex")))
+        bench.tape.commit(update("app.note", note_row(1, "globex"), note_row(1, "acme")))
+        bench.tape.commit(*(delete("app.line", line_row(n, 1)) for n in range(1, 5)))
+        return await _incidents(bench)
+
+    found = virtually(scene)
+    assert [[(loss.tenant, loss.rows, loss.had) for loss in one.losses] for one in found] == [
+        [("acme", 5, 6)],
+        [("globex", 5, 6)],
+        [("acme", 4, 6)],
+    ]
+
+
 def test_a_deletion_is_found_with_all_that_is_known_of_it() -> None:
     """Xid, position, time, tenants, tables and rows; and the cut before it restores what was there."""
 

@@ -110,3 +110,41 @@ def cells_of(row: RawRow, columns: Columns) -> Cells | None:
     """Return the cells of ``columns``, None when one of them is NULL or not there."""
     cells = tuple(row.get(column) for column in columns)
     return None if None in cells else cells  # type: ignore[return-value]  # no cell is None
+
+
+Row = tuple[str, tuple[str | None, ...]]
+"""A row by table and key."""
+
+
+class Tree:
+    """Which rows hang below which, by their keys alone."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._tables = {table.name: table for table in schema.owned}
+        self._steps = {t.name: schema.path(t)[0] for t in schema.owned if schema.path(t)}
+        self._parent_columns = parent_columns(schema)
+        self._hung: dict[Place, set[Row]] = {}
+        self._known: dict[Row, tuple[Place | None, list[Place]]] = {}
+
+    def put(self, row: Row, image: RawRow) -> None:
+        """Note a row, new or changed."""
+        self.forget(row)
+        name, above = row[0], None
+        if (step := self._steps.get(name)) and (cells := cells_of(image, step.columns)):
+            above = (step.parent, step.parent_columns, cells)
+            self._hung.setdefault(above, set()).add(row)
+        own = [(c, cells_of(image, c)) for c in self._parent_columns.get(name, ())]
+        self._known[row] = (above, [(name, c, cells) for c, cells in own if cells is not None])
+
+    def forget(self, row: Row) -> None:
+        """Forget a row that is gone."""
+        above, _ = self._known.pop(row, (None, []))
+        if above is not None:
+            self._hung[above].discard(row)
+
+    def below(self, place: Place) -> Iterator[Row]:
+        """Yield all rows that hang below this one, however deep."""
+        for row in tuple(self._hung.get(place, ())):
+            yield row
+            for own in self._known[row][1]:
+                yield from self.below(own)

@@ -1,9 +1,10 @@
 """Incidents: which transactions of an archive took most of a tenant's rows, and where to cut before them.
 
 Found from the archive alone: every segment is read once, in commit order, and of each row only its key is
-kept. An incident is one transaction that took more than half of the rows that some tenant had before it,
-by DELETE, by moving them to another tenant, by TRUNCATE or DROP. A script that takes a tenant apart in many
-small transactions is found at the one that took most of what was still there.
+kept, and its parent's. An incident is one transaction that took more than half of the rows that some tenant
+had before it, by DELETE, by moving them (or what they hang below) to another tenant, by TRUNCATE or DROP. A
+script that takes a tenant apart in many small transactions is found at the one that took most of what was
+still there.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from harness.model.history import Cut
 from harness.model.position import Position, Xid
 from harness.model.schema import Schema
 from harness.model.values import RawRow
-from harness.subject.reference.format import SHARED, Global, Part, RowChange, old_row
+from harness.subject.reference.format import SHARED, Global, Part, Rehome, RowChange, old_row
+from harness.subject.reference.homes import Row, Tree
 from harness.subject.reference.manifest import Link
 from harness.subject.reference.ports import KeyStore, ObjectStore
 from harness.subject.reference.replay import read_all_parts
-
-Row = tuple[str, tuple[str | None, ...]]
-"""A row by table and key."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +83,10 @@ class _Transaction:
         self.parts: list[tuple[str, Part]] = []
         self.globals: list[Global] = []
 
+    def rehomed(self) -> list[Rehome]:
+        """Return which parents went, with all below them, from one tenant to another."""
+        return [home for tenant, part in self.parts for home in part.rehomed if home.origin == tenant]
+
     def steps(self) -> list[tuple[int, str, RowChange | Global]]:
         """Return its changes with their tenants, in order; what concerns everybody has none."""
         changes = [(c.order, tenant, c) for tenant, part in self.parts for c in part.changes]
@@ -114,6 +117,7 @@ class _Finder:
     def __init__(self, schema: Schema) -> None:
         self._keys = {table.name: table.key for table in schema.owned}
         self._rows: dict[str, set[Row]] = {}
+        self._tree = Tree(schema)
 
     def follow(self, transaction: _Transaction) -> dict[str, tuple[int, set[Row]]]:
         """Apply a transaction; return, by tenant that lost most, how many rows it had and what is gone."""
@@ -123,9 +127,16 @@ class _Finder:
             for whose, row in list(self._removed(tenant, step)):
                 had.setdefault(whose, len(self._rows[whose]))
                 self._rows[whose].discard(row)
+                self._tree.forget(row)
                 gone.setdefault(whose, set()).add(row)
             if isinstance(step, RowChange) and step.table in self._keys and tenant != SHARED:
                 self._add(tenant, step, gone.get(tenant, set()))
+        for home in transaction.rehomed():
+            for row in self._moved_along(home):
+                had.setdefault(home.origin, len(self._rows[home.origin]))
+                self._rows[home.origin].discard(row)
+                gone.setdefault(home.origin, set()).add(row)
+                self._rows.setdefault(home.to, set()).add(row)
         if any(one.kind == "snapshot" for one in transaction.globals):
             return {}
         return {t: (had[t], rows) for t, rows in gone.items() if 2 * len(rows) > had[t]}
@@ -141,10 +152,17 @@ class _Finder:
         if row is not None and row in self._rows.get(tenant, ()):
             yield tenant, row
 
+    def _moved_along(self, home: Rehome) -> list[Row]:
+        """Return the rows that went with a parent, and were its old tenant's."""
+        place = (home.table, tuple(home.parent), tuple(cell or "" for cell in home.parent.values()))
+        mine = self._rows.get(home.origin, set())
+        return [row for row in self._tree.below(place) if row in mine]
+
     def _add(self, tenant: str, change: RowChange, gone: set[Row]) -> None:
         row, old = self._row(change.table, change.after), self._row(change.table, old_row(change))
-        if row is not None:
+        if row is not None and change.after is not None:
             self._rows.setdefault(tenant, set()).add(row)
+            self._tree.put(row, change.after)
             gone -= {row, old} if old is not None else {row}  # an update takes nothing away
 
     def _row(self, table: str, row: RawRow | None) -> Row | None:
