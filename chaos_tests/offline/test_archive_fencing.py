@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fixtures.archive import Bench, insert, note_row, tenant_row, virtually
-from harness.model.errors import ArchiverStopped
+from harness.model.errors import ArchiveBroken, ArchiverStopped
 from harness.simulate.archive_ports import MemoryFeed, MemoryIndex
 from harness.subject.reference import format as archive
 from harness.subject.reference.archiver import Archiver
-from harness.subject.reference.fencing import Identity
+from harness.subject.reference.fencing import Identity, explain
+from harness.subject.reference.format import Fence
 from harness.subject.reference.manifest import Manifest
 from harness.subject.reference.ports import StoredObject
 
@@ -193,3 +194,14 @@ def test_a_takeover_is_no_progress() -> None:
         return before.end == last.start == last.end, (await bench.verifier().verify()).problems
 
     assert virtually(scene) == (True, ())
+
+
+def test_a_name_that_is_taken_by_nothing_to_be_read_is_told_as_the_store_told_it() -> None:
+    """Without signatures nobody can tell whose an object is: the archiver stops with the store's words."""
+
+    async def scene(bench: Bench) -> bool:
+        broken = ArchiveBroken("man/000000000001 exists with other bytes")
+        fence = Fence(token=1, writer="archiver", run="r")
+        return explain(Manifest(bench.store), fence, 1, b"{}", broken) is broken
+
+    assert virtually(scene)
