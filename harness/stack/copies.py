@@ -39,7 +39,9 @@ class BucketCopies:
         server = self._services["minio"]
         if not isinstance(server, Copyable):
             raise BadInput("minio is not Copyable on this host", cure="run the plan on the local host")
-        server.copy_data(self._folder / str(copy))
+        place = self._folder / str(copy)
+        shutil.rmtree(place, ignore_errors=True)  # of a drill that broke off before it was served
+        server.copy_data(place)
 
     def serve(self, copies: Sequence[int]) -> dict[int, str]:
         """Start a server on each copy, side by side; return their URLs. Raises BadInput for too many."""
