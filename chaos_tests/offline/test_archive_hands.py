@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -24,10 +26,13 @@ from harness.model.schema import ByPath, Column, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryIndex, MemoryTarget
 from harness.simulate.loop import run
+from harness.subject.reference.fold import Keeps
 from harness.subject.reference.format import Part, Rehome, RowChange
 from harness.subject.reference.hands import fold_together, taken_away
 from harness.subject.reference.homes import Homes
+from harness.subject.reference.manifest import Link
 from harness.subject.reference.ports import Swap, Taken
+from harness.subject.reference.restorer import Restorer
 
 ACME, GLOBEX = tenant_row("acme"), tenant_row("globex")
 LINE = insert("app.line", line_row(9, 1))
@@ -165,6 +170,51 @@ def test_a_snapshot_begins_anew_for_all() -> None:
         return await bench.rows("globex", Cut(without=(Xid(epoch=9, xid=9),)))
 
     assert virtually(scene)["app.note"] == [note_row(4, "globex"), note_row(1, "globex")]
+
+
+class IgnoresRehoming(Restorer):
+    """Planted: folds a tenant's own parts, whatever came to it, or went, with a parent."""
+
+    async def fold_together(
+        self,
+        tenant: str,  # noqa: ARG002 - takes the place of the reference's
+        cut: Cut,  # noqa: ARG002
+        links: Sequence[Link],
+        parts: Sequence[Part],
+        keeps: Keeps,
+    ) -> dict[str, list[RawRow]]:
+        """Fold the tenant's own parts."""
+        globals_ = [one for link in links for one in link.entry.globals]
+        return self.fold(self.schema.owned, parts, globals_, keeps)
+
+
+class FoldsTogetherAlways(Restorer):
+    """Near miss: reads the blocks of those too from whom nothing came."""
+
+    async def fold_together(
+        self, tenant: str, cut: Cut, links: Sequence[Link], parts: Sequence[Part], keeps: Keeps
+    ) -> dict[str, list[RawRow]]:
+        """Read another tenant's blocks first."""
+        await self.reader.parts("hooli", links)
+        return await super().fold_together(tenant, cut, links, parts, keeps)
+
+
+@pytest.mark.parametrize(("kind", "right"), [(IgnoresRehoming, False), (FoldsTogetherAlways, True)])
+def test_a_restorer_that_ignores_a_rehoming_is_seen(kind: type[Restorer], right: bool) -> None:
+    """The new tenant lacks what hung below the parent, and the old one still has it."""
+
+    async def scene(bench: Bench) -> list[bool]:
+        bench.tape.snapshot(("app.tenant", ACME), ("app.tenant", GLOBEX))
+        bench.tape.commit(NOTE, LINE)
+        bench.tape.commit(MOVE)
+        await bench.archive()
+        restorer = kind(schema=bench.schema, store=bench.store, keys=bench.keys, trust=bench.trust)
+        await restorer.manifest.catch_up()
+        links = restorer.links_for(Cut())
+        swaps = [await restorer.swap_for(t, Cut(), links, in_place=False) for t in ("acme", "globex")]
+        return [bool(swap.rows["app.line"]) for swap in swaps]
+
+    assert (virtually(scene) == [False, True]) is right
 
 
 def swap_of(tenant: str, xid: int, *transactions: tuple[Change, ...]) -> Swap:
