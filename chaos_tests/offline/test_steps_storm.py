@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from harness.generate import Pins, campaign, pinned_plan, plans
 from harness.generate.campaigns import strata
 from harness.generate.facts import SchemaFacts
+from harness.generate.profiles import profile_named
 from harness.generate.steps import STEPS, possible
 from harness.generate.steps.moves import along, estate, leaves
 from harness.generate.steps.partial import blankable, referring
@@ -285,7 +286,10 @@ def test_a_huge_transaction_has_as_many_rows_as_the_profile_says() -> None:
     sent = [t for t in plan.scripts[0].transactions if not t.killed]
     assert [len(t.damaged) for t in sent] == [len(plan.tenants) - 2]
     rows = [o for t in plan.tenants for tx in t.initial for o in tx.operations]
-    assert sum(len(o.rows) if isinstance(o, Copy) else 1 for o in rows) > 0.8 * 2_000
+    assert (
+        sum(len(o.rows) if isinstance(o, Copy) else 1 for o in rows)
+        > 0.8 * profile_named("simulated").huge_rows
+    )
 
 
 def test_a_lookup_table_takes_what_refers_to_it_along() -> None:

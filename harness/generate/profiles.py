@@ -109,7 +109,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 1.0
     promise_s: float = 300.0
     storm: bool = False
-    huge_rows: int = 2_000
+    huge_rows: int = 800
     outage: Outage | None = None
 
 
