@@ -321,6 +321,7 @@ def test_a_link_that_refuses_or_blanks_stops_the_cascade() -> None:
     )
     assert cascaded(msgspec.structs.replace(HELPDESK, tables=refusing), "helpdesk.countries") == ()
     assert cascaded(HELPDESK, "helpdesk.accounts") == ()
+    assert cascaded(HELPDESK, "helpdesk.tenants") == ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
