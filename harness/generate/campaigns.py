@@ -119,13 +119,12 @@ def with_swarms(
     A plan outside the envelope has one fault alone, everything survives it, and the next plan begins with a
     snapshot.
     """
-    seen, outside_before = set(towards), False
+    seen, outside_before, due = set(towards), False, swarm.OUTSIDE_FIRST
+    beyond = swarm.possible_names(unavailable, "all", outside=True)
     for number, (pins, count) in enumerate(zip(pinned, swarm.counts(), strict=False)):
         survivors, script = pins.survivors or "all", pins.kind or ""
-        beyond = swarm.possible_names(unavailable, "all", outside=True)
-        outside = (
-            bool(beyond) and survivors == "all" and number % swarm.OUTSIDE_EVERY >= 8 and not outside_before
-        )
+        outside = bool(beyond) and survivors == "all" and number >= due and not outside_before
+        due += swarm.OUTSIDE_EVERY if outside else 0
         names = beyond if outside else swarm.possible_names(unavailable, survivors)
         chosen = swarm.choose(rng, names, script, 1 if outside else count, seen)
         seen |= {cell for name in chosen for cell in cells_named(name, [script])}

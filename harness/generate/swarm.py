@@ -30,7 +30,7 @@ APART_TENTHS = (10, 20)
 SCRIPT_TENTHS = (0, 3)
 """A script may be over in a moment: what is to strike in it strikes early."""
 
-OUTSIDE_EVERY = 10
+OUTSIDE_FIRST, OUTSIDE_EVERY = 5, 10
 """Of so many plans one has a fault outside the envelope, if this host can do any."""
 
 
