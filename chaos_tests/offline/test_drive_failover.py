@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import msgspec
 import pytest
 
 from fixtures.handmade import QUIET, TENANTS, failover_plan, shop_plan
@@ -19,8 +20,9 @@ from harness.model.history import (
     RestoreBegan,
     Sent,
     Settled,
+    SwitchedOver,
 )
-from harness.model.plan import Plan
+from harness.model.plan import Plan, SwitchOver
 from harness.model.verdict import DrillVerdict
 from harness.simulate import simulate, simulate_series
 
@@ -103,3 +105,42 @@ def test_a_next_drill_has_a_standby_again() -> None:
     plans = [failover_plan(after_s=0.5), failover_plan(after_s=0.1, fenced=True), shop_plan()]
     for plan, left in zip(plans, simulate_series(plans, SHOP), strict=True):
         assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"
+
+
+def switching_plan(**more: object) -> Plan:
+    """Three switchovers under the first writes, each with the old primary back before the next one."""
+    turns = (
+        SwitchOver(after_s=0.5),
+        SwitchOver(after_s=0.2, fenced=True, by="rewind"),
+        SwitchOver(after_s=0.7),
+    )
+    return msgspec.structs.replace(shop_plan(budget_s=4.0, write_s=10.0), switchovers=turns, **more)
+
+
+def test_primary_and_standby_change_places_three_times_in_a_row() -> None:
+    """Each time the connector goes on, the slot is synced again and a heartbeat comes through (FM-23)."""
+    history, verdict = run(switching_plan())
+    assert [(e.number, e.archived) for e in of(SwitchedOver, history)] == [(1, True), (2, True), (3, True)]
+    seen = [(c.cluster, c.timeline, c.epoch) for c in of(ClusterSeen, history) if c.epoch]
+    assert seen == [(1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)]
+    assert of(Destroyed, history) == []
+    assert {s.cluster for s in of(Sent, history) if s.actor == "writer"} == {1, 2, 3, 4}
+    assert verdict.verdict == "proven"
+
+
+def test_a_primary_may_be_lost_for_good_after_switchovers() -> None:
+    """The fourth failover is like the first one."""
+    history, verdict = run(
+        switching_plan(survivors="standby", destroy_after_s=0.6, budget_s=6.0, script_goes_on=True)
+    )
+    assert max(c.timeline for c in of(ClusterSeen, history)) == 5
+    assert verdict.verdict == "proven"
+
+
+def test_what_was_open_at_a_switchover_is_settled_at_once() -> None:
+    """By the snapshot of the one promoted, not by a later one: there its rows may be gone again."""
+    for seed in range(1, 6):
+        history, verdict = run(switching_plan(seed=seed))
+        open_ones = {done.name for done in of(Done, history) if done.outcome == "unknown"}
+        assert {entry.name for entry in of(Settled, history)} == open_ones
+        assert verdict.verdict == "proven"

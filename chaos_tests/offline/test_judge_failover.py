@@ -7,11 +7,13 @@ by what the promoted primary has.
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from chaos_tests.offline.judge_world import (
     ITEM,
     OUTBOX,
     World,
+    a_schema,
     apply,
     begin,
     checks,
@@ -22,7 +24,9 @@ from chaos_tests.offline.judge_world import (
     update,
     whole,
 )
+from harness.judge import judge
 from harness.model import history as h
+from harness.model.plan import SwitchOver
 from harness.model.verdict import DrillVerdict
 
 
@@ -182,3 +186,36 @@ def test_after_a_failover_the_budget_of_an_undamaged_tenant_counts_from_the_cras
     verdict = finish(a_failover()).verdict()
     assert {tenant.tenant for tenant in verdict.tenants if tenant.damaged} == {"a", "q"}
     assert checks(verdict) == set()
+
+
+def switched(*seen: tuple[int, bool]) -> DrillVerdict:
+    """The verdict on a drill whose plan has two switchovers, of which these were ``seen``."""
+    world = begin()
+    for number, archived in seen:
+        entry = h.SwitchedOver(at_s=world.tick(), number=number, proof="it follows", archived=archived)
+        world.add(entry)
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    finish(world)
+    plan = structs.replace(world.plan(), switchovers=(SwitchOver(after_s=0.0), SwitchOver(after_s=1.0)))
+    return judge(plan, a_schema(), world.entries, world.files)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (((1, True),), "switchover 2 was not seen to come to its end"),
+        (((1, True), (2, False)), "no heartbeat came through after switchover 2"),
+    ],
+)
+def test_each_switchover_is_seen_to_its_end(seen: tuple[tuple[int, bool], ...], words: str) -> None:
+    """A pair that was not whole again proves nothing about the next failover (FM-23)."""
+    verdict = switched(*seen)
+    assert verdict.verdict == "unknown"
+    assert [f.message for f in findings(verdict) if f.check == "switchovers"] == [words]
+
+
+def test_switchovers_that_were_seen_to_their_end_are_no_finding() -> None:
+    """All are there, and the archive knows each new timeline."""
+    assert switched((1, True), (2, True)).verdict == "proven"

@@ -11,7 +11,8 @@ from harness.drive.clusters import Clusters
 from harness.drive.doubts import Settlement
 from harness.drive.drill import Drill
 from harness.drive.workload import Workload
-from harness.model.history import Destroyed, Settled
+from harness.model.history import Destroyed, Settled, SwitchedOver
+from harness.model.plan import SwitchOver
 
 WITNESS = "the first snapshot of the promoted primary"
 
@@ -32,10 +33,22 @@ class FailOver:
         self._drill.journal.write(Destroyed(at_s=at_s, survivors="standby", services=services))
         await self._go_on()
 
-    async def in_turn(self, *, fenced: bool) -> None:
-        """Have the standby take over once, from a primary that can come back."""
-        await self._strike(fenced=fenced)
+    async def in_turn(self, number: int, planned: SwitchOver) -> None:
+        """Have the standby take over, and the old primary come back as standby (FM-23)."""
+        drill, limit_s = self._drill, self._drill.plan.limits.rebuild_s
+        await drill.clock.sleep(planned.after_s)
+        await self._strike(fenced=planned.fenced)
         await self._go_on()
+        rejoining = drill.world.machinery.rejoin(planned.by)
+        await drill.within(limit_s, "the old primary is the standby", rejoining)
+        drill.journal.write(
+            SwitchedOver(
+                at_s=drill.journal.now_s(),
+                number=number,
+                proof=f"the old primary follows by {planned.by}, its slot synced and not temporary",
+                archived=drill.epoch > 0,
+            )
+        )
 
     async def _strike(self, *, fenced: bool) -> tuple[str, ...]:
         drill = self._drill

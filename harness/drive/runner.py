@@ -131,12 +131,23 @@ class _Runner:
     async def write(self) -> None:
         """Let writers write until the script may come."""
         await self.workload.start(self.crew)
+        await self._switch_over()
         self.drill.phase("write")
         self.injector.begin("write", self.crew)
         self.attacker.begin("write", self.crew)
         self.copier.begin("write", self.crew)
         await self.drill.clock.sleep(self.plan.write_s)
         await self._reach_floors()
+
+    async def _switch_over(self) -> None:
+        """Exchange primary and standby, under the first writes, as often as the plan says."""
+        if self.plan.switchovers:
+            self.drill.phase("switch over")
+        for number, planned in enumerate(self.plan.switchovers, 1):
+            await self._failover().in_turn(number, planned)
+
+    def _failover(self) -> FailOver:
+        return FailOver(self.drill, self.workload, self.clusters)
 
     async def script(self) -> None:
         """Let the script loose; destroy what does not survive when the plan says so."""
@@ -252,7 +263,7 @@ class _Runner:
         await self.damaging.wait()
         await self.drill.clock.sleep(self.plan.destroy_after_s)
         self.drill.phase("fail over")
-        await FailOver(self.drill, self.workload, self.clusters).for_good()
+        await self._failover().for_good()
 
     async def _attack_at_incident(self) -> None:
         await self.damaging.wait()

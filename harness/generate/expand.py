@@ -61,6 +61,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         survivors=shape.survivors,
         budget_s=timing.budget_s,
         recovery_s=timing.recovery_s,
+        switchovers=shape.switchovers,
         write_s=timing.write_s,
         destroy_after_s=shape.destroy_after_s,
         fenced=shape.fenced,

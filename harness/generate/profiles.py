@@ -51,6 +51,9 @@ QUIET_AFTER_S = 0.25
 FAULTS_APART_S = 3.0
 """What follows an outage sooner finds the pipeline still catching up, and counts as one with it."""
 
+SWITCHOVER_S = 8.0
+"""How long writers may write until one switchover is over: planned for, so that they do not run slow."""
+
 FAILOVER_S = 3.0
 """How long nothing is archived when a standby takes over: until the connector goes on there."""
 
@@ -184,6 +187,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     script_s: float
     rate_s: float
     tail_rate_s: float
+    switching_s: float
     load: Load
     floors: Floors
     outages: tuple[Fault, ...] = ()
@@ -194,11 +198,13 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         if quiet:
             return WriterPace(pauses_s=(QUIET_AFTER_S, *self._tail(rng, writers)), write_count=1)
         mean_s = writers / self.rate_s
-        count = max(1, math.ceil(self.write_s / mean_s))
+        written_s = self.switching_s + self.write_s
+        count = max(1, math.ceil(written_s / mean_s))
         pauses_s = [rng.uniform(0, 1), *(rng.uniform(0.7, 1.3) for _ in range(count - 1))]
-        scale = min(mean_s, 0.99 * self.write_s / sum(pauses_s))
+        scale = min(mean_s, 0.99 * written_s / sum(pauses_s))
         pauses_s = [round(scale * pause_s, 3) for pause_s in pauses_s]
-        return WriterPace(pauses_s=(*pauses_s, *self._tail(rng, writers)), write_count=count)
+        pauses_s += self._tail(rng, writers)
+        return WriterPace(pauses_s=tuple(pauses_s), write_count=max(1, math.ceil(self.write_s / mean_s)))
 
     def _tail(self, rng: Random, writers: int) -> list[float]:
         pause_s = min(TAIL_SLOWER * writers / self.rate_s, TAIL_PAUSE_S_MAX * writers)
@@ -242,6 +248,7 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
         script_s=script_s,
         rate_s=rate_s,
         tail_rate_s=TAIL_RATE_MAX / active,
+        switching_s=SWITCHOVER_S * len(shape.switchovers),
         load=profile.load,
         floors=Floors(rows_per_s=round(min(200.0, 0.7 * rate_s * active * rows), 1)),
         outages=outages,
@@ -256,7 +263,7 @@ def _budget_s(profile: Profile, shape: PlanShape, settings: Settings) -> float:
     down_s = outage_s(faults, apart_s=FAULTS_APART_S) if faults else 0.0
     down_s += FAILOVER_S if shape.survivors == "standby" else 0.0
     if down_s:
-        own_s = max(own_s, down_s + profile.recovery_s)
+        own_s = max(own_s, round(down_s + profile.recovery_s, 3))
     budget_s = own_s if settings.budget_s is None else settings.budget_s
     if not 0 < budget_s <= profile.promise_s:
         raise BadInput(

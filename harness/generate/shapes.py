@@ -12,7 +12,7 @@ import msgspec
 
 from harness.model.attacks import Attack
 from harness.model.faults import Fault
-from harness.model.plan import Survivors
+from harness.model.plan import Survivors, SwitchOver
 
 
 class WatermarkShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +97,7 @@ class PlanShape(msgspec.Struct, frozen=True, kw_only=True):
     initial: Literal["snapshot", "streamed"]
     script: ScriptShape
     destroy_after_s: float = 0.0
+    switchovers: tuple[SwitchOver, ...] = ()
     fenced: bool = False
     script_goes_on: bool = False
     again: int = 0

@@ -30,7 +30,7 @@ from harness.generate.watermarks import watermarks
 from harness.model.attacks import Attack
 from harness.model.errors import BadInput
 from harness.model.faults import Kill
-from harness.model.plan import Plan, Survivors
+from harness.model.plan import Plan, Survivors, SwitchOver
 from harness.model.schema import Schema
 
 ROWS = (5, 500)
@@ -41,6 +41,7 @@ TENANTS_MIN = 2
 Initial = Literal["streamed", "snapshot"]
 FaultPhase = Literal["none", "write", "restore"]
 SURVIVORS: tuple[Survivors, ...] = ("all", "archive", "standby")
+REJOINING: tuple[Literal["base backup", "rewind"], ...] = ("base backup", "rewind")
 SURELY_COMMITTED_S = 0.5
 """So long after its COMMIT was sent a damaging transaction is surely committed on the standby too."""
 
@@ -53,7 +54,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fault``: the phase in which the archiver is killed, or ``none``. ``again``: whether some tenants are
     damaged a second time. ``rows``: initial rows of every tenant; ``bulk_chars``: long text besides them.
-    ``faults``: the names of further faults, none unless some are named.
+    ``switchovers``: how many. ``faults``: the names of further faults, none unless some are named.
     """
 
     survivors: Survivors | None = None
@@ -66,6 +67,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
     again: bool | None = None
     rows: int | None = None
     bulk_chars: int = 0
+    switchovers: int = 0
     faults: tuple[str, ...] = ()
 
 
@@ -166,6 +168,7 @@ def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: 
         initial=draw(st.sampled_from(INITIALS if pins.initial is None else (pins.initial,))),
         script=draw(_script(count, pins, steps, schema)),
         destroy_after_s=destroy_after_s,
+        switchovers=tuple(draw(_switchover()) for _ in range(pins.switchovers)),
         fenced=survivors == "standby" and draw(st.booleans()),
         script_goes_on=survivors == "standby" and _goes_on(draw, destroy_after_s),
         again=_again(draw, pins),
@@ -212,6 +215,15 @@ def _how(draw: st.DrawFn, pins: Pins, means: Means, *, killed: bool, mark: bool)
         control_plane=not mark and draw(st.booleans()),
         batch=draw(st.integers(2, 5)),
         killed_after=draw(st.integers(0, 20)) if killed else None,
+    )
+
+
+@st.composite
+def _switchover(draw: st.DrawFn) -> SwitchOver:
+    return SwitchOver(
+        after_s=draw(st.integers(5, 15)) / 10,
+        fenced=draw(st.booleans()),
+        by=draw(st.sampled_from(REJOINING)),
     )
 
 

@@ -37,8 +37,8 @@ class Started(Entry, frozen=True, kw_only=True, tag="started"):
 
 
 class PhaseBegan(Entry, frozen=True, kw_only=True, tag="phase"):
-    """The drill went on to ``phase``: load, write, script, destroy, rebuild, fail over, restore, again,
-    read, end.
+    """The drill went on to ``phase``: load, switch over, write, script, destroy, rebuild, fail over,
+    restore, again, read, end.
     """
 
     phase: str
@@ -169,6 +169,17 @@ class Destroyed(Entry, frozen=True, kw_only=True, tag="destroyed"):
 
     survivors: str
     services: tuple[str, ...]
+
+
+class SwitchedOver(Entry, frozen=True, kw_only=True, tag="switched_over"):
+    """Switchover ``number`` of the plan (from 1) is over: the old primary follows, capture goes on.
+
+    ``proof`` says what showed it; ``archived``: the archive knows the new timeline.
+    """
+
+    number: int
+    proof: str
+    archived: bool
 
 
 class ObjectSeen(Entry, frozen=True, kw_only=True, tag="object"):
@@ -376,6 +387,7 @@ AnyEntry = (
     | FaultBegan
     | FaultHealed
     | Destroyed
+    | SwitchedOver
     | ObjectSeen
     | Attacked
     | LocksSeen

@@ -160,12 +160,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rebuild_s: Seconds = 90.0
 
 
+class SwitchOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The primary is killed ``after_s`` after the one before was over, its standby promoted.
+
+    ``fenced``: cut off from its clients before. ``by``: how it comes back, as the standby.
+    """
+
+    after_s: Seconds
+    fenced: bool = False
+    by: Literal["base backup", "rewind"] = "base backup"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one drill.
 
-    ``write_s``: length of the write phase before the script starts. ``destroy_after_s``: with survivors
-    ``archive`` or ``standby``, how long after the first damaging COMMIT was sent what does not survive is
-    killed. ``fenced``: the primary that is killed for good was cut off from its clients before.
+    ``switchovers``: one after the other, under the first writes. ``write_s``: length of the write phase
+    before the script starts. ``destroy_after_s``: with survivors ``archive`` or ``standby``, how long after
+    the first damaging COMMIT was sent what does not survive is killed. ``fenced``: the primary that is
+    killed for good was cut off from its clients before.
     ``script_goes_on``: its operators send again, to the promoted standby, what is not committed by then.
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
@@ -181,6 +193,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     budget_s: Annotated[float, msgspec.Meta(gt=0)]
     promise_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     recovery_s: Seconds = 30.0
+    switchovers: tuple[SwitchOver, ...] = ()
     write_s: Seconds
     destroy_after_s: Seconds = 0.0
     fenced: bool = False
