@@ -135,9 +135,22 @@ def run_campaign(
         LiveView(console) as view,
         LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,
     ):
+        campaign = where_possible(campaign, session.stack.refuses_failover())
         verdicts = session.campaign(campaign, folder_of_runs, view)
     campaign_page.write(folder_of_runs)
     return Judged(out=folder_of_runs, verdicts=verdicts, unavailable=campaign.unavailable)
+
+
+def where_possible(campaign: Campaign, no_failover: str) -> Campaign:
+    """Return the campaign without plans that need a failover, if ``no_failover`` says why there is none.
+
+    A campaign of such plans alone stays as it is, and is refused by name when it begins.
+    """
+    fixed = tuple(p for p in campaign.plans if p.survivors != "standby" and not p.switchovers)
+    if not no_failover or not fixed:
+        return campaign
+    unavailable = {**campaign.unavailable, "survivors standby, switchovers": no_failover}
+    return msgspec.structs.replace(campaign, plans=fixed, unavailable=unavailable)
 
 
 def _promise_s(plans: Sequence[Plan]) -> float:

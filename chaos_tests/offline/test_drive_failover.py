@@ -9,7 +9,10 @@ import pytest
 
 from fixtures.handmade import QUIET, TENANTS, failover_plan, shop_plan
 from harness import schemas
+from harness.drive.campaign import Campaign
+from harness.drive.injector import demand_available
 from harness.judge import judge
+from harness.model.errors import BadInput
 from harness.model.history import (
     AnyEntry,
     ClusterSeen,
@@ -24,7 +27,9 @@ from harness.model.history import (
 )
 from harness.model.plan import Plan, SwitchOver
 from harness.model.verdict import DrillVerdict
+from harness.session import where_possible
 from harness.simulate import simulate, simulate_series
+from harness.simulate.world import Parts, SimulatedMachinery, Site
 
 SHOP = schemas.load("shop").schema
 E = TypeVar("E", bound=Entry)
@@ -105,6 +110,32 @@ def test_a_next_drill_has_a_standby_again() -> None:
     plans = [failover_plan(after_s=0.5), failover_plan(after_s=0.1, fenced=True), shop_plan()]
     for plan, left in zip(plans, simulate_series(plans, SHOP), strict=True):
         assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"
+
+
+def test_a_plan_that_needs_a_failover_is_refused_by_name_where_there_is_none() -> None:
+    """Before anything begins: the host's Postgres would lose the connector's slot (FM-21)."""
+
+    class NoFailover(SimulatedMachinery):
+        def refuses_failover(self) -> str:
+            return "Postgres 16 loses the slot"
+
+    for plan in (failover_plan(after_s=0.5), switching_plan()):
+        machinery = NoFailover(Site(plan, SHOP, Parts()))
+        with pytest.raises(BadInput, match=r"can't do a failover \(Postgres 16 loses the slot\)"):
+            demand_available(plan, machinery)
+    demand_available(shop_plan(), machinery)
+
+
+def test_a_campaign_leaves_out_what_needs_a_failover_where_there_is_none() -> None:
+    """The other plans are run, and the reason is told; a campaign of nothing else is left to be refused."""
+    campaign = Campaign(
+        plans=(shop_plan(), failover_plan(after_s=1.0), switching_plan()), seed=1, profile=""
+    )
+    assert where_possible(campaign, "") == campaign
+    fewer = where_possible(campaign, "too old")
+    assert (len(fewer.plans), list(fewer.unavailable.values())) == (1, ["too old"])
+    alone = msgspec.structs.replace(campaign, plans=campaign.plans[1:])
+    assert where_possible(alone, "too old") == alone
 
 
 def switching_plan(**more: object) -> Plan:

@@ -26,8 +26,9 @@ def demand_available(plan: Plan, machinery: Machinery) -> None:
         for fault in plan.faults
         if (why := misplaced(fault, plan.survivors) or machinery.available(fault))
     }
-    if plan.survivors == "standby" and (why := machinery.refuses_failover()):
-        reasons["survivors standby"] = why
+    takes_over = plan.survivors == "standby" or plan.switchovers
+    if takes_over and (why := machinery.refuses_failover()):
+        reasons["a failover"] = why
     if reasons:
         raise BadInput(
             "this host can't do " + "; ".join(f"{name} ({why})" for name, why in reasons.items()),
