@@ -10,8 +10,9 @@ import psycopg
 from harness.subject.reference.capture import IDENTITY_SQL
 from harness.subject.reference.ports import Whereabouts
 
-CONNECT_S_MAX = 3
-ANSWER_S_MAX = 5.0
+CONNECT_S_MAX = 2
+ANSWER_S_MAX = 1.5
+"""Soon enough that a link which comes back is not held against it for long."""
 
 _log = logging.getLogger(__name__)
 
