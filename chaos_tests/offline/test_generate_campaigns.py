@@ -72,17 +72,6 @@ def test_without_a_failover_no_standby_survives() -> None:
     assert [plan.survivors for plan in plans] == ["all", "archive", "archive", "all"]
 
 
-def test_a_storm_has_switchovers_where_a_standby_can_take_over() -> None:
-    """Three in a row in every tenth plan, which has no other fault."""
-    for failover, count in ((True, 2), (False, 0)):
-        pins = list(strata(SHOP, Random(4), 20, None, storm=True, failover=failover))
-        assert sum(p.switchovers == 3 for p in pins) == count
-        assert sum(p.switchovers > 0 for p in pins) == count
-    plans = campaign(SHOP, seed=3, plans=5, profile="storm", tenants=3)
-    assert [len(plan.switchovers) for plan in plans] == [0, 0, 0, 0, 3]
-    assert plans[4].faults == ()
-
-
 def test_survivors_asked_for_are_given() -> None:
     """With survivors given all plans have them, and no archiver is killed while there is none."""
     pins = list(strata(SHOP, Random(1), 9, "archive"))

@@ -10,7 +10,6 @@ values, not seen before. The rest goes by the plan's number, from 0:
     fault       the archiver is killed in every third plan from the second on; in a storm instead
                 none, one or two of all faults that the host can do, as ``swarm`` chooses them, and in every
                 tenth plan one outside the envelope, if the host can do any
-    switchovers in a storm, three in every tenth plan from the fifth on, which has no other fault
     again       tenants are damaged twice in every third plan from the third on
 
 So three plans have one of each; fewer are single drills, and have no fault. What is not pinned Hypothesis
@@ -41,9 +40,6 @@ from harness.model.coverage import Cell, cells_named
 from harness.model.errors import BadInput
 from harness.model.plan import Plan, Survivors
 from harness.model.schema import Schema
-
-SWITCHOVERS = 3
-SWITCHING = 4
 
 
 def campaign(  # noqa: PLR0913 - each is an option of the command line
@@ -110,7 +106,6 @@ def strata(
             initial="streamed" if number % 7 else "snapshot",
             fault=_fault(rng, here) if number % 3 == 1 else "none",
             again=number % 3 == 2,
-            switchovers=SWITCHOVERS if storm and failover and number % 10 == SWITCHING else 0,
         )
         seen |= _pairs(this) | _values(this)
         yield this
