@@ -288,7 +288,7 @@ class _Runner:
     async def _reach_floors(self) -> None:
         """Give slow writers time to write what a proof needs; the judge says what is still missing."""
         journal, tally = self.drill.journal, self.drill.tally
-        end_s = journal.now_s() + self.plan.limits.settle_s
+        end_s = journal.now_s() + self.plan.limits.floors_s
         while short := tally.short_of_floors(journal.now_s()):
             if journal.now_s() > end_s:
                 self.drill.note(f"the script comes before these have written enough: {short}")

@@ -80,7 +80,11 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
 
 
 def _limits(tenants: int, timing: Pace) -> Limits:
-    return Limits(load_s=120.0 + tenants, script_s=120.0 + timing.script_s + tenants)
+    return Limits(
+        load_s=120.0 + tenants,
+        script_s=120.0 + timing.script_s + tenants,
+        floors_s=timing.floors_s,
+    )
 
 
 def _faults(shape: PlanShape, timing: Pace) -> tuple[Fault, ...]:

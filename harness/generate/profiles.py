@@ -78,6 +78,9 @@ SMALL_STATEMENTS = Load(rows=3.6, copy_weight=4, copy_rows=(4, 12), rate_max=12.
 LEISURELY = Load(rows=3.0, copy_weight=4, copy_rows=(3, 6), rate_max=6.0)
 """Just enough for a proof: what matters in a simulation is the course, not the load."""
 
+SPARSE = Load(rows=2.0, copy_weight=4, copy_rows=(2, 3), rate_max=1.5)
+"""Far too little for a proof: enough to see whether something breaks, hundreds of times a minute."""
+
 BULKY = Load(rows=13.0, copy_weight=20, copy_rows=(15, 40), rate_max=0.5)
 """Fewer and larger transactions, so that the plan of a long drill stays at some tens of megabytes."""
 
@@ -99,8 +102,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
     any step of the grammar, not only those that every quick drill is sure to prove. ``huge_rows``: with how
-    many rows all tenants together begin where one huge transaction removes nearly all of them. ``outage``:
-    one that every plan has, and no other fault beside it.
+    many rows all tenants together begin where one huge transaction removes nearly all of them. ``older``,
+    ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
+    script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
+    it.
     """
 
     name: str
@@ -114,6 +119,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     storm: bool = False
     huge_rows: int = 800
     outage: Outage | None = None
+    floors_s: float = 60.0
+    older: int = OLDER
+    transactions: int = TRANSACTIONS
 
 
 PROFILES = {
@@ -143,6 +151,20 @@ PROFILES = {
             recovery_s=STORM_RECOVERY_S,
             storm=True,
             huge_rows=24_000,
+        ),
+        Profile(
+            name="hunt",
+            tenants=3,
+            budget_s=lambda _, flush_s: 3 * flush_s,
+            write_s_min=2.5,
+            recovery_s=5.0,
+            load=SPARSE,
+            tail=0.1,
+            storm=True,
+            floors_s=0.0,
+            older=0,
+            transactions=0,
+            huge_rows=200,
         ),
         Profile(
             name="audit",
@@ -191,6 +213,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     load: Load
     floors: Floors
     outages: tuple[Fault, ...] = ()
+    floors_s: float
     heals_s: float = 0.0
 
     def of_writer(self, rng: Random, writers: int, *, quiet: bool) -> WriterPace:
@@ -236,7 +259,11 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
     rate_s = min(
         RATE_OF_MACHINE_MAX / active, profile.load.rate_max, max(RATE_MIN, ROWS_PER_S / (rows * active))
     )
-    write_s = max(profile.write_s_min, budget_s + max(2.5, OLDER / rate_s), TRANSACTIONS / rate_s)
+    write_s = max(
+        profile.write_s_min,
+        *([budget_s + max(2.5, profile.older / rate_s)] if profile.older else []),
+        profile.transactions / rate_s,
+    )
     script_s = sum(t.pause_s + 0.1 for t in script.transactions)
     outages = (profile.outage.fault(write_s),) if profile.outage else ()
     heals_s = profile.outage.lasts_s - profile.outage.before_s if profile.outage else 0.0
@@ -251,6 +278,7 @@ def pace(shape: PlanShape, settings: Settings, facts: SchemaFacts, script: Scrip
         switching_s=SWITCHOVER_S * len(shape.switchovers),
         load=profile.load,
         floors=Floors(rows_per_s=round(min(200.0, 0.7 * rate_s * active * rows), 1)),
+        floors_s=profile.floors_s,
         outages=outages,
         heals_s=heals_s,
     )

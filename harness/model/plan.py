@@ -150,12 +150,16 @@ class Floors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Upper bounds, in seconds, on the waits of a drill."""
+    """Upper bounds, in seconds, on the waits of a drill.
+
+    ``floors_s``: how much longer the write phase may take until floors are reached.
+    """
 
     load_s: Seconds = 120.0
     capture_s: Seconds = 60.0
     script_s: Seconds = 120.0
     restore_s: Seconds = 60.0
+    floors_s: Seconds = 60.0
     settle_s: Seconds = 60.0
     rebuild_s: Seconds = 90.0
 

@@ -36,8 +36,9 @@ def _watermark(timeline: Timeline, judged: Judged) -> Position | None:
     based_s = judged.stretch.base.done_s if judged.stretch.base else 0.0
     until_s = judged.restore.began_s
     if based_s <= timeline.wiped_s < until_s:
-        until_s = timeline.wiped_s
-    seen = [e for e in timeline.of(WatermarkSeen) if e.at_s < until_s]
+        seen = [e for e in timeline.of(WatermarkSeen) if e.at_s < timeline.wiped_s]
+    else:  # one is asked for just before each restore, on a virtual clock at the same instant
+        seen = [e for e in timeline.of(WatermarkSeen) if e.at_s <= until_s]
     return Position(epoch=seen[-1].epoch, lsn=seen[-1].lsn) if seen else None
 
 
