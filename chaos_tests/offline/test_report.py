@@ -288,6 +288,17 @@ def test_the_timeline_marks_acks_hits_restores_and_the_destruction() -> None:
     assert drawing.left < drawing.destroyed_x < drawing.width
 
 
+@pytest.mark.parametrize(
+    ("survivors", "words"),
+    [("standby", "its standby promoted"), ("archive", "everything but the archive destroyed")],
+)
+def test_the_page_says_what_was_destroyed(survivors: str, words: str) -> None:
+    """The primary alone, or all but the archive."""
+    told = a_story()
+    judged = msgspec.structs.replace(told.verdict, survivors=survivors)
+    assert words in html.render(msgspec.structs.replace(told, verdict=judged))
+
+
 def test_a_page_is_written_into_the_run_folder(tmp_path: Path) -> None:
     """The page is made from the files of a run alone."""
     the_plan = a_plan()
