@@ -16,6 +16,7 @@ from harness.model.history import Destroyed, Done, RestoreDone, Settled, Waterma
 from harness.model.plan import Survivors
 from harness.simulate import drill, simulate, simulate_into, simulate_series
 from harness.simulate.feed import Connector, events_of
+from harness.simulate.gaps import PassesOver
 from harness.simulate.server import Committed
 from harness.simulate.world import Parts
 
@@ -134,3 +135,11 @@ def test_the_watermark_never_goes_back() -> None:
     seen = [(e.epoch, e.lsn) for e in simulate(plan, SHOP).history if isinstance(e, WatermarkSeen)]
     assert seen == sorted(seen)
     assert {epoch for epoch, _ in seen} == {1, 2}
+
+
+def test_a_capture_that_passes_over_commits_stops_the_archiver() -> None:
+    """As after a slot was advanced: the next heartbeat shows it, and nothing is archived from then on."""
+    plan = shop_plan()
+    left = simulate(plan, SHOP, Parts(connector=PassesOver))
+    assert judge(plan, SHOP, left.history, left.restored).verdict == "broken"
+    assert {e.state for e in left.history if isinstance(e, WatermarkSeen)} >= {"stopped"}

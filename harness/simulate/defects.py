@@ -15,7 +15,7 @@ import msgspec
 
 from harness.model.attacks import Attack
 from harness.model.watermarks import WatermarkCheck
-from harness.simulate import faulty, forked, misled, movers, reshaped, tampered
+from harness.simulate import faulty, forked, gaps, misled, movers, reshaped, tampered
 from harness.simulate.world import Parts
 
 
@@ -282,6 +282,14 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=movers.ThrowsLaterRowsAway),
         near_miss=lambda: Parts(restorer=movers.SetsAsideInScratchToo),
         step="blanked",
+    ),
+    Defect(
+        name="overlooks missing heartbeats",
+        failure_mode="FM-72",
+        words="the archiver goes on after commits that the capture passed over",
+        caught_by=("honest", "prefix"),
+        parts=lambda: Parts(connector=gaps.PassesOver, archiver=gaps.OverlooksMissingBeats),
+        near_miss=lambda: Parts(archiver=gaps.OverlooksMissingBeats),
     ),
     Defect(
         name="pins only keys",
