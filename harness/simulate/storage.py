@@ -126,17 +126,17 @@ class Storage:
         )
 
     def become(self, catalogue: Catalogue) -> None:
-        """Have the tables, the publication and the leaves of another catalogue of this schema.
-
-        What was gone and is back begins anew: no rows, sequences at their start.
-        """
-        for name in self.gone - {*catalogue.gone}:
-            for sequence in self.sequences:
-                if sequence.rpartition(".")[0] == name:
-                    self.sequences[sequence] = 1
+        """Have the tables, the publication and the leaves of another catalogue of this schema."""
         self.gone = {*catalogue.gone}
         self.unpublished = {*catalogue.unpublished}
         self.lost = {*catalogue.lost}
+
+    def rebuild(self, catalogue: Catalogue) -> None:
+        """Become another catalogue; what was gone and is back begins anew, sequences at their start."""
+        for sequence in self.sequences:
+            if sequence.rpartition(".")[0] in self.gone - {*catalogue.gone}:
+                self.sequences[sequence] = 1
+        self.become(catalogue)
 
     def draw(self, sequence: str) -> str:
         """Take the next value of a sequence; it never goes back."""

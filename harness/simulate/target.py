@@ -45,7 +45,7 @@ class SimulatedTarget:
         try:
             work = server.begin(patient=True)
             server.change(work, Ddl(tag="REBUILD"))
-            storage.become(self.rebuilt(storage.catalogue(), wanted))
+            storage.rebuild(self.rebuilt(storage.catalogue(), wanted))
             server.write_commit(work, self._address.latency.clock.now_s())
             await server.acknowledged(work, self._address.latency)
         except (ConnectionLost, Cancelled) as lost:
