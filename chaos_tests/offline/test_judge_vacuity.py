@@ -138,6 +138,7 @@ def test_floors_are_counted_outside_of_faults_that_block_commits(service: Servic
         h.FaultHealed(at_s=first_s + 2, fault=0, proof="back"),
         h.FaultBegan(at_s=first_s + 1.5, fault=1, proof="gone", bit=True),
         h.FaultHealed(at_s=last_s, fault=1, proof="back"),
+        h.FaultBegan(at_s=last_s + 1, fault=0, proof="after all that", bit=True),
     )
     world.add(h.FaultBegan(at_s=0.0, fault=7, proof="of another plan", bit=True))
     world.floors = Floors(rows_per_s=1000.0)
