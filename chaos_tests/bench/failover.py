@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fixtures.failover import Crash, Crashes
+from harness.model.errors import HarnessFailed
 from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
 
@@ -23,10 +24,15 @@ _COUNTS = ("acked", "unknown", "of them kept", "hangs", "lost live", "lost archi
 def failover(options: StackOptions, crashes: int, console: Console, *, unguarded: bool = False) -> bool:
     """Crash the primary ``crashes`` times under load and print a table; whether nothing went wrong.
 
-    ``unguarded``: capture may run ahead of the standby at first, to see that ghosts are found.
+    ``unguarded``: capture may run ahead of the standby at first, to see that ghosts are found: the archiver
+    stops, and its reason is printed.
     """
     with Stack.start(options) as stack:
-        seen = asyncio.run(_crash_often(stack, crashes, console, unguarded=unguarded))
+        try:
+            seen = asyncio.run(_crash_often(stack, crashes, console, unguarded=unguarded))
+        except HarnessFailed as stopped:
+            console.print(f"[bold]broken off[/]: {stopped}")
+            return False
     console.print(_table(seen))
     for crash in seen:
         if crash.problems:
