@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,20 +14,25 @@ from fixtures.archive import (
     SCHEMA,
     SYSTEM,
     Bench,
+    Change,
     changed,
     dropped,
     insert,
+    line_row,
     note_row,
     tenant_row,
     told,
     truncate,
+    update,
     virtually,
 )
-from harness.model.errors import ArchiverStopped
+from harness.model.errors import ArchiverStopped, RestoreRefused
 from harness.model.history import Cut
+from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryTarget
 from harness.subject.reference import capture_sql
 from harness.subject.reference.adapters.envelope import Reader
+from harness.subject.reference.catalogue import altered_in
 from harness.subject.reference.event_triggers import (
     CLEAR_PREFIX,
     DDL_PREFIX,
@@ -34,11 +40,20 @@ from harness.subject.reference.event_triggers import (
     ROW_PREFIX,
 )
 from harness.subject.reference.format import ManifestEntry
-from harness.subject.reference.incidents import find_incidents
+from harness.subject.reference.incidents import Incident, find_incidents
 from harness.subject.reference.manifest import Manifest
-from harness.subject.reference.ports import MessageEvent, RowEvent, TruncateEvent, Unreadable
+from harness.subject.reference.ports import (
+    MessageEvent,
+    RowEvent,
+    SchemaMissing,
+    Swap,
+    Swapped,
+    TruncateEvent,
+    Unreadable,
+)
 from harness.subject.reference.rebuild import items, missing
 from harness.subject.reference.rules import Seen, SeenPublication, problems
+from harness.subject.reference.shapes import Altered, Shape, ShapeColumn, objection, shaped
 
 NOTE = insert("app.note", note_row(1, "acme"))
 
@@ -397,3 +412,314 @@ def test_a_change_that_leaves_the_dump_as_it_was_gives_it_no_new_number() -> Non
         return last.db_schema.number, last.db_schema.catalogue
 
     assert virtually(scene) == (1, "catalogue-2")
+
+
+# Tables whose columns change.
+
+
+def _shape(*columns: ShapeColumn, key: tuple[str, ...] = ("id",), table: str = "app.note") -> Shape:
+    return Shape(table=table, columns=columns, key=key)
+
+
+def _column(number: int, name: str, kind: str = "text", **more: Any) -> ShapeColumn:
+    return ShapeColumn(number=number, name=name, type=kind, nullable=True, **more)
+
+
+ID = _column(1, "id", "bigint", given_by="identity")
+TENANT = _column(2, "tenant")
+BODY = _column(3, "body")
+CHARS = _column(4, "chars", "integer", given_by="generated")
+FIRST = _shape(ID, TENANT, BODY, CHARS)
+SECOND = _shape(ID, TENANT, _column(3, "words"), CHARS, _column(5, "mood", missing="calm"))
+THIRD = _shape(ID, TENANT, CHARS, _column(5, "mood", missing="calm"))
+TO_SECOND, TO_THIRD = Altered(was=FIRST, now=SECOND), Altered(was=SECOND, now=THIRD)
+
+
+def _alter(*altered: Altered, catalogue: str = "two") -> tuple[Change, ...]:
+    content = msgspec.json.encode({"tag": "ALTER TABLE", "altered": altered}).decode()
+    return told(content), changed(catalogue)
+
+
+def _second(number: int, words: str, mood: str = "calm") -> RawRow:
+    row = {"id": str(number), "tenant": "acme", "words": words, "chars": str(len(words))}
+    return {**row, "mood": mood}
+
+
+async def _altered(bench: Bench) -> tuple[int, int]:
+    """Archive a note, a change, another note and a second change; return the xids of both changes."""
+    bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(1, "acme", "hi")))
+    first = bench.tape.commit(*_alter(TO_SECOND))
+    bench.tape.commit(insert("app.note", _second(2, "there", "glad")))
+    await bench.archive()
+    second = bench.tape.commit(*_alter(TO_THIRD, catalogue="three"))
+    await bench.archive()
+    return first, second
+
+
+def test_rows_become_what_a_change_of_their_table_made_of_them() -> None:
+    """Renamed, added at the value kept for rows from before, dropped; a cut before has them as ever."""
+
+    async def scene(bench: Bench) -> list[list[RawRow]]:
+        cuts = [*map(_before, await _altered(bench)), END]
+        return [(await bench.rows("acme", cut))["app.note"] for cut in cuts]
+
+    then, between, now = virtually(scene)
+    assert then == [note_row(1, "acme", "hi")]
+    assert between == [_second(1, "hi"), _second(2, "there", "glad")]
+    assert [sorted(row) for row in now] == [["chars", "id", "mood", "tenant"]] * 2
+    assert [row["mood"] for row in now] == ["calm", "glad"]
+
+
+@pytest.mark.parametrize(
+    ("there", "columns"),
+    [(FIRST, ["body", "chars", "id", "tenant"]), (SECOND, ["chars", "id", "mood", "tenant", "words"])],
+)
+def test_a_restore_fits_the_shape_that_the_target_has(there: Shape, columns: list[str]) -> None:
+    """In place the tables are as of now, beside as of the cut; tables and rows go along."""
+
+    async def scene(bench: Bench) -> Swap:
+        first, _ = await _altered(bench)
+        target = MemoryTarget()
+        target.ddl = "there"
+        target.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables}
+        target.tables["app.note"] = tuple(there.names.values())
+        await bench.restorer().restore("acme", _before(first), target, in_place=True)
+        return target.swaps[0]
+
+    swap = virtually(scene)
+    assert [sorted(row) for row in swap.rows["app.note"]] == [columns]
+    assert swap.declared is not None
+    assert sorted(c.name for c in swap.declared.table("app.note").columns) == columns
+
+
+def test_a_target_of_no_known_shape_is_refused() -> None:
+    """Nothing is guessed: somebody changed the table and the archive has not heard of it yet."""
+
+    async def scene(bench: Bench) -> None:
+        first, _ = await _altered(bench)
+        target = MemoryTarget()
+        target.ddl = "there"
+        target.tables = {t.name: ("id",) for t in SCHEMA.tables}
+        await bench.restorer().restore("acme", _before(first), target, in_place=True)
+
+    with pytest.raises(RestoreRefused, match="at no time from the cut on"):
+        virtually(scene)
+
+
+def test_a_table_that_came_later_is_left_out_of_a_restore_to_before_it() -> None:
+    """The schema as of the cut lacks it, and no row is to go there."""
+
+    async def scene(bench: Bench) -> list[str]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        target = Missing()
+        target.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables[:2]}
+        await bench.restorer().restore("acme", END, target, in_place=False)
+        declared = target.swaps[0].declared
+        assert declared is not None
+        return [table.name for table in declared.tables]
+
+    assert virtually(scene) == ["app.word", "app.tenant"]
+
+
+class Missing(MemoryTarget):
+    """Lacks a table until it is told that there is none."""
+
+    async def swap(self, swap: Swap) -> Swapped:
+        if swap.declared is None:
+            raise SchemaMissing("no app.note")
+        return await super().swap(swap)
+
+
+def test_an_empty_target_is_built_before_anything_is_fitted() -> None:
+    """Its columns are those of the cut then."""
+
+    class Built(MemoryTarget):
+        async def build_schema(self, ddl: str) -> None:
+            await super().build_schema(ddl)
+            self.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables}
+
+    async def scene(bench: Bench) -> list[RawRow]:
+        first, _ = await _altered(bench)
+        target = Built()
+        await bench.restorer().restore("acme", _before(first), target, in_place=False)
+        return list(target.swaps[0].rows["app.note"])
+
+    assert virtually(scene) == [note_row(1, "acme", "hi")]
+
+
+def test_a_restarted_archiver_knows_the_shapes_that_the_archive_ends_with() -> None:
+    """From the archive itself, whatever is declared; on a new feed it is what is declared."""
+
+    async def scene(bench: Bench) -> list[str]:
+        await _altered(bench)
+        row: RawRow = {"id": "3", "tenant": "acme", "chars": "0", "mood": "new"}
+        bench.tape.commit(insert("app.note", row))
+        await bench.archive()
+        return [str(row["mood"]) for row in (await bench.rows("acme"))["app.note"]]
+
+    assert virtually(scene) == ["calm", "glad", "new"]
+
+
+def test_rows_before_and_after_a_change_in_one_transaction_are_told_apart() -> None:
+    """Each is archived in the shape that its table had just then."""
+
+    async def scene(bench: Bench) -> list[RawRow]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.commit(
+            insert("app.note", note_row(1, "acme", "hi")),
+            _alter(TO_SECOND)[0],
+            insert("app.note", _second(2, "there")),
+            changed("two"),
+        )
+        await bench.archive()
+        return (await bench.rows("acme"))["app.note"]
+
+    assert virtually(scene) == [_second(1, "hi"), _second(2, "there")]
+
+
+@pytest.mark.parametrize(
+    ("altered", "why"),
+    [
+        (Altered(was=FIRST, now=_shape(ID, TENANT, BODY, key=("tenant",))), "its key is"),
+        (Altered(was=FIRST, now=_shape(ID, _column(2, "owner"), BODY)), "column tenant, through which"),
+        (Altered(was=FIRST, now=_shape(_column(1, "nr", "bigint"), TENANT)), "column id, through which"),
+        (Altered(was=FIRST, now=_shape(ID, TENANT, _column(3, "body", "money"))), "values arrive changed"),
+        (Altered(was=FIRST, now=_shape(ID, TENANT, table="app.notes")), "renamed to app.notes"),
+        (Altered(now=_shape(ID, table="app.memo")), "nobody has said whose"),
+    ],
+)
+def test_a_change_that_cant_be_carried_stops_the_archiver(altered: Altered, why: str) -> None:
+    """With reason and cure: keys, the way to a tenant, types, names of tables, tables undeclared."""
+
+    async def scene(bench: Bench) -> None:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.commit(*_alter(altered))
+        with pytest.raises(ArchiverStopped, match=why) as stopped:
+            await bench.archive()
+        assert stopped.value.cure
+
+    virtually(scene)
+
+
+def test_tables_of_other_schemas_are_nobodys_business() -> None:
+    """Neither the lint's nor the archiver's."""
+
+    async def scene(bench: Bench) -> int:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.commit(*_alter(Altered(now=_shape(ID, table="cron.job"))))
+        await bench.archive()
+        return len(await _entries(bench))
+
+    assert virtually(scene) == 1
+
+
+def test_what_hung_on_a_dropped_column_is_gone_with_it() -> None:
+    """Foreign keys and unique columns follow a rename, and go with their column."""
+    line = SCHEMA.table("app.line")
+    unique = msgspec.structs.replace(line, unique=(("body",), ("id", "note")))
+    columns = (ID, _column(2, "of_note", "bigint"))
+    was = _shape(ID, _column(2, "note", "bigint"), BODY, table="app.line")
+    now = shaped(unique, Altered(was=was, now=_shape(*columns, table="app.line")))
+    assert now.unique == (("id", "of_note"),)
+    assert [key.columns for key in now.foreign_keys] == [("of_note",)]
+    assert shaped(line, Altered(now=_shape(ID, table="app.line"))).foreign_keys == ()
+
+
+def test_the_reader_learns_columns_and_keeps_the_old_ones() -> None:
+    """A capture that restarts tells rows once more as they were then."""
+    reader = Reader(schema=SCHEMA, placeholder="")
+    content = msgspec.to_builtins(
+        {"tag": "x", "altered": [TO_SECOND, Altered(now=_shape(ID, table="x.y"))]}
+    )
+    list(reader.events(5, _message(DDL_PREFIX, content)))
+    for row in ({"id": 1, "words": "w", "mood": None}, {"id": 1, "body": "b"}):
+        (event,) = reader.events(6, _row("app.note", row))
+        assert isinstance(event, RowEvent)
+        assert event.after is not None
+    assert altered_in("{") == ()
+
+
+def _row(table: str, row: object) -> bytes:
+    schema, _, name = table.partition(".")
+    source = {"schema": schema, "table": name, "lsn": 1, "txId": 700}
+    return msgspec.json.encode(
+        {"op": "c", "source": source, "transaction": {"total_order": 1}, "after": row}
+    )
+
+
+def test_changed_columns_take_nobodys_rows() -> None:
+    """No incident is made of them."""
+
+    async def scene(bench: Bench) -> list[Incident]:
+        await _altered(bench)
+        manifest = Manifest(bench.store)
+        await manifest.catch_up()
+        return await find_incidents(bench.store, bench.keys, SCHEMA, manifest.links)
+
+    assert virtually(scene) == []
+
+
+def test_rows_that_changed_hands_follow_their_tables_too() -> None:
+    """A note and its line that went to another tenant, and then got another column each."""
+    line = _shape(ID, _column(2, "note", "bigint"), BODY, table="app.line")
+    more = msgspec.structs.replace(line, columns=(*line.columns, _column(4, "colour", missing="red")))
+
+    async def scene(bench: Bench) -> dict[str, list[RawRow]]:
+        tenants = [("app.tenant", tenant_row(name)) for name in ("acme", "globex")]
+        notes = (("app.note", note_row(1, "acme", "hi")), ("app.line", line_row(9, 1)))
+        bench.tape.snapshot(*tenants, *notes)
+        bench.tape.commit(update("app.note", note_row(1, "acme", "hi"), note_row(1, "globex", "hi")))
+        bench.tape.commit(*_alter(TO_SECOND, Altered(was=line, now=more)))
+        await bench.archive()
+        return await bench.rows("globex")
+
+    rows = virtually(scene)
+    assert rows["app.note"] == [{**_second(1, "hi"), "tenant": "globex"}]
+    assert rows["app.line"] == [{**line_row(9, 1), "colour": "red"}]
+
+
+def test_the_way_to_a_tenant_by_a_parent_must_stay() -> None:
+    """A path's column is renamed, and the tenant of such rows would be anybody's."""
+    line = _shape(ID, _column(2, "note", "bigint"), BODY, table="app.line")
+    now = _shape(ID, _column(2, "parent", "bigint"), BODY, table="app.line")
+    why = objection(SCHEMA, SCHEMA.table("app.line"), Altered(was=line, now=now))
+    assert why == "column note, through which rows find their tenant, was renamed or dropped"
+    word = _shape(_column(1, "word"), _column(2, "means", "money"), key=("word",), table="app.word")
+    assert objection(SCHEMA, SCHEMA.table("app.word"), Altered(now=word)) is None
+
+
+def test_a_leaf_gets_its_own_keys_before_it_is_attached() -> None:
+    """To a root that is there: else it would be given others. With its root all goes as in the dump."""
+    attach = "ALTER TABLE ONLY app.log ATTACH PARTITION app.log_1 DEFAULT;"
+    ddl = _dumped(
+        ("TABLE", "app", "log", "CREATE TABLE app.log (id bigint) PARTITION BY HASH (id);"),
+        ("TABLE", "app", "log_1", "CREATE TABLE app.log_1 (id bigint);"),
+        ("TABLE ATTACH", "app", "log_1", attach),
+        ("CONSTRAINT", "app", "log_1 log_1_pkey", "ALTER TABLE ONLY app.log_1 ADD CONSTRAINT ...;"),
+        ("INDEX ATTACH", "app", "log_1_pkey", "ALTER INDEX app.log_pkey ATTACH PARTITION app.log_1_pkey;"),
+    )
+    everything = [item.id for item in items(ddl)]
+    assert [item.id for item in missing(ddl, frozenset())] == everything
+    leaf = [item.kind for item in missing(ddl, frozenset(everything[:1]))]
+    assert leaf == ["TABLE", "CONSTRAINT", "TABLE ATTACH", "INDEX ATTACH"]
+    assert [item.kind for item in missing(ddl, frozenset([*everything[:2], *everything[3:]]))] == [
+        "TABLE ATTACH"
+    ]
+
+
+def test_a_cut_between_two_changes_fits_a_target_of_the_second() -> None:
+    """What came before the cut is in the rows already; only what came after it is applied."""
+
+    async def scene(bench: Bench) -> list[RawRow]:
+        _, second = await _altered(bench)
+        target = MemoryTarget()
+        target.ddl = "there"
+        target.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables}
+        target.tables["app.note"] = tuple(THIRD.names.values())
+        await bench.restorer().restore("acme", _before(second), target, in_place=True)
+        return list(target.swaps[0].rows["app.note"])
+
+    rows = virtually(scene)
+    assert [(row["id"], row["mood"]) for row in rows] == [("1", "calm"), ("2", "glad")]
+    assert all("words" not in row for row in rows)

@@ -7,7 +7,7 @@ moves) and can fail on demand: ``down`` makes a port unreachable. Nothing here w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
 from harness.subject.reference.health import Beaten
@@ -25,6 +25,7 @@ from harness.subject.reference.ports import (
     TenantKey,
     Whereabouts,
 )
+from harness.subject.reference.shapes import Altered
 
 READ_POLL_S = 0.02
 
@@ -60,6 +61,9 @@ class MemoryFeed:
         found = self.events[self._next : self._next + limit]
         self._next += len(found)
         return found
+
+    def alter(self, altered: Sequence[Altered]) -> None:
+        """Nothing to be known: values are text already."""
 
     async def commit(self, offset: int) -> None:
         """Keep the offset for the next ``start``."""
@@ -257,12 +261,17 @@ class MemoryTarget:
 
     def __init__(self, *, refuses: str | None = None) -> None:
         self.ddl: str | None = None
+        self.tables: dict[str, tuple[str, ...]] = {}
         self.swaps: list[Swap] = []
         self._refuses = refuses
 
     async def build_schema(self, ddl: str) -> None:
         """Note the DDL."""
         self.ddl = ddl
+
+    async def columns(self) -> Mapping[str, Collection[str]]:
+        """Return what a test said of the tables."""
+        return self.tables
 
     async def swap(self, swap: Swap) -> Swapped:
         """Note the swap, or refuse it."""

@@ -31,6 +31,7 @@ from harness.subject.reference.ports import (
     SnapshotEnd,
     TruncateEvent,
 )
+from harness.subject.reference.shapes import Altered
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
 _WALL_START_MS = 1_767_600_000_000
@@ -77,6 +78,9 @@ class SimulatedFeed:
         events = self._topic.events[self._next : self._next + limit]
         self._next += len(events)
         return events
+
+    def alter(self, altered: Sequence[Altered]) -> None:
+        """Nothing to be known: values are text already."""
 
     async def commit(self, offset: int) -> None:
         """Remember ``offset`` for the next reader."""

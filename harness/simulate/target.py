@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -59,6 +59,13 @@ class SimulatedTarget:
             unpublished=_in_both(now.unpublished, wanted.unpublished),
             lost=_in_both(now.lost, wanted.lost),
         )
+
+    async def columns(self) -> Mapping[str, Collection[str]]:
+        """Return the columns of the tables that are there."""
+        storage = (await self._reach()).storage
+        tables = storage.schema.tables if storage else ()
+        gone = storage.gone if storage else set()
+        return {t.name: [c.name for c in t.columns] for t in tables if t.name not in gone}
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in the place of those that are there."""

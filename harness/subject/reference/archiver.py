@@ -23,7 +23,7 @@ from harness.subject.reference import format as archive
 from harness.subject.reference import segment as layout
 from harness.subject.reference.assembler import Assembler, Transaction
 from harness.subject.reference.batch import Batch, counters_of
-from harness.subject.reference.catalogue import CatalogueWatch
+from harness.subject.reference.catalogue import CatalogueWatch, alters_in
 from harness.subject.reference.fencing import Identity, Predecessor, claim, explain, takeover_entry
 from harness.subject.reference.format import (
     FeedMark,
@@ -332,6 +332,7 @@ class Archiver:
             gap=gap,
         )
         self.beats = Beats(last.entry.beat if last else None, last.entry.end.epoch if last else 0)
+        self._know_shapes(manifest.links if same_feed else [])
         self.catalogue = CatalogueWatch(last.entry.catalogue or None if last and same_feed else None)
         if last is not None:
             await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
@@ -371,6 +372,13 @@ class Archiver:
             parts = [part async for _, part in read_all_parts(self.store, self.keys, [link])]
             self.owners.remember(parts)
         self.index.flush(through)
+
+    def _know_shapes(self, links: Sequence[Link]) -> None:
+        """Know the tables as they are where the archive ends; a new feed begins with what is declared."""
+        altered = [*alters_in(link.entry for link in links)]
+        for one in altered:
+            self.owners.alter(one)
+        self.feed.alter(altered)
 
     async def _archive_schema(self, last: Link | None, *, same_feed: bool) -> None:
         """Archive the schema at the start. On a feed that goes on, its changes come with the feed."""

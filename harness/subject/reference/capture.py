@@ -81,6 +81,8 @@ $$;
 _PUBLICATION = """\
 DO $$
 DECLARE
+    fresh regclass[];
+    one regclass;
     options text := 'publish_via_partition_root = true, publish = ''insert, update, delete, truncate''';
 BEGIN
     IF current_setting('server_version_num')::integer >= 180000 THEN
@@ -89,7 +91,15 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = '{publication}') THEN
         EXECUTE format('CREATE PUBLICATION {publication} FOR TABLE {tables} WITH (%s)', options);
     ELSE
+        -- what is published from now on is locked and told, so that no row of it is missed (FM-33, FM-56)
+        SELECT array_agg(named) INTO fresh FROM unnest(ARRAY[{listed}]::regclass[]) AS named
+        WHERE named NOT IN (SELECT prrelid FROM pg_publication_rel AS r JOIN pg_publication AS p
+            ON p.oid = r.prpubid WHERE p.pubname = '{publication}');
+        FOREACH one IN ARRAY coalesce(fresh, '{{}}') LOOP
+            EXECUTE format('LOCK TABLE %s IN SHARE MODE', one);
+        END LOOP;
         EXECUTE 'ALTER PUBLICATION {publication} SET TABLE {tables}';
+        PERFORM restoreproof.tell(named) FROM unnest(fresh) AS named;
         EXECUTE format('ALTER PUBLICATION {publication} SET (%s)', options);
     END IF;
 END
@@ -113,6 +123,7 @@ def capture_sql(
             _PUBLICATION.format(
                 publication=publication,
                 tables=", ".join(map(_qualified, tables)).replace("'", "''"),
+                listed=_literals(tables),
             ),
             event_triggers_sql(publication),
             _STAMP,
@@ -122,9 +133,11 @@ def capture_sql(
 
 def full_images_sql(tables: Sequence[str]) -> str:
     """Return SQL that gives tables, and every leaf partition of theirs, REPLICA IDENTITY FULL."""
-    return _FULL_IMAGES.format(
-        tables=", ".join("'" + _qualified(table).replace("'", "''") + "'" for table in tables)
-    )
+    return _FULL_IMAGES.format(tables=_literals(tables))
+
+
+def _literals(tables: Sequence[str]) -> str:
+    return ", ".join("'" + _qualified(table).replace("'", "''") + "'" for table in tables)
 
 
 def _qualified(name: str) -> str:

@@ -7,21 +7,27 @@ from before it, once; two in a row can't. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from harness.model.errors import ArchiverStopped
 from harness.subject.reference.assembler import Transaction
+from harness.subject.reference.format import ManifestEntry
 from harness.subject.reference.ports import MessageEvent
+from harness.subject.reference.shapes import Altered
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One message of DDL. ``order``: its place in the transaction; ``tag``: the command.
 
-    ``dropped``: tables, qualified. ``catalogue``: the digest at the end of the transaction.
+    ``dropped``: tables, qualified. ``altered``: tables whose columns changed, or that were created.
+    ``catalogue``: the digest at the end of the transaction.
     """
 
     tag: str = ""
     dropped: tuple[str, ...] = ()
+    altered: tuple[Altered, ...] = ()
     catalogue: str | None = None
     order: int = 0
 
@@ -33,6 +39,20 @@ def told_in(transaction: Transaction) -> list[Told]:
     """Return what a transaction tells of its DDL, in order; raises ArchiverStopped for gibberish."""
     messages = (e for e in transaction.events if isinstance(e, MessageEvent) and e.content)
     return [_read(message) for message in messages]
+
+
+def alters_in(entries: Iterable[ManifestEntry]) -> Iterator[Altered]:
+    """Return all changes of tables that the archive holds, in order."""
+    for entry in entries:
+        yield from (found.altered for found in entry.globals if found.altered is not None)
+
+
+def altered_in(content: str) -> tuple[Altered, ...]:
+    """Return what a message tells of changed tables; none when it can't be read, which others will say."""
+    try:
+        return _decoder.decode(content).altered
+    except (msgspec.DecodeError, ValueError):
+        return ()
 
 
 def _read(message: MessageEvent) -> Told:

@@ -60,7 +60,7 @@ $digest$;
 _SHAPE = """\
 CREATE OR REPLACE FUNCTION restoreproof.shape(of oid) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog AS $shape$
-SELECT jsonb_build_object('oid', c.oid::bigint, 'table', n.nspname || '.' || c.relname, 'columns', (
+SELECT jsonb_build_object('table', n.nspname || '.' || c.relname, 'columns', (
     SELECT jsonb_agg(jsonb_build_object('number', attnum, 'name', attname,
         'type', format_type(atttypid, atttypmod), 'nullable', NOT attnotnull, 'given_by', CASE
             WHEN attgenerated <> '' THEN 'generated' WHEN attidentity <> '' THEN 'identity'
@@ -116,6 +116,7 @@ CREATE TABLE IF NOT EXISTS restoreproof.ddl (
     tag text NOT NULL,
     CONSTRAINT ddl_xid UNIQUE (xid, id)
 );
+CREATE TABLE IF NOT EXISTS restoreproof.known (oid oid PRIMARY KEY, shape jsonb NOT NULL);
 """
 
 _LEAVES = """\
@@ -181,7 +182,7 @@ CREATE OR REPLACE FUNCTION restoreproof.on_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $ddl$
 DECLARE
     dropped json;
-    shapes json;
+    altered json;
     rewritten regclass;
 BEGIN
     IF coalesce(current_setting('restoreproof.busy', true), '') = 'yes' THEN
@@ -202,15 +203,25 @@ BEGIN
             RETURN;
         END IF;
     ELSE
-        SELECT json_agg(DISTINCT restoreproof.shape(coalesce(pg_partition_root(c.oid), c.oid)))
-        INTO shapes FROM pg_event_trigger_ddl_commands() AS d
-            JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
-        WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-            AND c.relnamespace <> to_regnamespace('restoreproof');
+        WITH touched AS (
+            SELECT DISTINCT coalesce(pg_partition_root(c.oid), c.oid)::oid AS oid
+            FROM pg_event_trigger_ddl_commands() AS d
+                JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+            WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+                AND c.relnamespace <> to_regnamespace('restoreproof')
+        ), changed AS (
+            SELECT t.oid, k.shape AS was, restoreproof.shape(t.oid) AS now
+            FROM touched AS t LEFT JOIN restoreproof.known AS k ON k.oid = t.oid
+        ), noted AS (
+            INSERT INTO restoreproof.known SELECT oid, now FROM changed WHERE was IS DISTINCT FROM now
+            ON CONFLICT (oid) DO UPDATE SET shape = excluded.shape
+        )
+        SELECT json_agg(json_build_object('was', was, 'now', now)) INTO altered
+        FROM changed WHERE was IS DISTINCT FROM now;
     END IF;
-    IF dropped IS NOT NULL OR shapes IS NOT NULL THEN
+    IF dropped IS NOT NULL OR altered IS NOT NULL THEN
         PERFORM pg_logical_emit_message(true, '{DDL_PREFIX}', json_strip_nulls(
-            json_build_object('tag', TG_TAG, 'dropped', dropped, 'shapes', shapes))::text);
+            json_build_object('tag', TG_TAG, 'dropped', dropped, 'altered', altered))::text);
     END IF;
     IF TG_EVENT = 'ddl_command_end' THEN
         PERFORM set_config('restoreproof.busy', 'yes', true);
@@ -252,6 +263,10 @@ ALTER EVENT TRIGGER restoreproof_ddl ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_drop ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_rewrite ENABLE ALWAYS;
 SELECT restoreproof.follow_leaves();
+DELETE FROM restoreproof.known;
+INSERT INTO restoreproof.known SELECT c.oid, restoreproof.shape(c.oid) FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition AND {_OURS};
 INSERT INTO restoreproof.ddl (tag) VALUES ('CAPTURE');
 """
 

@@ -103,6 +103,9 @@ def _apply_global(state: State, step: Global) -> None:
     if step.kind == "snapshot":
         for rows in state.values():
             rows.clear()
+    elif step.altered is not None:
+        rows = state.get(step.table, {})
+        rows.update({key: step.altered.row(row) for key, row in rows.items()})
     elif step.kind != "schema":
         state.get(step.table, {}).clear()
 

@@ -24,6 +24,7 @@ import msgspec
 from harness.model.errors import ArchiveBroken
 from harness.model.position import Position
 from harness.model.values import RawRow
+from harness.subject.reference.shapes import Altered
 
 FORMAT: Literal[1] = 1
 MANIFEST_PREFIX = "man/"
@@ -136,10 +137,11 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``truncate``: ``table`` lost all its rows; ``drop``: it went with them. ``snapshot``: everything before
     is void, the rows of the transaction at this position are all there was. ``schema``: the transaction
     changed the schema, whose ``catalogue`` has this digest from here on; ``schema`` is what it was dumped
-    as, None when another change came before it could be.
+    as, None when another change came before it could be. ``alter``: the columns of ``table`` changed as
+    ``altered`` says.
     """
 
-    kind: Literal["truncate", "drop", "snapshot", "schema"]
+    kind: Literal["truncate", "drop", "snapshot", "schema", "alter"]
     epoch: int
     lsn: int
     xid: int = 0
@@ -148,6 +150,7 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     committed_ms: int | None = None
     catalogue: str = ""
     schema: SchemaRef | None = None
+    altered: Altered | None = None
 
     @property
     def position(self) -> Position:

@@ -208,6 +208,11 @@ class _Folding:
             case Global(kind="snapshot"):
                 for rows in self.state.values():
                     rows.clear()
+            case Global(altered=altered) if altered is not None:
+                rows = self.state.get(step.table, {})
+                rows.update({key: Held(h.tenant, altered.row(h.row), h.back) for key, h in rows.items()})
+            case Global(kind="schema"):
+                pass
             case Global():
                 self.state.get(step.table, {}).clear()
             case Passed():

@@ -144,6 +144,8 @@ class _Finder:
     def _removed(self, tenant: str, step: RowChange | Global) -> Iterator[tuple[str, Row]]:
         """Yield the rows that a step takes away, with their tenants."""
         if isinstance(step, Global):
+            if step.kind in ("alter", "schema"):
+                return
             everything = step.kind == "snapshot"
             for whose, rows in self._rows.items():
                 yield from ((whose, row) for row in rows if everything or row[0] == step.table)

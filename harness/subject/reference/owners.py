@@ -18,11 +18,12 @@ from harness.model.errors import ArchiverStopped
 from harness.model.schema import ByColumn, ByPath, Schema, Shared, Table
 from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE, Transaction
-from harness.subject.reference.catalogue import told_in
+from harness.subject.reference.catalogue import Told, told_in
 from harness.subject.reference.format import SHARED, Global, Part, Rehome, RowChange
 from harness.subject.reference.homes import Homes
 from harness.subject.reference.ports import OwnerIndex, RowEvent, TruncateEvent
 from harness.subject.reference.repair import RESNAPSHOT
+from harness.subject.reference.shapes import Altered, objection, shaped
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +46,12 @@ class Owners:
         rows = [e for e in transaction.events if isinstance(e, RowEvent)]
         rehomed = self._homes.learn(_images(rows), anew=transaction.snapshot)
         changes: dict[str, list[RowChange]] = {}
-        for tenant, change in self._all_changes(rows):
-            changes.setdefault(tenant, []).append(change)
+        told = told_in(transaction)
+        for of, altered in _stretches(rows, told):
+            for tenant, change in self._all_changes(of):
+                changes.setdefault(tenant, []).append(change)
+            for one in altered:
+                self.alter(one)
         for home in rehomed:
             for tenant in (home.origin, home.to):
                 changes.setdefault(tenant, [])
@@ -54,6 +59,24 @@ class Owners:
             parts={tenant: _part(transaction, of, tenant, rehomed) for tenant, of in changes.items()},
             globals=tuple(self._globals(transaction)),
         )
+
+    def alter(self, altered: Altered) -> None:
+        """Know a table in its new shape; raises ArchiverStopped for one that can't be carried."""
+        name = altered.now.table
+        table = self._tables.get(altered.was.table if altered.was is not None else name)
+        if table is None:
+            if name.partition(".")[0] in {known.partition(".")[0] for known in self._tables}:
+                raise ArchiverStopped(
+                    f"table {name} was created, and nobody has said whose its rows are (FM-56)",
+                    cure="declare it in schema.toml, prepare the capture again (capture_sql), start anew",
+                )
+            return
+        if (why := objection(self._schema, table, altered)) is not None:
+            raise ArchiverStopped(
+                f"table {table.name} was changed by DDL that can't be carried: {why} (FM-57)",
+                cure="mend schema.toml, and begin a new epoch with a fresh snapshot",
+            )
+        self._tables[name] = shaped(table, altered)
 
     def remember(self, parts: Sequence[Part]) -> None:
         """Put into the index what archived parts say about parents (rebuilding from the archive)."""
@@ -170,6 +193,10 @@ class Owners:
             for table in told.dropped:
                 if table in self._tables:
                     yield everybodys(kind="drop", order=told.order, table=table)
+            for altered in told.altered:
+                if altered.was is not None and altered.now.table in self._tables:
+                    name = altered.now.table
+                    yield everybodys(kind="alter", order=told.order, table=name, altered=altered)
             if told.catalogue is not None:
                 yield everybodys(kind="schema", order=told.order, catalogue=told.catalogue)
 
@@ -215,13 +242,25 @@ def _require_images(event: RowEvent) -> None:
         )
 
 
+def _stretches(
+    rows: Sequence[RowEvent], told: Sequence[Told]
+) -> Iterator[tuple[list[RowEvent], tuple[Altered, ...]]]:
+    """Yield the rows up to each change of a table, with that change; at last the rows after all of them."""
+    left = list(rows)
+    for one in told:
+        if one.altered:
+            yield [row for row in left if row.order < one.order], one.altered
+            left = [row for row in left if row.order > one.order]
+    yield left, ()
+
+
 def _require_columns(table: Table, row: RawRow | None) -> None:
     known = {c.name for c in table.columns}
     if row is not None and not set(table.stored_columns) <= row.keys() <= known:
         raise ArchiverStopped(
             f"rows of {table.name} have columns {sorted(row)}, not those that were declared:"
             f" {sorted(c.name for c in table.columns)}",
-            cure="a DDL can't be archived yet: begin a new epoch with the new schema",
+            cure="mend schema.toml, and begin a new epoch with a fresh snapshot",
         )
 
 

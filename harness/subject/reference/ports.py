@@ -7,15 +7,17 @@ in-memory ones in ``harness.simulate``. Calls are coroutines; real adapters run 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 from harness.model.errors import SubjectFailed
+from harness.model.schema import Schema
 from harness.model.values import RawRow
 from harness.subject.reference.format import SchemaRef
 from harness.subject.reference.health import Beaten
+from harness.subject.reference.shapes import Altered
 
 
 class StoreUnavailable(SubjectFailed):
@@ -145,6 +147,10 @@ class Feed(Protocol):
 
     async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
         """Return up to ``limit`` events, waiting at most ``wait_s`` for the first."""
+        ...
+
+    def alter(self, altered: Sequence[Altered]) -> None:
+        """Know how tables were changed before the place where reading begins."""
         ...
 
     async def commit(self, offset: int) -> None:
@@ -284,6 +290,10 @@ class Target(Protocol):
         """
         ...
 
+    async def columns(self) -> Mapping[str, Collection[str]]:
+        """Return the columns of each declared table that is there."""
+        ...
+
     async def swap(self, swap: Swap) -> Swapped:
         """Replace one tenant's rows in one transaction.
 
@@ -307,7 +317,8 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     ``high``: per ``table.column`` the highest value ever archived, for sequences. ``set_aside``: whether
     present rows that differ are kept aside (in place) or not (scratch). ``taken``: rows that are the
     tenant's though others have them now; they go from there, with all that hangs below them. ``schema``:
-    the archived one as of the cut.
+    the archived one as of the cut. ``later``: how tables changed after it. ``declared``: the tables as they
+    are in the target, None when they are as ever.
     """
 
     tenant: str
@@ -317,6 +328,8 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: bool
     schema: SchemaRef
     taken: tuple[Taken, ...] = ()
+    later: tuple[Altered, ...] = ()
+    declared: Schema | None = None
 
 
 class Swapped(msgspec.Struct, frozen=True, kw_only=True):

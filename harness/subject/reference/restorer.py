@@ -7,7 +7,7 @@ which swaps them in. What is read follows that tenant's size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
@@ -15,8 +15,9 @@ from harness.model.history import Cut
 from harness.model.position import Position
 from harness.model.schema import Schema, Table
 from harness.model.values import RawRow
+from harness.subject.reference import fitting, hands
 from harness.subject.reference import fold as folding
-from harness.subject.reference import hands
+from harness.subject.reference.catalogue import alters_in
 from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, digest
 from harness.subject.reference.incidents import NamedCut, cut_before_time
 from harness.subject.reference.manifest import Link, Manifest
@@ -30,6 +31,7 @@ from harness.subject.reference.ports import (
     Target,
 )
 from harness.subject.reference.replay import TenantReader
+from harness.subject.reference.shapes import Altered
 from harness.subject.reference.signing import TRUSTS_ALL, Trust
 
 LSN_MAX = (1 << 64) - 1
@@ -54,10 +56,31 @@ class Restorer:
         if in_place and self.was_changed_since(swap.schema):
             await target.build_schema(await self.ddl(swap.schema))
         try:
-            return await target.swap(swap)
+            return await self._put(swap, target)
         except SchemaMissing:
             await target.build_schema(await self.ddl(swap.schema))
-        return await target.swap(swap)
+        try:
+            return await self._put(swap, target)
+        except SchemaMissing:  # there was no such table yet at the cut
+            return await target.swap(await self.fitted(swap, target))
+
+    async def _put(self, swap: Swap, target: Target) -> Swapped:
+        return await target.swap(await self.fitted(swap, target) if swap.later else swap)
+
+    async def fitted(self, swap: Swap, target: Target) -> Swap:
+        """Return the swap with rows and tables in the shape that the target's tables have.
+
+        Raises SchemaMissing for an empty target, RestoreRefused for a shape that none had since the cut.
+        """
+        there = await target.columns()
+        if not there:
+            raise SchemaMissing("the target database has none of the tables")
+        return fitting.fitted(swap, self.schema, self.altered, there)
+
+    @property
+    def altered(self) -> list[Altered]:
+        """All changes of tables that the archive holds."""
+        return [*alters_in(link.entry for link in self.manifest.links)]
 
     def was_changed_since(self, schema: SchemaRef) -> bool:
         """Whether the archive knows of a change after this schema, so that objects of it may be missing."""
@@ -87,6 +110,7 @@ class Restorer:
             set_aside=in_place,
             taken=await self.taken(tenant, cut, links, parts, keeps) if in_place else (),
             schema=folding.schema_at([link.entry for link in links], keeps),
+            later=tuple(self._later(keeps)),
         )
 
     async def fold_together(
@@ -127,6 +151,13 @@ class Restorer:
         parts = await self.reader.parts(tenant, links)
         keeps = self.keeps(cut, parts, [one for link in links for one in link.entry.globals])
         return bool(await self.taken(tenant, cut, links, parts, keeps))
+
+    def _later(self, keeps: folding.Keeps) -> Iterator[Altered]:
+        """Yield how tables changed after the cut."""
+        for link in self.manifest.links:
+            for found in link.entry.globals:
+                if found.altered is not None and not keeps(found.position):
+                    yield found.altered
 
     def links_for(self, cut: Cut) -> list[Link]:
         """Return the entries that a restore to ``cut`` needs: from the snapshot before it, up to it."""

@@ -8,7 +8,7 @@ Rows of infrastructure tables only count, so their values are not looked at; the
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from harness.model.schema import Schema
 from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE
+from harness.subject.reference.catalogue import altered_in
 from harness.subject.reference.event_triggers import CLEAR_PREFIX, DDL_PREFIX, ROW_PREFIX
 from harness.subject.reference.ports import (
     Begin,
@@ -28,6 +29,7 @@ from harness.subject.reference.ports import (
     TruncateEvent,
     Unreadable,
 )
+from harness.subject.reference.shapes import Altered
 from harness.subject.reference.values import BadValue, Json, ToText, converter
 
 _OPS = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot"}
@@ -80,12 +82,23 @@ class Reader:
 
     def __init__(self, *, schema: Schema, placeholder: str) -> None:
         self._placeholder = placeholder
+        self._schema = schema
         self._read_by_table = {
             table.name: {c.name: converter(c.type, schema) for c in table.columns}
             for table in (*schema.owned, *schema.shared)
         }
         self._counted_only = {table.name for table in schema.infrastructure}
         self._snapshot: _Snapshot | None = None
+
+    def alter(self, altered: Iterable[Altered]) -> None:
+        """Know columns that were added, renamed or got another type.
+
+        Those of before stay known: a capture that restarts tells rows once more as they were then.
+        """
+        for one in altered:
+            columns = self._read_by_table.get(one.now.table)
+            if columns is not None:
+                columns |= {c.name: converter(c.type, self._schema) for c in one.now.columns}
 
     def events(self, offset: int, value: bytes | None) -> Iterator[FeedEvent]:
         """Yield the events of the record at ``offset``; what can't be read is Unreadable."""
@@ -125,7 +138,10 @@ class Reader:
             raise BadValue("a change came outside of any transaction")
         xid, order = source.tx_id, record.transaction.total_order
         if record.op == "m":
-            yield _message(offset, record.message, xid=xid, order=order)
+            event = _message(offset, record.message, xid=xid, order=order)
+            if isinstance(event, MessageEvent) and event.content:
+                self.alter(altered_in(event.content))
+            yield event
         elif record.op == "t":
             table = _name(source)
             yield TruncateEvent(offset=offset, xid=xid, order=order, table=table)

@@ -27,6 +27,7 @@ from harness.model.errors import ArchiverStopped
 from harness.subject.reference.adapters.envelope import Reader
 from harness.subject.reference.ports import FeedEvent, FeedStart, FeedUnavailable
 from harness.subject.reference.repair import RESNAPSHOT
+from harness.subject.reference.shapes import Altered
 
 RECORD_BYTES_MAX = 32 << 20
 ANSWER_S_MAX = 5.0
@@ -63,6 +64,10 @@ class KafkaFeed:
             else:
                 events += self._reader.events(message.offset() or 0, message.value())
         return events
+
+    def alter(self, altered: Sequence[Altered]) -> None:
+        """Know the shapes of tables where reading begins."""
+        self._reader.alter(altered)
 
     async def commit(self, offset: int) -> None:
         """Commit, and wait until the broker has it."""

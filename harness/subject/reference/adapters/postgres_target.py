@@ -38,6 +38,10 @@ FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE c.relname = %s AND c.relnamespace = %s::regnamespace ORDER BY a.attnum"""
 
+_COLUMNS = """\
+SELECT t.name, a.attname::text AS column FROM unnest(%s::text[], %s::text[]) AS t (quoted, name)
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(t.quoted) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY t.name, a.attnum"""
 _PRESENT = Query(sql=PRESENT)
 _SETTINGS = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false"
 _TELL_REBUILT = "INSERT INTO restoreproof.ddl (tag) VALUES ('REBUILD')"
@@ -77,12 +81,25 @@ class PostgresTarget:
                     await session.execute(item.sql.encode(), prepare=False)
                 await session.execute(_TELL_REBUILT.encode())
 
+    async def columns(self) -> dict[str, list[str]]:
+        """Return the columns of each declared table that is there, in their order."""
+        names = [table.name for table in self._schema.tables]
+        quoted = statements.array(map(statements.quoted, names))
+        query = Query(sql=_COLUMNS, parameters=(quoted, statements.array(names)))
+        found: dict[str, list[str]] = {}
+        async with self._session() as session:
+            for row in await (await run(session, query)).fetchall():
+                found.setdefault(str(row["name"]), []).append(str(row["column"]))
+        return found
+
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in place over one connection.
 
         Raises RestoreRefused naming what is in the way, SchemaMissing when a table is not there, and
         TargetUnavailable when it does not answer.
         """
+        if swap.declared is not None and swap.declared != self._schema:
+            return await PostgresTarget(dsn=self._dsn, schema=swap.declared).swap(swap)
         async with self._session() as session:
             if absent := await self._absent(session):  # asked, so that psycopg needs not warn of an error
                 raise SchemaMissing(f"the target database has no {absent}")
