@@ -363,6 +363,18 @@ def test_restores_reach_across_changed_columns(pipeline: Pipeline) -> None:
         assert found == (sorted(pipeline.sql(new)) if query is new else before)
 
 
+def test_a_disabled_event_trigger_stops_the_archiver(pipeline: Pipeline) -> None:
+    """Nobody tells of DDL any more; the digest in the heartbeats gives it away, and the reason is said."""
+    with psycopg.connect(pipeline.settings.restorer_dsn, autocommit=True) as session:
+        session.execute("ALTER EVENT TRIGGER restoreproof_ddl DISABLE")
+    wait_until(
+        "the archiver says why it stopped",
+        lambda: "nobody said so" in (process.status(pipeline.config).stopped or ""),
+        limit_s=REACHES_S_MAX,
+    )
+    assert process.status(pipeline.config).state == "stopped"
+
+
 def test_a_snapshot_killed_midway_counts_for_nothing(pipeline: Pipeline) -> None:
     """The capture begins it again; rows deleted between the two tries do not come back (FM-53)."""
     pipeline.do(pipeline.world.machinery.prepare(fresh=True))

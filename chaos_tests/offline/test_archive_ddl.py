@@ -51,7 +51,7 @@ from harness.subject.reference.ports import (
     TruncateEvent,
     Unreadable,
 )
-from harness.subject.reference.rebuild import items, missing
+from harness.subject.reference.rebuild import items, missing, unproven
 from harness.subject.reference.rules import Seen, SeenPublication, problems
 from harness.subject.reference.shapes import Altered, Shape, ShapeColumn, objection, shaped
 
@@ -380,6 +380,22 @@ def test_a_missing_table_comes_with_all_that_hangs_on_it() -> None:
     }
     names = [item.id for item in missing(DUMP, EVERYTHING - gone)]
     assert names == [item.id for item in items(DUMP) if item.id in gone]
+
+
+def test_a_foreign_key_of_a_table_that_is_there_comes_back_not_valid() -> None:
+    """Rows of tenants that are not restored yet have no parents; it is validated when they have."""
+    gone = {"TABLE app note", "FK CONSTRAINT app Line of_note"}
+    key = missing(DUMP, EVERYTHING - gone)[-1]
+    assert key.sql.endswith("REFERENCES app.note(id) NOT VALID;")
+    assert unproven(DUMP, {key.id, "FK CONSTRAINT app x y"}) == [
+        'ALTER TABLE ONLY app."Line" VALIDATE CONSTRAINT of_note;'
+    ]
+    loose = DUMP.replace("app.note(id);", "app.note(id) NOT VALID;")
+    assert unproven(loose, {key.id}) == []
+    assert missing(loose, EVERYTHING - gone)[-1].sql == key.sql
+    both = {*gone, "TABLE app Line"}
+    (whole,) = [item for item in missing(DUMP, EVERYTHING - both) if item.kind == "FK CONSTRAINT"]
+    assert whole.sql.endswith("REFERENCES app.note(id);")
 
 
 def test_what_others_dropped_of_a_table_that_is_there_stays_dropped() -> None:

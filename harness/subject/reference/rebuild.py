@@ -3,7 +3,8 @@
 A schema is archived as pg_dump writes it: items under headers that name them. Built are tables that are
 missing with all that hangs on them (identities, keys, indexes, triggers, comments, grants), and types,
 functions, publications, memberships and event triggers that are missing. Nothing is done to a table that is
-there, but for foreign keys of it that refer to one that was missing: those went with it.
+there, but for foreign keys of it that refer to one that was missing: those went with it. They come back NOT
+VALID, since rows of tenants that are not restored yet have no parents, and are validated once they have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Set
 import msgspec
 
 _HEADER = re.compile(r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n--\n", re.MULTILINE)
+_ADDING = re.compile(r' ADD CONSTRAINT (\S+|"[^"]+") .*', re.DOTALL)
 _ALONE = frozenset(
     {
         *("SCHEMA", "EXTENSION", "TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "AGGREGATE", "COLLATION"),
@@ -64,9 +66,29 @@ def missing(ddl: str, present: Set[str]) -> list[Item]:
     found = items(ddl)
     absent = {item.id for item in found if item.kind in _ALONE and item.id not in present}
     tables = [item for item in found if item.kind == "TABLE" and item.id in absent]
-    wanted = [item for item in found if item.id in absent or _goes_along(item, tables, absent, present)]
+    chosen = [item for item in found if item.id in absent or _goes_along(item, tables, absent, present)]
+    wanted = [item if _of_missing(item, tables) else _not_valid(item) for item in chosen]
     late = [item for item in wanted if item.kind == "TABLE ATTACH" and not _with_its_root(item, tables)]
     return _later(wanted, late)
+
+
+def unproven(ddl: str, not_valid: Set[str]) -> list[str]:
+    """Return the SQL that validates those foreign keys (by ``Item.id``) that a dump has as valid."""
+    found = {item.id: item.sql for item in items(ddl) if not item.sql.endswith("NOT VALID;")}
+    return [
+        _ADDING.sub(r" VALIDATE CONSTRAINT \1;", found[name]) for name in sorted(not_valid & found.keys())
+    ]
+
+
+def _of_missing(item: Item, tables: list[Item]) -> bool:
+    """Whether it is no foreign key, or one of a table that is built anew and has no rows yet."""
+    names = (f"{table.name} " for table in tables if table.schema == item.schema)
+    return item.kind != "FK CONSTRAINT" or item.name.startswith(tuple(names))
+
+
+def _not_valid(item: Item) -> Item:
+    sql = item.sql if item.sql.endswith("NOT VALID;") else item.sql.removesuffix(";") + " NOT VALID;"
+    return msgspec.structs.replace(item, sql=sql)
 
 
 def _with_its_root(item: Item, tables: list[Item]) -> bool:

@@ -53,12 +53,20 @@ class Restorer:
         await self.manifest.catch_up()
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
-        if in_place and self.was_changed_since(swap.schema):
+        changed = in_place and self.was_changed_since(swap.schema)
+        if changed:
             await target.build_schema(await self.ddl(swap.schema))
         try:
-            return await self._put(swap, target)
+            swapped = await self._put(swap, target)
         except SchemaMissing:
+            swapped = await self._build_and_put(swap, target)
+            changed = in_place
+        if changed:  # now that rows are back that others refer to
             await target.build_schema(await self.ddl(swap.schema))
+        return swapped
+
+    async def _build_and_put(self, swap: Swap, target: Target) -> Swapped:
+        await target.build_schema(await self.ddl(swap.schema))
         try:
             return await self._put(swap, target)
         except SchemaMissing:  # there was no such table yet at the cut

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import psycopg
@@ -19,12 +19,12 @@ from harness.model.errors import RestoreRefused, SubjectFailed
 from harness.model.schema import ByPath, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
-from harness.subject.reference.adapters.present import PRESENT
+from harness.subject.reference.adapters.present import NOT_VALID, PRESENT
 from harness.subject.reference.adapters.sessions import Session, open_session, run, run_together
 from harness.subject.reference.adapters.statements import Query
 from harness.subject.reference.capture import HEARTBEAT, SET_ASIDE
 from harness.subject.reference.ports import SchemaMissing, Swap, Swapped, Taken, TargetUnavailable
-from harness.subject.reference.rebuild import missing
+from harness.subject.reference.rebuild import missing, unproven
 
 FEW_CHARS_MAX = 1 << 20
 BUILD_LOCK = 0x5250_0001
@@ -43,6 +43,7 @@ SELECT t.name, a.attname::text AS column FROM unnest(%s::text[], %s::text[]) AS 
     JOIN pg_attribute AS a ON a.attrelid = to_regclass(t.quoted) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY t.name, a.attnum"""
 _PRESENT = Query(sql=PRESENT)
+_NOT_VALID = Query(sql=NOT_VALID)
 _SETTINGS = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false"
 _TELL_REBUILT = "INSERT INTO restoreproof.ddl (tag) VALUES ('REBUILD')"
 _NO_TABLE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
@@ -80,6 +81,15 @@ class PostgresTarget:
                 for item in lacking:
                     await session.execute(item.sql.encode(), prepare=False)
                 await session.execute(_TELL_REBUILT.encode())
+            await self._validate(session, ddl)
+
+    async def _validate(self, session: Session, ddl: str) -> None:
+        """Validate foreign keys that were rebuilt, as far as every row has its parent by now."""
+        not_valid = {str(row["id"]) for row in await (await run(session, _NOT_VALID)).fetchall()}
+        for sql in unproven(ddl, not_valid) if not_valid else ():
+            with suppress(psycopg.errors.ForeignKeyViolation):
+                async with session.transaction():
+                    await session.execute(sql.encode(), prepare=False)
 
     async def columns(self) -> dict[str, list[str]]:
         """Return the columns of each declared table that is there, in their order."""

@@ -1,9 +1,14 @@
-"""Which items a database has, named as pg_dump's headers name them (``rebuild.Item.id``)."""
+"""Which items a database has, and which foreign keys are not valid in it, by ``rebuild.Item.id``."""
 
 from __future__ import annotations
 
 _TABLE_KINDS = """CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW'
     WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'i' THEN 'INDEX' WHEN 'I' THEN 'INDEX' ELSE 'TABLE' END"""
+
+NOT_VALID = """\
+SELECT concat_ws(' ', 'FK CONSTRAINT', nspname, relname, conname) AS id
+FROM pg_constraint JOIN pg_class AS c ON c.oid = conrelid JOIN pg_namespace AS n ON n.oid = relnamespace
+WHERE contype = 'f' AND NOT convalidated"""
 
 PRESENT = f"""\
 SELECT concat_ws(' ', 'SCHEMA -', nspname) AS id FROM pg_namespace
