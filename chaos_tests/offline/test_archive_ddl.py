@@ -230,6 +230,27 @@ def test_a_new_feed_begins_with_the_digest_that_it_brings() -> None:
     assert virtually(scene) == "other"
 
 
+def test_a_fresh_snapshot_takes_the_catalogue_as_it_is() -> None:
+    """After a repair on the same feed: digest, shapes and schema begin anew."""
+
+    async def scene(bench: Bench) -> tuple[str, list[int]]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat(1, catalogue="one")
+        bench.tape.commit(*_alter(TO_SECOND))
+        await bench.archive()
+        bench.source.ddl = "-- mended"
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(1, "acme")))
+        bench.tape.heartbeat(1, catalogue="other")
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        last = (await bench.archive()).last
+        assert last is not None
+        numbers = [entry.db_schema.number for entry in await _entries(bench)]
+        assert (await bench.rows("acme"))["app.note"] == [note_row(1, "acme"), note_row(2, "acme")]
+        return last.entry.catalogue, numbers
+
+    assert virtually(scene) == ("other", [1, 2])
+
+
 def test_a_message_of_ddl_that_cant_be_read_stops_the_archiver() -> None:
     """It is never skipped."""
 

@@ -117,6 +117,7 @@ class Archiver:
         self._held: int | None = None
         self._schema_ref: SchemaRef | None = None
         self._schema_due = False
+        self._dumped = False
         self.catalogue = CatalogueWatch()
         self._stopping = False
 
@@ -173,6 +174,9 @@ class Archiver:
     def admit(self, transaction: Transaction) -> None:
         """Add a whole transaction to the batch; raises ArchiverStopped for what can't be carried."""
         self.catalogue.follow(transaction)
+        if transaction.snapshot:
+            self.owners.forget_shapes()
+            self._schema_due = not self._dumped
         if (begun := self.assembler.take_begun()) is not None:
             self.batch.belongs_to(begun)
         self.batch.add(transaction, self.owners.split(transaction))
@@ -375,7 +379,7 @@ class Archiver:
 
     def _know_shapes(self, links: Sequence[Link]) -> None:
         """Know the tables as they are where the archive ends; a new feed begins with what is declared."""
-        altered = [*alters_in(link.entry for link in links)]
+        altered = alters_in(link.entry for link in links)
         for one in altered:
             self.owners.alter(one)
         self.feed.alter(altered)
@@ -385,8 +389,10 @@ class Archiver:
         known = self._schema_ref = last.entry.db_schema if last else None
         if last is not None and same_feed:
             self._schema_due = last.entry.db_schema.catalogue != last.entry.catalogue
+            self._dumped = False
             return
         dump = await self.source.dump_schema()
+        self._dumped = dump is not None
         if dump is not None:
             self._schema_ref = await self._put_schema(dump, known)
         elif known is None:

@@ -7,7 +7,7 @@ from before it, once; two in a row can't. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -15,6 +15,7 @@ from harness.model.errors import ArchiverStopped
 from harness.subject.reference.assembler import Transaction
 from harness.subject.reference.format import ManifestEntry
 from harness.subject.reference.ports import MessageEvent
+from harness.subject.reference.repair import RESNAPSHOT
 from harness.subject.reference.shapes import Altered
 
 
@@ -41,10 +42,15 @@ def told_in(transaction: Transaction) -> list[Told]:
     return [_read(message) for message in messages]
 
 
-def alters_in(entries: Iterable[ManifestEntry]) -> Iterator[Altered]:
-    """Return all changes of tables that the archive holds, in order."""
-    for entry in entries:
-        yield from (found.altered for found in entry.globals if found.altered is not None)
+def alters_in(entries: Iterable[ManifestEntry]) -> list[Altered]:
+    """Return the changes of tables that the archive holds since its last snapshot, in order."""
+    altered: list[Altered] = []
+    for found in (found for entry in entries for found in entry.globals):
+        if found.kind == "snapshot":
+            altered.clear()
+        if found.altered is not None:
+            altered.append(found.altered)
+    return altered
 
 
 def altered_in(content: str) -> tuple[Altered, ...]:
@@ -61,7 +67,7 @@ def _read(message: MessageEvent) -> Told:
     except (msgspec.DecodeError, ValueError) as error:
         raise ArchiverStopped(
             f"a message of DDL in transaction {message.xid} can't be read: {error}",
-            cure="prepare the capture again (capture_sql), then begin a new epoch with a fresh snapshot",
+            cure=f"prepare the capture again (capture_sql), then: {RESNAPSHOT}",
         ) from None
     return msgspec.structs.replace(told, order=message.order)
 
@@ -75,6 +81,8 @@ class CatalogueWatch:
 
     def follow(self, transaction: Transaction) -> None:
         """Take a transaction into account; raises ArchiverStopped when the catalogue changed unseen."""
+        if transaction.snapshot:  # whatever it was before, the snapshot saw it as it is
+            self.known = self._doubted = None
         for told in told_in(transaction):
             self.known = told.catalogue or self.known
             self._doubted = None
@@ -88,8 +96,7 @@ class CatalogueWatch:
                 f"the catalogue changed and nobody said so: heartbeats carry digest {seen[:12]}, the last"
                 f" one told of is {(self.known or '')[:12]}; an event trigger is gone, disabled, or failed"
                 " (FM-57)",
-                cure="look what was changed; then prepare the capture again (capture_sql) and begin a new"
-                " epoch with a fresh snapshot",
+                cure=f"look what was changed, prepare the capture again (capture_sql); then: {RESNAPSHOT}",
             )
         else:
             self._doubted = seen

@@ -16,13 +16,10 @@ from harness.subject.reference.ports import Swap
 from harness.subject.reference.shapes import Altered, shaped
 
 
-def fitted(
-    swap: Swap, schema: Schema, altered: Sequence[Altered], there: Mapping[str, Collection[str]]
-) -> Swap:
+def fitted(swap: Swap, schema: Schema, there: Mapping[str, Collection[str]]) -> Swap:
     """Return ``swap`` for a target whose tables have the columns ``there``.
 
-    ``altered``: all changes that the archive holds; those in ``swap.later`` came after the cut. A table
-    that the target lacks is left out, if nothing is to go there: it was created later. Raises
+    A table that the target lacks is left out, if nothing is to go there: it was created later. Raises
     RestoreRefused.
     """
     rows, shared = dict(swap.rows), dict(swap.shared)
@@ -31,7 +28,7 @@ def fitted(
         of = rows if table.name in rows else shared
         if table.name not in there and not of.get(table.name):
             continue
-        before, after = _sides(table.name, altered, swap.later)
+        before, after = _of(table, swap.earlier), _of(table, swap.later)
         fits = _at_the_cut(table, before, after)
         for one in (None, *after):
             if one is not None:
@@ -46,12 +43,8 @@ def fitted(
     return msgspec.structs.replace(swap, rows=rows, shared=shared, declared=declared)
 
 
-def _sides(
-    table: str, altered: Sequence[Altered], later: Sequence[Altered]
-) -> tuple[list[Altered], list[Altered]]:
-    mine = [one for one in altered if one.now.table == table]
-    after = [one for one in later if one.now.table == table]
-    return mine[: len(mine) - len(after)], after
+def _of(table: Table, altered: Sequence[Altered]) -> list[Altered]:
+    return [one for one in altered if one.now.table == table.name]
 
 
 def _at_the_cut(table: Table, before: Sequence[Altered], after: Sequence[Altered]) -> Table:

@@ -74,9 +74,13 @@ class Owners:
         if (why := objection(self._schema, table, altered)) is not None:
             raise ArchiverStopped(
                 f"table {table.name} was changed by DDL that can't be carried: {why} (FM-57)",
-                cure="mend schema.toml, and begin a new epoch with a fresh snapshot",
+                cure=f"mend schema.toml, then: {RESNAPSHOT}",
             )
         self._tables[name] = shaped(table, altered)
+
+    def forget_shapes(self) -> None:
+        """Know the tables as they are declared: a snapshot begins with that."""
+        self._tables = {table.name: table for table in self._schema.tables}
 
     def remember(self, parts: Sequence[Part]) -> None:
         """Put into the index what archived parts say about parents (rebuilding from the archive)."""
@@ -260,7 +264,7 @@ def _require_columns(table: Table, row: RawRow | None) -> None:
         raise ArchiverStopped(
             f"rows of {table.name} have columns {sorted(row)}, not those that were declared:"
             f" {sorted(c.name for c in table.columns)}",
-            cure="mend schema.toml, and begin a new epoch with a fresh snapshot",
+            cure=f"mend schema.toml, then: {RESNAPSHOT}",
         )
 
 

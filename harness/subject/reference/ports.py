@@ -317,7 +317,8 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     ``high``: per ``table.column`` the highest value ever archived, for sequences. ``set_aside``: whether
     present rows that differ are kept aside (in place) or not (scratch). ``taken``: rows that are the
     tenant's though others have them now; they go from there, with all that hangs below them. ``schema``:
-    the archived one as of the cut. ``later``: how tables changed after it. ``declared``: the tables as they
+    the archived one as of the cut. ``earlier`` and ``later``: how tables changed
+    before it, since the last snapshot, and after it. ``declared``: the tables as they
     are in the target, None when they are as ever.
     """
 
@@ -328,6 +329,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: bool
     schema: SchemaRef
     taken: tuple[Taken, ...] = ()
+    earlier: tuple[Altered, ...] = ()
     later: tuple[Altered, ...] = ()
     declared: Schema | None = None
 

@@ -7,7 +7,7 @@ which swaps them in. What is read follows that tenant's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from harness.model.errors import ArchiveBroken, RestoreRefused
@@ -17,7 +17,6 @@ from harness.model.schema import Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference import fitting, hands
 from harness.subject.reference import fold as folding
-from harness.subject.reference.catalogue import alters_in
 from harness.subject.reference.format import SHARED, Global, Part, SchemaRef, digest
 from harness.subject.reference.incidents import NamedCut, cut_before_time
 from harness.subject.reference.manifest import Link, Manifest
@@ -83,12 +82,7 @@ class Restorer:
         there = await target.columns()
         if not there:
             raise SchemaMissing("the target database has none of the tables")
-        return fitting.fitted(swap, self.schema, self.altered, there)
-
-    @property
-    def altered(self) -> list[Altered]:
-        """All changes of tables that the archive holds."""
-        return [*alters_in(link.entry for link in self.manifest.links)]
+        return fitting.fitted(swap, self.schema, there)
 
     def was_changed_since(self, schema: SchemaRef) -> bool:
         """Whether the archive knows of a change after this schema, so that objects of it may be missing."""
@@ -106,6 +100,7 @@ class Restorer:
             )
         keeps = self.keeps(cut, parts, globals_)
         shared = await self.reader.parts(SHARED, links)
+        earlier, later = self._altered(keeps)
         if hands.changed_hands(parts, cut):
             rows = await self.fold_together(tenant, cut, links, parts, keeps)
         else:
@@ -118,7 +113,8 @@ class Restorer:
             set_aside=in_place,
             taken=await self.taken(tenant, cut, links, parts, keeps) if in_place else (),
             schema=folding.schema_at([link.entry for link in links], keeps),
-            later=tuple(self._later(keeps)),
+            earlier=earlier,
+            later=later,
         )
 
     async def fold_together(
@@ -160,12 +156,17 @@ class Restorer:
         keeps = self.keeps(cut, parts, [one for link in links for one in link.entry.globals])
         return bool(await self.taken(tenant, cut, links, parts, keeps))
 
-    def _later(self, keeps: folding.Keeps) -> Iterator[Altered]:
-        """Yield how tables changed after the cut."""
-        for link in self.manifest.links:
-            for found in link.entry.globals:
-                if found.altered is not None and not keeps(found.position):
-                    yield found.altered
+    def _altered(self, keeps: folding.Keeps) -> tuple[tuple[Altered, ...], tuple[Altered, ...]]:
+        """Return how tables changed before the cut, since the last snapshot, and after it."""
+        earlier: list[Altered] = []
+        later: list[Altered] = []
+        for found in (found for link in self.manifest.links for found in link.entry.globals):
+            kept = keeps(found.position)
+            if kept and found.kind == "snapshot":
+                earlier.clear()
+            if found.altered is not None:
+                (earlier if kept else later).append(found.altered)
+        return tuple(earlier), tuple(later)
 
     def links_for(self, cut: Cut) -> list[Link]:
         """Return the entries that a restore to ``cut`` needs: from the snapshot before it, up to it."""
