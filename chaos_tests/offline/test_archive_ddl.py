@@ -639,6 +639,24 @@ def test_a_change_that_cant_be_carried_stops_the_archiver(altered: Altered, why:
     virtually(scene)
 
 
+def test_a_table_that_is_built_anew_gets_its_key_and_its_numbers_later() -> None:
+    """As a restore rebuilds it from a dump: nothing about its rows has changed by that."""
+    bare = _shape(msgspec.structs.replace(ID, given_by="client"), TENANT, BODY, CHARS, key=())
+
+    async def scene(bench: Bench) -> tuple[list[str], list[str | None]]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(1, "acme")))
+        bench.tape.commit(*dropped("app.note", "app.line"))
+        bench.tape.commit(*_alter(Altered(now=bare), Altered(was=bare, now=FIRST)))
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        await bench.archive()
+        kinds = [str(found.kind) for entry in await _entries(bench) for found in entry.globals]
+        return kinds, [row["id"] for row in (await bench.rows("acme"))["app.note"]]
+
+    kinds, notes = virtually(scene)
+    assert kinds == ["snapshot", "drop", "drop", "schema", "schema"]
+    assert notes == ["2"]
+
+
 def test_tables_of_other_schemas_are_nobodys_business() -> None:
     """Neither the lint's nor the archiver's."""
 

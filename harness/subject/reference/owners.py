@@ -198,7 +198,7 @@ class Owners:
                 if table in self._tables:
                     yield everybodys(kind="drop", order=told.order, table=table)
             for altered in told.altered:
-                if altered.was is not None and altered.now.table in self._tables:
+                if altered.moves_columns and altered.now.table in self._tables:
                     name = altered.now.table
                     yield everybodys(kind="alter", order=told.order, table=name, altered=altered)
             if told.catalogue is not None:

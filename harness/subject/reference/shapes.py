@@ -59,6 +59,14 @@ class Altered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         before = self.was.names if self.was is not None else {}
         return {name: now[number] for number, name in before.items() if number in now}
 
+    @property
+    def moves_columns(self) -> bool:
+        """Whether rows from before look different: not when keys or defaults came, or the table itself."""
+        was = self.was.columns if self.was is not None else self.now.columns
+        return [(c.number, c.name, c.type) for c in was] != [
+            (c.number, c.name, c.type) for c in self.now.columns
+        ]
+
     def row(self, row: RawRow) -> RawRow:
         """Return what the change makes of a row from before."""
         renamed = self.renamed
@@ -93,11 +101,14 @@ def _kept(
 
 
 def objection(schema: Schema, table: Table, altered: Altered) -> str | None:
-    """Return why a change can't be carried, None if it can."""
+    """Return why a change can't be carried, None if it can.
+
+    A table that is built anew gets its key after its columns; one that had it has to keep it.
+    """
     was, now = altered.was, altered.now
     if was is not None and was.table != now.table:
         return f"it was renamed to {now.table}"
-    if now.key != table.key:
+    if was is not None and was.key == table.key and now.key != table.key:
         return f"its key is {list(now.key)} now, and was {list(table.key)}"
     names = {c.name for c in now.columns}
     for name in sorted(_bearing(schema, table)):
