@@ -37,12 +37,14 @@ def place(make_database: MakeDatabase) -> TestDatabase:
     return made
 
 
-def told(place: TestDatabase, *statements: str) -> list[tuple[str, dict[str, object]]]:
-    """Run statements as the application; return the messages that logical decoding has of them."""
+def told(
+    place: TestDatabase, *statements: str, dsn: str | None = None
+) -> list[tuple[str, dict[str, object]]]:
+    """Run statements as the application, or by ``dsn``; return what logical decoding has of messages."""
     with psycopg.connect(place.admin, autocommit=True) as admin:
         admin.execute("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", [SLOT])
         try:
-            with psycopg.connect(place.app, autocommit=True) as session:
+            with psycopg.connect(dsn or place.app, autocommit=True) as session:
                 for statement in statements:
                     session.execute(statement.encode())
             changes = admin.execute("SELECT data FROM pg_logical_slot_get_changes(%s, NULL, NULL)", [SLOT])
@@ -132,6 +134,20 @@ def test_what_a_lost_partition_leaves_is_told_anew(place: TestDatabase) -> None:
     assert kinds == ["clear", *["row"] * len(stayed), "ddl"]
     rows = [body["row"] for prefix, body in messages if prefix.endswith("row")]
     assert {(row["entry"],) for row in rows} == set(stayed)  # type: ignore[index]  # a JSON object
+
+
+def test_what_is_published_again_is_told_anew(place: TestDatabase) -> None:
+    """Rows written while its table was out of the publication are in no event; they are told then (FM-33)."""
+    postgres.run_sql(place.admin, "ALTER PUBLICATION restoreproof_pub DROP TABLE helpdesk.labels")
+    postgres.run_sql(
+        place.app,
+        "INSERT INTO helpdesk.tenants VALUES (1, 'a', 'a', '{}', now());"
+        "INSERT INTO helpdesk.labels (tenant_id, name) VALUES (1, 'unseen')",
+    )
+    messages = told(place, capture_sql(SCHEMA), dsn=place.admin)
+    rows = [body["row"] for prefix, body in messages if prefix.endswith("row")]
+    assert [row["name"] for row in rows] == ["unseen"]  # type: ignore[index]  # a JSON object
+    assert [body for prefix, body in messages if prefix.endswith("clear")] == [{"table": "helpdesk.labels"}]
 
 
 def test_a_new_partition_has_full_images_at_once(place: TestDatabase) -> None:
