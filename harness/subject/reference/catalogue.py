@@ -23,13 +23,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One message of DDL. ``order``: its place in the transaction; ``tag``: the command.
 
     ``dropped``: tables, qualified. ``altered``: tables whose columns changed, or that were created.
-    ``catalogue``: the digest at the end of the transaction.
+    ``catalogue``: the digest at the end of the transaction; ``tables``: all that there are then.
     """
 
     tag: str = ""
     dropped: tuple[str, ...] = ()
     altered: tuple[Altered, ...] = ()
     catalogue: str | None = None
+    tables: tuple[str, ...] = ()
     order: int = 0
 
 

@@ -170,7 +170,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $end$
 BEGIN
     IF NOT EXISTS (SELECT FROM restoreproof.ddl WHERE xid = NEW.xid AND id > NEW.id) THEN
         PERFORM pg_logical_emit_message(true, '{DDL_PREFIX}',
-            json_build_object('tag', NEW.tag, 'catalogue', restoreproof.catalogue_digest())::text);
+            json_build_object('tag', NEW.tag, 'catalogue', restoreproof.catalogue_digest(), 'tables', (
+                SELECT coalesce(json_agg(n.nspname || '.' || c.relname ORDER BY 1), '[]')
+                FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition
+                    AND {_OURS}))::text);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN others THEN

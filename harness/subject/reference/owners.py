@@ -52,6 +52,7 @@ class Owners:
                 changes.setdefault(tenant, []).append(change)
             for one in altered:
                 self.alter(one)
+        self._require_declared(told)
         for home in rehomed:
             for tenant in (home.origin, home.to):
                 changes.setdefault(tenant, [])
@@ -65,18 +66,23 @@ class Owners:
         name = altered.now.table
         table = self._tables.get(altered.was.table if altered.was is not None else name)
         if table is None:
-            if name.partition(".")[0] in {known.partition(".")[0] for known in self._tables}:
-                raise ArchiverStopped(
-                    f"table {name} was created, and nobody has said whose its rows are (FM-56)",
-                    cure="declare it in schema.toml, prepare the capture again (capture_sql), start anew",
-                )
-            return
+            return  # of others, or a leaf that will be attached
         if (why := objection(self._schema, table, altered)) is not None:
             raise ArchiverStopped(
                 f"table {table.name} was changed by DDL that can't be carried: {why} (FM-57)",
                 cure=f"mend schema.toml, then: {RESNAPSHOT}",
             )
         self._tables[name] = shaped(table, altered)
+
+    def _require_declared(self, told: Sequence[Told]) -> None:
+        """Stop at a table that a transaction left behind and nobody declared, but in others' schemas."""
+        ours = {name.partition(".")[0] for name in self._tables}
+        for name in (name for one in told for name in one.tables):
+            if name not in self._tables and name.partition(".")[0] in ours:
+                raise ArchiverStopped(
+                    f"there is a table {name} now, and nobody has said whose its rows are (FM-56)",
+                    cure="declare it in schema.toml, prepare the capture again (capture_sql), start anew",
+                )
 
     def forget_shapes(self) -> None:
         """Know the tables as they are declared: a snapshot begins with that."""
