@@ -122,14 +122,19 @@ class Writer:
             await session.close()
 
     async def _perform(self, database: Database, clock: Clock, transaction: Transaction) -> float:
-        """Perform one transaction once there is a connection; return when it began."""
+        """Perform one transaction once there is a connection; return when it began.
+
+        One whose connection was lost before COMMIT left nothing, and is tried again.
+        """
         wait_s, spent_s = BACK_OFF_S, 0.0
         while True:
             async with self._gate:
                 if self._usable or await self.connect(database):
                     began_s = clock.now_s()
-                    self._note(await self._try(transaction))
-                    return began_s
+                    performed = await self._try(transaction)
+                    self._note(performed)
+                    if performed != "lost":
+                        return began_s
             if spent_s > self._lost_s_max:
                 raise TimedOut(f"{self.name} is connected again", spent_s, "connection lost")
             await clock.sleep(wait_s)

@@ -25,7 +25,8 @@ Unavailable = Callable[[f.Fault], str]
 """Says why a host can't do a fault, an empty text if it can."""
 
 PHASES: tuple[f.FaultPhase, ...] = ("write", "script", "restore")
-BEGINS_TENTHS = (2, 15)
+BEGINS_TENTHS = (6, 18)
+"""When the first one strikes: after a quiet tenant has made its one write."""
 APART_TENTHS = (10, 20)
 SCRIPT_TENTHS = (0, 3)
 """A script may be over in a moment: what is to strike in it strikes early."""
