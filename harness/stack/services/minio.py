@@ -76,14 +76,22 @@ def create_bucket(address: Address, identity: Identity) -> None:
 
 def expect_locked(address: Address, identity: Identity) -> None:
     """Probe: the bucket's lock and versioning, read back, are what was asked for (FM-88)."""
+    lock = expect_lockable(address, identity)
+    if lock != _LOCK:
+        raise NotYet(str(lock))
+
+
+def expect_lockable(address: Address, identity: Identity) -> ObjectLockConfig:
+    """Probe: the bucket has Object Lock and versions; return its default rule, which an attack may take."""
     server = client(address, identity)
     try:
         lock = server.get_object_lock_config(identity.bucket)
         versioning = server.get_bucket_versioning(identity.bucket).status
     except S3Error as refused:
         raise NotYet(f"{refused.code}: {refused.message}") from refused
-    if lock != _LOCK or versioning != "Enabled":
+    if versioning != "Enabled":
         raise NotYet(f"{lock}, versioning {versioning}")
+    return lock
 
 
 def _expect_healthy(url: str) -> None:

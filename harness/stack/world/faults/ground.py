@@ -94,14 +94,14 @@ def captures(ground: Ground) -> str:
 
 
 def keeps(ground: Ground) -> str:
-    """Wait until the object server answers and its bucket is locked as ever (FM-88)."""
+    """Wait until the object server answers and its bucket still has versions and Object Lock (FM-88)."""
     wait_for(
-        "the object server answers, and the bucket is locked",
-        lambda: minio.expect_locked(ground.stack.outside("minio"), ground.stack.identity),
+        "the object server answers, and the bucket has Object Lock",
+        lambda: minio.expect_lockable(ground.stack.outside("minio"), ground.stack.identity),
         limit_s=WELL_S_MAX,
         transient=STORE_AWAY,
     )
-    return "the object server answers and the bucket is locked"
+    return "the object server answers and the bucket has Object Lock"
 
 
 def archives(ground: Ground) -> str:
