@@ -22,6 +22,7 @@ from fixtures.archive import Bench, insert, note_row, tenant_row
 from fixtures.object_servers import ObjectServer
 from harness.model.errors import ArchiverStopped
 from harness.stack.world.bucket import patient_client
+from harness.stack.world.intruder import MinioIntruder
 from harness.subject.reference import format as archive
 from harness.subject.reference.adapters.s3_store import S3Store
 from harness.subject.reference.fencing import Identity
@@ -223,3 +224,33 @@ def test_objects_planted_among_the_entries_are_nobodys(object_server: ObjectServ
         return (await bench.verifier().verify()).ok
 
     assert attacked(object_server, attack)
+
+
+def test_suspending_versioning_and_removing_the_lock_rule_change_nothing(
+    object_server: ObjectServer,
+) -> None:
+    """Whatever the server says to that: old versions stay, and the archive's own retention holds."""
+
+    async def attack(bench: OnTheBucket) -> tuple[str, ...]:
+        intruder = MinioIntruder(client=bench.raw, bucket=bench.bucket, names=set())
+        await intruder.suspend_versioning()
+        await intruder.remove_lock_rule()
+        for key, version in bench.versions():
+            bench.put(key, b"overwritten")
+            assert (await intruder.delete(key, version)).refused
+        return (await bench.verifier().verify()).problems
+
+    assert attacked(object_server, attack) == ()
+
+
+def test_an_old_entry_replayed_under_the_next_key_is_passed_over(object_server: ObjectServer) -> None:
+    """It is signed, and says which entry it is; the archiver goes on after it."""
+
+    async def attack(bench: OnTheBucket) -> tuple[str, ...]:
+        old = next(version for key, version in bench.versions() if key == archive.manifest_key(2))
+        bench.put(NEXT, await bench.real.get(archive.manifest_key(2), old))
+        bench.tape.heartbeat(1)
+        await bench.archive()
+        return (await bench.verifier().verify()).problems
+
+    assert attacked(object_server, attack) == (f"{NEXT} is refused: it is a copy of entry 2",)
