@@ -17,8 +17,10 @@ from confluent_kafka import Consumer, TopicPartition
 
 from fixtures.helpdesk_rows import add_country, add_tenant
 from harness.drive.ports import Rows, World
+from harness.generate.steps.moves import estate
+from harness.generate.steps.sql import move
 from harness.model.history import Cut
-from harness.model.position import parse_lsn
+from harness.model.position import Xid, parse_lsn
 from harness.schemas import load
 from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
@@ -34,6 +36,7 @@ T = TypeVar("T")
 LOADED = load("helpdesk")
 SCHEMA = LOADED.schema
 BEFORE, STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR = "101", "102", "103", "104", "105", "106"
+MERGED, HEIR = "107", "108"
 REACHES_S_MAX = 30.0
 SNAPSHOT_ROWS = 8_000
 
@@ -187,6 +190,30 @@ def test_a_taken_natural_key_is_refused_in_place_and_works_beside(pipeline: Pipe
     assert "'id': '990'" in result.detail
     pipeline.reach()
     assert pipeline.beside(TAKEN, cut) == before
+
+
+def test_rows_that_went_to_another_tenant_are_in_its_restore_and_come_back(pipeline: Pipeline) -> None:
+    """A merge moves parents, and by no event all below them; without it the heir has its own rows only."""
+    pipeline.add(MERGED)
+    pipeline.sql(f"INSERT INTO helpdesk.tenants VALUES ({HEIR}, 'heir', 'heir', '{{}}', now())")
+    merged, heir = pipeline.rows(MERGED), pipeline.rows(HEIR)
+    cut = pipeline.damage(move(SCHEMA, estate(SCHEMA), MERGED, HEIR, ()))
+    pipeline.sql(
+        "INSERT INTO helpdesk.comments (ticket_id, body, posted_at)"
+        f" SELECT id, 'afterwards', now() FROM helpdesk.tickets WHERE tenant_id = {HEIR} AND number = 1"
+    )
+    pipeline.reach()
+    assert len(pipeline.rows(HEIR)["helpdesk.attachments"]) == 1
+    assert pipeline.beside(HEIR) == pipeline.rows(HEIR)
+    mistaken = Cut(without=(Xid(epoch=cut.epoch, xid=cut.xid),))
+    assert pipeline.beside(HEIR, mistaken) == heir
+    result = pipeline.do(pipeline.subject.restore(MERGED, cut, "live"))
+    assert result.result == "restored", result.detail
+    assert "afterwards" in [row.row["body"] for row in result.set_aside if row.table == "helpdesk.comments"]
+    assert (pipeline.rows(MERGED), pipeline.rows(HEIR)) == (merged, heir)
+    pipeline.reach()
+    assert pipeline.beside(HEIR) == heir
+    assert pipeline.beside(MERGED) == merged
 
 
 @pytest.mark.parametrize("service", ["archiver", "connect"])
