@@ -16,7 +16,7 @@ from msgspec import structs
 
 from fixtures.handmade import TENANTS as TENANTS_BY_HAND
 from fixtures.handmade import shop_plan
-from harness.generate.campaigns import campaign
+from harness.generate.campaigns import campaign, pinned_plan
 from harness.generate.strategies import plans
 from harness.judge import check_run
 from harness.model import folder
@@ -68,6 +68,12 @@ def test_a_schema_of_another_shape_is_proven(shop: LiveSession, tmp_path: Path) 
     drawn = campaign(load("shop").schema, seed=3, plans=2, tenants=TENANTS)
     verdicts = [shop.drill(plan, tmp_path / f"{n}") for n, plan in enumerate(drawn)]
     assert [verdict.verdict for verdict in verdicts] == ["proven", "proven"]
+
+
+def test_a_schema_that_was_dropped_comes_back(restoreproof_stack: LiveSession, tmp_path: Path) -> None:
+    """DROP SCHEMA CASCADE under writers: the first restore rebuilds it, and all go on from there."""
+    plan = pinned_plan(load("helpdesk").schema, kind="schema_dropped", seed=1, survivors="all")
+    assert restoreproof_stack.drill(plan, tmp_path / "run").verdict == "proven"
 
 
 def test_a_run_folder_is_judged_again_from_its_files(
