@@ -529,6 +529,23 @@ def test_a_restore_fits_the_shape_that_the_target_has(there: Shape, columns: lis
     assert sorted(c.name for c in swap.declared.table("app.note").columns) == columns
 
 
+def test_the_end_of_the_archive_has_the_shape_of_the_end() -> None:
+    """Whatever is declared: nothing changed after the cut, but something did before it."""
+
+    async def scene(bench: Bench) -> Swap:
+        await _altered(bench)
+        target = MemoryTarget()
+        target.ddl = "there"
+        target.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables}
+        target.tables["app.note"] = tuple(THIRD.names.values())
+        await bench.restorer().restore("acme", END, target, in_place=False)
+        return target.swaps[0]
+
+    swap = virtually(scene)
+    assert swap.declared is not None
+    assert [c.name for c in swap.declared.table("app.note").columns] == [*THIRD.names.values()]
+
+
 def test_a_target_of_no_known_shape_is_refused() -> None:
     """Nothing is guessed: somebody changed the table and the archive has not heard of it yet."""
 

@@ -72,7 +72,8 @@ class Restorer:
             return await target.swap(await self.fitted(swap, target))
 
     async def _put(self, swap: Swap, target: Target) -> Swapped:
-        return await target.swap(await self.fitted(swap, target) if swap.later else swap)
+        changed = swap.earlier or swap.later
+        return await target.swap(await self.fitted(swap, target) if changed else swap)
 
     async def fitted(self, swap: Swap, target: Target) -> Swap:
         """Return the swap with rows and tables in the shape that the target's tables have.
