@@ -1,6 +1,7 @@
 """``make bench``: measure, print each figure beside its limit, end with 1 when one is not held.
 
-``python -m chaos_tests.bench failover --crashes 10 --host containers`` crashes primaries instead.
+``python -m chaos_tests.bench failover --crashes 10 --host containers`` crashes primaries instead, and
+``python -m chaos_tests.bench kills --times 5`` kills pytest in mid-drill and looks at what it left.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from chaos_tests.bench import measure
 from chaos_tests.bench.failover import failover
+from chaos_tests.bench.kills import kills
 from harness.stack.host import HostName
 from harness.stack.options import StackOptions
 from harness.stack.settings import stack_options
@@ -30,6 +32,8 @@ def main() -> int:
     if asked.what == "failover":
         options = msgspec.structs.replace(options, logs=asked.logs)
         return 0 if failover(options, asked.crashes, console, unguarded=asked.unguarded) else 1
+    if asked.what == "kills":
+        return 0 if kills(options, asked.times, console) else 1
     return 0 if _limits_hold(options, console) else 1
 
 
@@ -44,6 +48,10 @@ def _arguments() -> argparse.ArgumentParser:
     crashes.add_argument("--host", choices=get_args(HostName), default=argparse.SUPPRESS)
     crashes.add_argument("--unguarded", action="store_true", help="plant ghosts, which must be found")
     crashes.add_argument("--logs", type=Path, help="a folder for the services' logs")
+    killed = commands.add_parser("kills", help="kill pytest in mid-drill, and look at what it left")
+    killed.set_defaults(what="kills")
+    killed.add_argument("--times", type=int, default=5)
+    killed.add_argument("--host", choices=get_args(HostName), default=argparse.SUPPRESS)
     return parser
 
 

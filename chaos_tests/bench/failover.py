@@ -17,8 +17,13 @@ from harness.model.errors import HarnessFailed
 from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
 
-_COLUMNS = ("crash", "first ack s", "in the bucket s", "epoch s", "rejoined s", "silence s")
-_COUNTS = ("acked", "unknown", "of them kept", "hangs", "lost live", "lost archived", "ghosts")
+_SECONDS = ("ack", "bucket", "epoch", "rejoin", "silent")
+_COUNTS = ("acked", "open", "kept", "hangs", "lost\nlive", "lost\narch.", "ghosts")
+_KEY = (
+    "Seconds from the crash: first ack, first new row in the bucket, its epoch known there, old primary"
+    " back, longest silence of a writer. Counts since the first crash: writes acked, left open, of those"
+    " kept; hangs; acked writes lost in the live rows and in the archive; ghosts."
+)
 
 
 def failover(options: StackOptions, crashes: int, console: Console, *, unguarded: bool = False) -> bool:
@@ -54,10 +59,14 @@ async def _crash_often(stack: Stack, crashes: int, console: Console, *, unguarde
 
 def _table(seen: list[Crash]) -> Table:
     table = Table(
-        title=f"{len(seen)} crashes of the primary under load, standby promoted, old one rejoined"
+        title=f"{len(seen)} crashes of the primary under load, standby promoted, old one rejoined",
+        caption=_KEY,
+        caption_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
-    for column in (*_COLUMNS, *_COUNTS):
-        table.add_column(column, justify="right")
+    for column in ("crash", *_SECONDS, *_COUNTS):
+        table.add_column(column, justify="right", no_wrap=True)
     for number, crash in enumerate(seen, 1):
         table.add_row(str(number), *(f"{s:.2f}" for s in _seconds(crash)), *map(str, _counts(crash)))
     medians = [statistics.median(column) for column in zip(*map(_seconds, seen), strict=True)]

@@ -89,7 +89,7 @@ def sweep(root: Path) -> list[str]:
         return []
     swept = []
     for folder in sorted(root.iterdir()):
-        owner = _owner_of(folder)
+        owner = owner_of(folder)
         if owner is not None and owner.is_dead:
             processes.end_stack(owner.stack_id, folder)
             remove(folder)
@@ -101,7 +101,7 @@ def sweep(root: Path) -> list[str]:
 
 def dead(root: Path) -> list[Path]:
     """Return the folders of stacks below ``root`` whose owners are gone; touches nothing."""
-    owners = {path: _owner_of(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
+    owners = {path: owner_of(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
     return [path for path, owner in owners.items() if owner is not None and owner.is_dead]
 
 
@@ -109,7 +109,8 @@ def _this_process(stack_id: str) -> Owner:
     return Owner(stack_id=stack_id, **msgspec.structs.asdict(owners.this_process()))
 
 
-def _owner_of(folder: Path) -> Owner | None:
+def owner_of(folder: Path) -> Owner | None:
+    """Return who answers for the stack in that folder, None if it does not say."""
     try:
         return msgspec.json.decode((folder / _OWNER).read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError):
