@@ -201,6 +201,19 @@ def test_writers_reach_200_rows_a_second() -> None:
     assert plan.floors.rows_per_s == 200
 
 
+def test_hundreds_of_tenants_write_half_as_fast_once_the_script_begins() -> None:
+    """Writers leave the machine to script and restores: a pause for few tenants does not spur on many."""
+    plan = _minimal(SCHEMAS["shop"], tenants=240)
+    paces = [
+        [t.pause_s for t in writer[count - 8 : count]] + [t.pause_s for t in writer[count : count + 8]]
+        for tenant in plan.tenants
+        if not tenant.quiet
+        for writer, count in zip(tenant.writers, tenant.write_counts, strict=True)
+    ]
+    assert sum(8 / sum(pauses[:8]) for pauses in paces) > 100
+    assert sum(8 / sum(pauses[8:]) for pauses in paces) < 80
+
+
 def test_what_can_not_be_drawn_is_refused() -> None:
     """Unknown names and impossible wishes are refused with what would do."""
     shop = SCHEMAS["shop"]

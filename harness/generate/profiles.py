@@ -41,7 +41,7 @@ RATE_OF_MACHINE_MAX = 132.0
 
 TAIL_SLOWER = 2.0
 TAIL_PAUSE_S_MAX = 1.0
-"""However slow its writers, a neighbour must write while tenants are restored."""
+"""However slow its writers, a neighbour must write while tenants are restored. Hundreds do without this."""
 
 TAIL_RATE_MAX = 30.0
 TAIL_GROWTH = 1.04
@@ -230,7 +230,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         return WriterPace(pauses_s=tuple(pauses_s), write_count=max(1, math.ceil(self.write_s / mean_s)))
 
     def _tail(self, rng: Random, writers: int) -> list[float]:
-        pause_s = min(TAIL_SLOWER * writers / self.rate_s, TAIL_PAUSE_S_MAX * writers)
+        longest_s = max(TAIL_PAUSE_S_MAX, 1 / self.tail_rate_s)
+        pause_s = writers * min(TAIL_SLOWER / self.rate_s, longest_s)
         due_s, pauses_s, even_s = 0.0, [], self.script_s + self.heals_s
         while due_s < self.tail_s:
             pauses_s.append(round(pause_s * rng.uniform(0.7, 1.3), 3))
