@@ -256,6 +256,25 @@ def test_needs_are_asked_for_until_the_bucket_answers() -> None:
     assert virtually(scene) == 1
 
 
+def test_a_restore_in_place_reads_the_tenants_blocks_only_once() -> None:
+    """Looking for rows that went to others costs no second reading of what the tenant has."""
+
+    async def scene(bench: Bench) -> list[int]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        for number in range(1, 6):
+            bench.tape.commit(insert("app.note", note_row(number, "acme")))
+            await bench.archive()
+        sent = [bench.store.sent_bytes]
+        for place in ("scratch", "live"):
+            result = await _subject(bench).restore("acme", Cut(), place)
+            assert result.rows == 6
+            sent.append(bench.store.sent_bytes)
+        return sent
+
+    before, beside, in_place = virtually(scene)
+    assert in_place - beside == beside - before
+
+
 class Shaky(MemoryTarget):
     """A target that loses its connection a few times: before anything was done, then after its COMMIT."""
 

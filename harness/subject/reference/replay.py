@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 from harness.model.errors import ArchiveBroken
 from harness.subject.reference import segment as layout
@@ -26,6 +27,16 @@ class TenantReader:
         self._keys = keys
         self._gate = asyncio.Semaphore(READS_AT_ONCE)
         self._indexes: dict[tuple[str, int], bytes] = {}
+        self._once: dict[tuple[str, str], tuple[Part, ...]] | None = None
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Read each block only once while the context lasts: one restore may need it more than once."""
+        self._once = {}
+        try:
+            yield
+        finally:
+            self._once = None
 
     async def parts(self, tenant: str, links: Sequence[Link]) -> list[Part]:
         """Return the tenant's parts in these entries' segments, in commit order."""
@@ -36,6 +47,15 @@ class TenantReader:
 
     async def block(self, tenant: str, segment: SegmentRef) -> tuple[Part, ...]:
         """Return the tenant's parts in one segment; raises ArchiveBroken."""
+        once, name = self._once, (tenant, segment.key)
+        if once is not None and name in once:
+            return once[name]
+        parts = await self._block(tenant, segment)
+        if once is not None:
+            once[name] = parts
+        return parts
+
+    async def _block(self, tenant: str, segment: SegmentRef) -> tuple[Part, ...]:
         where = layout.index_place(segment.directory, tenant)
         if where is None:
             return ()

@@ -121,11 +121,12 @@ class ReferenceSubject:
         while True:
             try:
                 await self._reach(cut)
-                if place == "live" and await self._restorer.gives_away(tenant, cut):
-                    await self._reach_now()
-                swapped = await self._restorer.restore(
-                    tenant, cut, self._targets[place], in_place=place == "live"
-                )
+                with self._restorer.reader.once():
+                    if place == "live" and await self._restorer.gives_away(tenant, cut):
+                        await self._reach_now()
+                    swapped = await self._restorer.restore(
+                        tenant, cut, self._targets[place], in_place=place == "live"
+                    )
                 return functools.reduce(_together, earlier, swapped)
             except StoreUnavailable:
                 pass
