@@ -353,6 +353,42 @@ def test_when_only_the_archive_survives_everything_comes_back(pipeline: Pipeline
     assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
 
 
+INVOICES = f"""\
+SELECT reference, amount::text, rate::text, {{}} FROM helpdesk.invoices WHERE tenant_id = {NEIGHBOUR}"""
+
+
+def test_restores_reach_across_changed_columns(pipeline: Pipeline) -> None:
+    """Added, dropped, renamed, retyped columns, rewritten rows: in place, beside now, beside as of then."""
+    mine, old, new = NEIGHBOUR, INVOICES.format("memo"), INVOICES.format("remark, vat")
+    before = sorted(pipeline.sql(old))
+    assert before
+    cut = pipeline.damage(f"DELETE FROM helpdesk.invoices WHERE tenant_id = {mine}")
+    pipeline.sql(
+        "ALTER TABLE helpdesk.invoices ADD COLUMN vat integer NOT NULL DEFAULT 19, DROP COLUMN paid_at;"
+        "ALTER TABLE helpdesk.invoices RENAME COLUMN memo TO remark;"
+        "ALTER TABLE helpdesk.invoices ALTER COLUMN rate TYPE text USING rate::text;"
+        "ALTER TYPE helpdesk.priority ADD VALUE 'meh'"
+    )
+    pipeline.reach()
+    result = pipeline.do(pipeline.subject.restore(mine, cut, "live"))
+    assert result.result == "restored", result.detail
+    assert [row[:-1] for row in sorted(pipeline.sql(new))] == before
+    assert {row[-1] for row in pipeline.sql(new)} == {19}
+    pipeline.sql(
+        "ALTER TABLE helpdesk.invoices ALTER COLUMN amount TYPE text USING 'EUR ' || amount;"
+        f"UPDATE helpdesk.invoices SET remark = 'after' WHERE tenant_id = {mine}"
+    )
+    pipeline.reach()
+    assert process.status(pipeline.config).stopped is None
+    for at, query in ((Cut(), new), (cut, old)):
+        pipeline.do(pipeline.world.database.reset_scratch())
+        result = pipeline.do(pipeline.subject.restore(mine, at, "scratch"))
+        assert result.result == "restored", result.detail
+        with psycopg.connect(pipeline.settings.scratch_dsn) as session:
+            found = sorted(session.execute(query.encode()).fetchall())
+        assert found == (sorted(pipeline.sql(new)) if query is new else before)
+
+
 def test_a_disabled_event_trigger_stops_the_archiver(pipeline: Pipeline) -> None:
     """Nobody tells of DDL any more; the digest in the heartbeats gives it away, and the reason is said."""
     with psycopg.connect(pipeline.settings.restorer_dsn, autocommit=True) as session:
