@@ -148,3 +148,19 @@ def test_the_application_learns_of_what_was_committed() -> None:
         doubts.done(done(name))
         doubts.settle(rows(NEW))
     assert learnt == ["there"]
+
+
+def test_rows_seen_while_the_outcome_is_open_can_be_gone_on_with() -> None:
+    """Known once; the outcome stays open, and a failover that settles it later brings no news."""
+    learnt: list[str] = []
+    doubts = Doubts(TABLES)
+    for name, wrote in (("there", NEW), ("not there", OTHER)):
+        doubts.sent(Doubt(sent=sent(change(wrote), name=name), adopt=partial(learnt.append, name)))
+        doubts.done(done(name))
+    doubts.recall({"b": {}})
+    assert learnt == []
+    for _ in range(2):
+        doubts.recall(rows(NEW))
+    assert learnt == ["there"]
+    assert doubts.settle(rows(NEW))["there"] == "acked"
+    assert learnt == ["there"]

@@ -25,7 +25,7 @@ from harness.model.faults import (
     misplaced,
     name_of,
 )
-from harness.model.history import Destroyed, Done, FaultHealed
+from harness.model.history import Destroyed, Done, FaultHealed, WriterSkipped
 from harness.model.plan import Plan, Survivors
 from harness.simulate import drill, faults, simulate
 
@@ -141,3 +141,12 @@ def test_no_fault_strikes_restores_where_only_the_archive_survives() -> None:
     fault = Kill(service="archiver", phase="restore", after_s=1, down_s=1)
     with pytest.raises(BadInput, match="nothing else runs"):
         simulate(a_plan(fault, survivors="archive"), SHOP)
+
+
+def test_writers_go_on_with_what_an_unheard_commit_left() -> None:
+    """What had no answer is looked up, so that all that is planned with its rows can still be written."""
+    reset = ResetLink(link="clients-primary", phase="write", after_s=3.0, down_s=2.0)
+    history = simulate(a_plan(reset), SHOP).history
+    unheard = [e for e in history if isinstance(e, Done) and e.outcome == "unknown"]
+    assert unheard
+    assert [e for e in history if isinstance(e, WriterSkipped)] == []

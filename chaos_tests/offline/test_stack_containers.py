@@ -17,6 +17,7 @@ from harness.stack.containers import archives, arguments, labels
 from harness.stack.containers.arguments import Settings
 from harness.stack.containers.gate import Gate
 from harness.stack.containers.service import memory_of
+from harness.stack.copies import COPY_PORTS
 from harness.stack.identity import new_identity
 from harness.stack.options import Limits
 from harness.stack.service import Address, Command, Fact, ServiceSpec
@@ -61,7 +62,7 @@ class Inside:
 
 
 def described(site: Inside) -> list[ServiceSpec]:
-    """The descriptions of all services of a stack, on that site."""
+    """The descriptions of all services of a stack, those on copies of its bucket too, on that site."""
     return [
         toxiproxy.toxiproxy(site, "proxy-postgres"),
         toxiproxy.toxiproxy(site, "proxy-data"),
@@ -70,6 +71,7 @@ def described(site: Inside) -> list[ServiceSpec]:
         postgres.standby(site),
         kafka.kafka(site),
         connect.connect(site),
+        *(minio.minio(site, new_identity(), name=name) for name in COPY_PORTS),
     ]
 
 

@@ -52,6 +52,7 @@ class Doubts:
         self._tables = tables
         self._waiting: dict[str, Doubt] = {}
         self._open: dict[str, Doubt] = {}
+        self._recalled: set[str] = set()
         self._overwritten: dict[str, set[RowName]] = {}
         self._scripts: list[Sent] = []
 
@@ -74,6 +75,18 @@ class Doubts:
         elif doubt is not None and done.outcome == "refused":
             self._forget(doubt.sent)
 
+    def recall(self, rows: Mapping[str, Rows]) -> None:
+        """Let the application go on with rows of transactions that these rows show to have committed.
+
+        The outcome stays open: the cluster that has such a row may yet be lost before its standby has it.
+        """
+        snapshot = _indexed(rows, self._tables)
+        for name, doubt in self._open.items():
+            new = doubt.sent.tenant in snapshot and name not in self._recalled
+            if new and doubt.adopt is not None and self._of_own(doubt, snapshot) == "acked":
+                self._recalled.add(name)
+                doubt.adopt()
+
     @property
     def tenants(self) -> list[str]:
         """Whose rows the snapshot must hold."""
@@ -93,7 +106,7 @@ class Doubts:
             settled[name] = said
             if said == "refused":
                 self._forget(doubt.sent)
-            elif doubt.adopt is not None:
+            elif doubt.adopt is not None and name not in self._recalled:
                 doubt.adopt()
         for name in settled:
             del self._open[name]

@@ -11,7 +11,7 @@ from typing import Literal
 from harness.drive.bindings import Bindings, Dependents, Draft, Unbound, dependents_of
 from harness.drive.doubts import Doubt, Doubts
 from harness.drive.journal import Journal
-from harness.drive.ports import ConnectionLost, Ready, Refused, Session
+from harness.drive.ports import ConnectionLost, Database, Ready, Refused, Session
 from harness.drive.tally import ROLLED_BACK, Tally
 from harness.model.history import Actor, Change, Done, Outcome, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Transaction, Update
@@ -65,6 +65,14 @@ class Performer:
             self._done(transaction, "refused", begun_s, detail=f"connection lost before COMMIT: {lost}")
             return "lost"
         return await self._commit(session, transaction, run, ready, begun_s)
+
+    async def recall(self, database: Database) -> None:
+        """Look whether a COMMIT that got no answer took place, as an application does before it goes on.
+
+        Raises ConnectionLost.
+        """
+        if self._tenant is not None:
+            self._where.doubts.recall(await database.read([self._tenant], "live"))
 
     async def _commit(
         self, session: Session, transaction: Transaction, run: _Run, ready: Ready, begun_s: float

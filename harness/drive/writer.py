@@ -82,6 +82,7 @@ class Writer:
         self._lost_s_max = lost_s_max
         self._session: Session | None = None
         self._usable = False
+        self._in_doubt = False
 
     def let_go(self) -> None:
         """Let it go on with what it held back."""
@@ -100,15 +101,20 @@ class Writer:
             await self.close()
 
     async def connect(self, database: Database) -> bool:
-        """Open or reopen the session; False when the database does not answer."""
+        """Open or reopen the session; False when the database does not answer.
+
+        After a COMMIT that got no answer it looks which rows are there: much may be planned with them.
+        """
         try:
             if self._session is None:
                 self._session = await database.session(self.name)
             else:
                 await self._session.reset()
+            if self._in_doubt:
+                await self._performer.recall(database)
         except ConnectionLost:
             return False
-        self._usable = True
+        self._usable, self._in_doubt = True, False
         return True
 
     def lose(self) -> None:
@@ -148,3 +154,5 @@ class Writer:
     def _note(self, performed: Performed) -> None:
         if performed in {"lost", "unknown"}:
             self._usable = False
+        if performed == "unknown":
+            self._in_doubt = True

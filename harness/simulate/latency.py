@@ -34,6 +34,13 @@ class Latency:
         """One call of the object server."""
         await self.clock.sleep(self.store_slower * self._draw(0.001, 0.008))
 
+    async def staging(self) -> None:
+        """Until a tenant's rows lie ready beside those that they are to replace: about what real ones take.
+
+        With less, all restores of a drill were over between two writes of its only neighbour.
+        """
+        await self.clock.sleep(self._random.uniform(0.250, 0.400))
+
     def _draw(self, least_s: float, most_s: float) -> float:
         wait_s = self._random.uniform(least_s, most_s)
         return wait_s * 20 if self._random.randrange(SLOW_ONE_IN) == 0 else wait_s

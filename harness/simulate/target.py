@@ -69,6 +69,7 @@ class SimulatedTarget:
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in the place of those that are there."""
+        await self._address.latency.staging()
         server = await self._reach()
         if server.storage is None or server.storage.gone:
             raise SchemaMissing("the simulated database lacks tables")

@@ -52,20 +52,21 @@ class Restorer:
         await self.manifest.catch_up()
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
-        changed = in_place and self.was_changed_since(swap.schema)
-        if changed:
-            await target.build_schema(await self.ddl(swap.schema))
+        ddl = await self.ddl(swap.schema) if in_place and self.was_changed_since(swap.schema) else ""
+        if ddl:
+            await target.build_schema(ddl)
         try:
             swapped = await self._put(swap, target)
         except SchemaMissing:
-            swapped = await self._build_and_put(swap, target)
-            changed = in_place
-        if changed:  # now that rows are back that others refer to
-            await target.build_schema(await self.ddl(swap.schema))
+            built = ddl or await self.ddl(swap.schema)
+            swapped = await self._build_and_put(swap, target, built)
+            ddl = built if in_place else ""
+        if ddl:  # now that rows are back that others refer to
+            await target.build_schema(ddl)
         return swapped
 
-    async def _build_and_put(self, swap: Swap, target: Target) -> Swapped:
-        await target.build_schema(await self.ddl(swap.schema))
+    async def _build_and_put(self, swap: Swap, target: Target, ddl: str) -> Swapped:
+        await target.build_schema(ddl)
         try:
             return await self._put(swap, target)
         except SchemaMissing:  # there was no such table yet at the cut
