@@ -59,7 +59,7 @@ drill: setup ## break tenants on real services and prove each one restorable
 .PHONY: test
 test: setup $(TESTED_AFTER_$(HOST)) ## lint, types and every suite; with HOST=containers the live ones there
 	@status=0; pytest="$(BIN)/python -m pytest $(ARGS)"; \
-		[ -z "$(PURE_TESTS_$(HOST))" ] || $$pytest -n 2 $(PURE_TESTS_$(HOST)) || status=$$?; \
+		[ -z "$(PURE_TESTS_$(HOST))" ] || $$pytest -n 2 --dist worksteal $(PURE_TESTS_$(HOST)) || status=$$?; \
 		$$pytest --restoreproof-host $(HOST) $(LIVE_TESTS_$(HOST)) || status=$$?; exit $$status
 
 .PHONY: bench
