@@ -7,6 +7,7 @@ the scripts of one step only, which the table in ``defects`` names.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -100,8 +101,10 @@ class RestoresWhatWasDeletedFirst(RestoresOnlyWhatWasDeleted):
         return await Restorer.swap_for(self, tenant, cut, links, in_place=in_place)
 
 
-class TruncatesBeforeTheCut(Restorer):
-    """Takes a TRUNCATE, which is no tenant's own, for something that holds at any cut."""
+class EmptiesAtAnyCut(Restorer):
+    """Takes global entries of one ``kind``, which are no tenant's own, for what holds at any cut."""
+
+    kind: ClassVar[str]
 
     def fold(
         self,
@@ -110,10 +113,16 @@ class TruncatesBeforeTheCut(Restorer):
         globals_: Sequence[Global],
         keeps: folding.Keeps,
     ) -> dict[str, list[RawRow]]:
-        """Fold, and empty whatever was ever truncated."""
+        """Fold, and empty whatever such an entry ever named."""
         state = super().fold(tables, parts, globals_, keeps)
-        truncated = {found.table for found in globals_ if found.kind == "truncate"}
-        return {name: [] if name in truncated else rows for name, rows in state.items()}
+        named = {found.table for found in globals_ if found.kind == self.kind}
+        return {name: [] if name in named else rows for name, rows in state.items()}
+
+
+class TruncatesBeforeTheCut(EmptiesAtAnyCut):
+    """Truncates what was truncated after the cut."""
+
+    kind = "truncate"
 
 
 class DropsLaterTruncates(Restorer):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from harness.model.schema import Table
-from harness.model.values import RawRow
+from harness.simulate.misled import EmptiesAtAnyCut
 from harness.simulate.storage import Catalogue
 from harness.simulate.target import SimulatedTarget
-from harness.subject.reference import fold as folding
-from harness.subject.reference.format import Global, Part, SchemaRef
+from harness.subject.reference.format import SchemaRef
 from harness.subject.reference.restorer import Restorer
 
 
@@ -57,17 +53,7 @@ class LooksForChangesAlways(Restorer):
         return True
 
 
-class DropsBeforeTheCut(Restorer):
-    """Takes a DROP, which is no tenant's own, for something that holds at any cut."""
+class DropsBeforeTheCut(EmptiesAtAnyCut):
+    """Drops what was dropped after the cut."""
 
-    def fold(
-        self,
-        tables: Sequence[Table],
-        parts: Sequence[Part],
-        globals_: Sequence[Global],
-        keeps: folding.Keeps,
-    ) -> dict[str, list[RawRow]]:
-        """Fold, and empty whatever was ever dropped."""
-        state = super().fold(tables, parts, globals_, keeps)
-        dropped = {found.table for found in globals_ if found.kind == "drop"}
-        return {name: [] if name in dropped else rows for name, rows in state.items()}
+    kind = "drop"
