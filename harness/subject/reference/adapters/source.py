@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 
 from harness.model.errors import ArchiverStopped
+from harness.subject.reference.adapters.kept import KeptConnection
 from harness.subject.reference.adapters.whereabouts import PostgresWhereabouts
 from harness.subject.reference.capture import HEARTBEAT, IDENTITY_SQL, PUBLICATION
 from harness.subject.reference.health import Beaten
@@ -58,7 +59,7 @@ class PostgresSource:
     def __init__(self, *, dsn: str, pg_dump: str) -> None:
         self._dsn = dsn
         self._pg_dump = pg_dump
-        self._session: psycopg.AsyncConnection | None = None
+        self._kept = KeptConnection(dsn, name="restoreproof archiver", connect_s_max=CONNECT_S_MAX)
         self._whereabouts = PostgresWhereabouts(dsn)
 
     async def where(self) -> Whereabouts | None:
@@ -116,7 +117,7 @@ class PostgresSource:
         """Write the heartbeat with the catalogue's digest, and look at slots; None when nobody answers."""
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
-                return await self._beat(await self._connected())
+                return await self._beat(await self._kept.connected())
         except (*_AWAY, TimeoutError) as error:
             _log.info("no heartbeat: %s", error)
             await self.close()
@@ -130,19 +131,7 @@ class PostgresSource:
     async def close(self) -> None:
         """Close the connections there are."""
         await self._whereabouts.close()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _connected(self) -> psycopg.AsyncConnection:
-        if self._session is None or self._session.closed:
-            self._session = await psycopg.AsyncConnection.connect(
-                self._dsn,
-                autocommit=True,
-                connect_timeout=CONNECT_S_MAX,
-                application_name="restoreproof archiver",
-            )
-        return self._session
+        await self._kept.close()
 
     async def _beat(self, session: psycopg.AsyncConnection) -> Beaten:
         beat = await (await session.execute(_BEAT.encode())).fetchone()

@@ -7,6 +7,7 @@ import logging
 
 import psycopg
 
+from harness.subject.reference.adapters.kept import KeptConnection
 from harness.subject.reference.capture import IDENTITY_SQL
 from harness.subject.reference.ports import Whereabouts
 
@@ -21,14 +22,15 @@ class PostgresWhereabouts:
     """Reaches the database by ``dsn``."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._session: psycopg.AsyncConnection | None = None
+        self._kept = KeptConnection(
+            dsn, name="restoreproof archiver, who is there", connect_s_max=CONNECT_S_MAX
+        )
 
     async def ask(self) -> Whereabouts | None:
         """Return who answers; None when nobody does, or a standby."""
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
-                session = await self._connected()
+                session = await self._kept.connected()
                 row = await (await session.execute(IDENTITY_SQL.encode())).fetchone()
         except (psycopg.Error, TimeoutError) as error:
             _log.info("nobody says who the database is: %s", error)
@@ -38,16 +40,4 @@ class PostgresWhereabouts:
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _connected(self) -> psycopg.AsyncConnection:
-        if self._session is None or self._session.closed:
-            self._session = await psycopg.AsyncConnection.connect(
-                self._dsn,
-                autocommit=True,
-                connect_timeout=CONNECT_S_MAX,
-                application_name="restoreproof archiver, who is there",
-            )
-        return self._session
+        await self._kept.close()
