@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import pytest
 
@@ -32,6 +33,13 @@ TORN = b"HTTP/1.1 200 OK\r\nETag: abc\r\nx-amz-vers"
 """What comes through when a connection is broken off in the midst of the headers."""
 
 
+def take(asked: BinaryIO) -> None:
+    """Read one request to its end: closing on an unread rest resets the connection, and the answer is gone."""
+    head = iter(asked.readline, b"\r\n")
+    lengths = [int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:")]
+    asked.read(sum(lengths))
+
+
 @contextmanager
 def server(*answers: bytes) -> Iterator[str]:
     """Serve these answers, one a connection, and close; give the endpoint."""
@@ -40,8 +48,8 @@ def server(*answers: bytes) -> Iterator[str]:
         def serve() -> None:
             for answer in answers:
                 talk, _ = listening.accept()
-                with talk:
-                    talk.recv(65536)
+                with talk, talk.makefile("rb") as asked:
+                    take(asked)
                     talk.sendall(answer)
 
         thread = threading.Thread(target=serve)

@@ -56,10 +56,14 @@ class Observer:
         ]
 
     async def end(self) -> None:
-        """Stop watching, between two looks: what a broken off listing saw would never be seen again."""
+        """Stop watching, between two looks, and tell the last counts.
+
+        What a listing broken off in its midst saw would never be seen again.
+        """
         async with self._listing, self._asking:
             for task in self._tasks:
                 task.cancel()
+        self._tell()
 
     async def watermark(self) -> Watermark | None:
         """Ask the subject for its watermark and journal it; one asks at a time."""
@@ -137,6 +141,9 @@ class Observer:
 
     async def _watch(self) -> None:
         await self.watermark()
+        self._tell()
+
+    def _tell(self) -> None:
         self._drill.progress.counts(self._drill.tally.counts(self._drill.journal.now_s()))
 
     async def _every(self, interval_s: float, look: Callable[[], Awaitable[None]]) -> None:
