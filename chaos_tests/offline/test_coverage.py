@@ -125,7 +125,7 @@ def a_verdict(*cells: Cell) -> DrillVerdict:
 def test_a_campaigns_end_tells_the_map_in_short(capsys: pytest.CaptureFixture[str]) -> None:
     """With figures when a fault bit, and not at all when none did."""
     terminal.show(Console(width=80), [a_verdict(ACK, BUCKET), a_verdict()], "runs")
-    assert "2 faults bit, at 2 of 9 stages, under 1 kinds of script: 2 cells" in " ".join(
+    assert "2 faults bit, at 2 of 9 stages, under 1 kind of script: 2 cells" in " ".join(
         capsys.readouterr().out.split()
     )
     assert maps.sentence(maps.of([a_verdict()])) == ""

@@ -235,7 +235,7 @@ def test_a_campaigns_page_has_its_drills_and_the_map(tmp_path: Path) -> None:
     links = [a["href"] for tag, a in page.tags if tag == "a"]
     assert links == ["drill-01/report.html", "drill-02/report.html"]
     words = " ".join(" ".join(page.words).split())
-    assert "1 faults bit, at 1 of 9 stages" in words
+    assert "1 fault bit, at 1 of 9 stages" in words
     assert "outside the envelope 1 broken" in words
     assert "Not on this host: kill minio; full disk anything (no space)." in words
     assert not re.search(r"https?://|@import|url\(", text)

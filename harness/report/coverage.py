@@ -155,9 +155,14 @@ def sentence(the_map: Map) -> str:
     faults, scripts = {c.fault for c in the_map.hits}, {c.script for c in the_map.hits}
     stages = {cell.stage for cell in the_map.hits}
     return (
-        f"{len(faults)} faults bit, at {len(stages)} of {len(STAGES)} stages, under {len(scripts)} kinds of"
-        f" script: {len(the_map.hits)} cells of the map (restoreproof coverage prints it)."
+        f"{_many(len(faults), 'fault')} bit, at {len(stages)} of {_many(len(STAGES), 'stage')}, under"
+        f" {_many(len(scripts), 'kind')} of script: {_many(len(the_map.hits), 'cell')} of the map"
+        " (restoreproof coverage prints it)."
     )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def unavailable_words(unavailable: Mapping[str, str]) -> str:
