@@ -34,7 +34,7 @@ TORN = b"HTTP/1.1 200 OK\r\nETag: abc\r\nx-amz-vers"
 
 
 def take(asked: BinaryIO) -> None:
-    """Read one request to its end: closing on an unread rest resets the connection, and the answer is gone."""
+    """Read one request to its end: to close on an unread rest resets the connection, answer and all."""
     head = iter(asked.readline, b"\r\n")
     lengths = [int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:")]
     asked.read(sum(lengths))
