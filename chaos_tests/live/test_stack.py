@@ -23,6 +23,7 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
+from fixtures.interleaved import come_back_amid
 from fixtures.stack import begin_capture, read_topic, traces, wait_arrived, write
 from harness.model.errors import BadInput, UnknownName
 from harness.stack import rest
@@ -152,6 +153,12 @@ def test_a_transaction_comes_as_begin_row_end(stack: Stack) -> None:
     kinds = [str(r.get("status") or r["op"]) for r in read_topic(stack) if "status" in r or "op" in r]
     assert len(records) > 0
     assert kinds[-3:] == ["BEGIN", "c", "END"]
+
+
+def test_a_connector_that_comes_back_amid_an_interleaved_transaction_sends_all_of_it(stack: Stack) -> None:
+    """A row that begins where another transaction ended is not taken for the last one sent."""
+    written, arrived = come_back_amid(stack)
+    assert arrived == written
 
 
 def test_memory_stays_within_its_bound(stack: Stack) -> None:

@@ -86,7 +86,7 @@ class ConnectClient:
     """Talks to one Connect worker at ``url``. Calls raise HarnessFailed with what Connect answered."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def register(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector or replace its configuration; raises UnknownName for a typo."""
@@ -101,7 +101,7 @@ class ConnectClient:
 
     def expect_running(self, name: str) -> None:
         """Probe: connector and task are RUNNING; raises HarnessFailed as soon as the task failed."""
-        answer = rest.get(f"{self._url}/connectors/{name}/status")
+        answer = rest.get(f"{self.url}/connectors/{name}/status")
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotYet("no status yet")
         status = _decode(answer)
@@ -146,7 +146,7 @@ class ConnectClient:
 
     def _call(self, method: str, path: str, body: object = None) -> httpx.Response:
         def attempt() -> httpx.Response:
-            answer = rest.send(method, f"{self._url}{path}", body, timeout_s=30.0)
+            answer = rest.send(method, f"{self.url}{path}", body, timeout_s=30.0)
             if answer.status_code == httpx.codes.CONFLICT:  # its group is rebalancing
                 raise NotYet(answer.text[:500])
             return answer

