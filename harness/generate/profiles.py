@@ -102,7 +102,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
     any step of the grammar, not only those that every quick drill is sure to prove. ``huge_rows``: with how
-    many rows all tenants together begin where one huge transaction removes nearly all of them. ``older``,
+    many rows all tenants together begin where one huge transaction removes nearly all of them. ``tried``:
+    the archive is attacked, and further watermarks are checked in copies of it. ``older``,
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it.
@@ -117,6 +118,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 1.0
     promise_s: float = 300.0
     storm: bool = False
+    tried: bool = False
     huge_rows: int = 800
     outage: Outage | None = None
     floors_s: float = 60.0
@@ -150,6 +152,7 @@ PROFILES = {
             write_s_min=5.5,
             recovery_s=STORM_RECOVERY_S,
             storm=True,
+            tried=True,
             huge_rows=24_000,
         ),
         Profile(
@@ -161,6 +164,7 @@ PROFILES = {
             load=SPARSE,
             tail=0.1,
             storm=True,
+            tried=True,
             floors_s=0.0,
             older=0,
             transactions=0,
@@ -173,6 +177,7 @@ PROFILES = {
             write_s_min=900.0,
             recovery_s=30.0,
             load=BULKY,
+            tried=True,
             outage=Outage(lasts_s=240.0, before_s=200.0),
         ),
     )

@@ -106,12 +106,13 @@ def shapes(
             f"{count} tenants are too few for a drill",
             cure=f"give at least {TENANTS_MIN}: one must be left alone",
         )
-    storm, huge_rows = profile_named(profile).storm, profile_named(profile).huge_rows
-    drawn = _shapes(count, pins, _steps(schema, pins, storm=storm), schema)
+    asked = profile_named(profile)
+    huge_rows = asked.huge_rows
+    drawn = _shapes(count, pins, _steps(schema, pins, storm=asked.storm), schema)
     drawn = drawn.map(
         lambda shape: _enlarged(shape, huge_rows) if step_named(shape.script.kind).huge else shape
     )
-    return st.builds(_tried, drawn, attacks(), watermarks()) if storm else drawn
+    return st.builds(_tried, drawn, attacks(), watermarks()) if asked.tried else drawn
 
 
 def _enlarged(shape: PlanShape, rows: int) -> PlanShape:
