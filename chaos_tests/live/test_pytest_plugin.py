@@ -105,6 +105,7 @@ def test_without_an_engine_tests_fail_and_do_not_skip(
     done.stdout.fnmatch_lines(["restoreproof: host containers: *cure: *", "*MissingProgram*"])
 
 
+@pytest.mark.containers
 def test_workers_that_share_a_stack_take_turns_on_it(
     pytester: pytest.Pytester, restoreproof_options: StackOptions
 ) -> None:

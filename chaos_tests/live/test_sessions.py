@@ -418,18 +418,29 @@ def _tenant(tenant: str) -> dict[str, str | None]:
 
 @contextmanager
 def nobody_answers(admin: str) -> Iterator[None]:
-    """Make COMMIT wait for a standby that does not exist, for a while."""
+    """Make COMMIT wait for a standby that does not exist, for a while.
 
-    def configure(session: psycopg.Connection, change: str) -> None:
-        session.execute(f"ALTER SYSTEM {change}".encode())
+    Whether anybody is to be waited for is told by the checkpointer: it has heard once a later CHECKPOINT is
+    done. That it was sent word shows in a session begun since.
+    """
+
+    def configure(session: psycopg.Connection, names: str) -> None:
+        session.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
         session.execute("SELECT pg_reload_conf()")
+        wait_until("new sessions have the names", lambda: names_of_a_new_session() == names, limit_s=10.0)
+        session.execute("CHECKPOINT")
+
+    def names_of_a_new_session() -> str:
+        with psycopg.connect(admin, autocommit=True) as session:
+            (names,) = session.execute("SHOW synchronous_standby_names").fetchone() or ("",)
+            return str(names)
 
     with psycopg.connect(admin, autocommit=True) as session:
-        configure(session, "SET synchronous_standby_names = 'nobody'")
+        configure(session, "nobody")
         try:
             yield
         finally:
-            configure(session, "SET synchronous_standby_names = ''")
+            configure(session, "")
 
 
 def end_the_wait(admin: str, xid: int, ending: str) -> None:
