@@ -1,6 +1,6 @@
 """An initial snapshot killed midway: the half that was sent is discarded, and no verdict changes.
 
-In containers the same kill is tried without a drill around it (``test_subject``): its verdict would be no other.
+In containers the same kill is tried without a drill around it, in ``test_subject``: that is enough.
 """
 
 from __future__ import annotations
