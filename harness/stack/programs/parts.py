@@ -56,6 +56,11 @@ def pinned() -> tuple[Part, ...]:
     )
 
 
+def losing() -> Part:
+    """Return a Debezium that loses data, which is fetched only to be planted."""
+    return _downloaded("losing-debezium", cache.root(), untar)
+
+
 def built(compiler: golang.Compiler) -> tuple[Part, ...]:
     """Return the programs that are built here, with ``compiler``."""
     return tuple(_built(program, compiler) for program in (golang.MINIO, golang.TOXIPROXY))

