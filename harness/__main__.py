@@ -83,6 +83,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     schema: SchemaName = "helpdesk",
     out: Out = Path("runs"),
     json: Json = False,
+    planted: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Break tenants on a real stack, restore each one alone, and judge the result.
 
@@ -97,7 +98,9 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         budget_s=budget, schema=schema, out=out, towards=tuple(towards or ()),
     )  # fmt: skip
     campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
-    judged = session.run_campaign(campaign, schema=schema, out=out, console=_console(json), host=host)
+    judged = session.run_campaign(
+        campaign, schema=schema, out=out, console=_console(json), host=host, planted=planted
+    )
     _finish(judged, json)
 
 

@@ -117,12 +117,19 @@ def read_plan(path: Path, schema: str | None = None) -> Campaign:
 
 
 def run_campaign(
-    campaign: Campaign, *, schema: str, out: Path, console: Console, host: HostName = "local"
+    campaign: Campaign,
+    *,
+    schema: str,
+    out: Path,
+    console: Console,
+    host: HostName = "local",
+    planted: str = "",
 ) -> Judged:
     """Start a stack on ``host``, run and judge the campaign in a folder of its own below ``out``.
 
-    Shows it at work; logs of all services lie there too, also when the stack does not come up. Raises
-    BadInput before anything is started, HarnessFailed when the harness could not go on.
+    Shows it at work; logs of all services lie there too, also when the stack does not come up. ``planted``:
+    programs known to lose data, in place of the right ones. Raises BadInput before anything is started,
+    HarnessFailed when the harness could not go on.
     """
     from harness.report import campaign as campaign_page
     from harness.report.live import LiveView
@@ -131,6 +138,8 @@ def run_campaign(
     promise_s = _promise_s(campaign.plans)
     folder_of_runs = out / time.strftime("%Y%m%d-%H%M%S")
     options = msgspec.structs.replace(stack_options(host), logs=folder_of_runs / folder.LOGS)
+    if planted:
+        options = _with_planted(options, planted)
     with (
         LiveView(console) as view,
         LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,
@@ -139,6 +148,16 @@ def run_campaign(
         verdicts = session.campaign(campaign, folder_of_runs, view)
     campaign_page.write(folder_of_runs)
     return Judged(out=folder_of_runs, verdicts=verdicts, unavailable=campaign.unavailable)
+
+
+def _with_planted(options: StackOptions, name: str) -> StackOptions:
+    from harness.stack.programs import locate
+    from harness.stack.programs.planted import planted
+    from harness.stack.programs.progress import for_terminal
+
+    with for_terminal() as watcher:
+        programs = planted(name, locate(), watcher, host=options.host)
+    return msgspec.structs.replace(options, programs=programs, java_options={})
 
 
 def where_possible(campaign: Campaign, no_failover: str) -> Campaign:
@@ -212,7 +231,7 @@ class LiveSession:
         from harness.drive.campaign import Series
         from harness.stack.world.clock import WallClock
         from harness.stack.world.open import archive_config, open_world
-        from harness.subject.reference.adapters.wiring import subject_of
+        from harness.subject.reference.adapters.wiring import holdings_of, subject_of
 
         self.stack = stack
         self.schema = loaded.schema
@@ -225,7 +244,8 @@ class LiveSession:
             there = msgspec.structs.replace(config, s3_endpoint=url, s3_restorer_endpoint=url)
             return subject_of(there, clock=WallClock())
 
-        world = open_world(stack, loaded, subject, subject_at, config=config)
+        holdings = holdings_of(config, stack.endpoints.s3_direct)
+        world = open_world(stack, loaded, subject, subject_at, config=config, holdings=holdings)
         self._series = Series(world, loaded.schema, stack.evidence())
 
     @classmethod

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos_tests.offline.judge_world import World, a_drill, a_schema, checks, finish
+from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, checks, findings, finish
 from harness.judge import check_run
 from harness.model import folder as names
 from harness.model import plan as plans
 from harness.model.errors import BadInput
 from harness.model.history import encode_line
+from harness.model.stages import TopicRead, encode_stage
 
 
 @pytest.fixture
@@ -24,13 +25,18 @@ def world() -> World:
 @pytest.fixture
 def run(world: World, tmp_path: Path) -> Path:
     """Its run folder."""
-    (tmp_path / names.RESTORED).mkdir()
-    (tmp_path / names.PLAN).write_bytes(plans.encode(world.plan()))
-    (tmp_path / names.SCHEMA).write_bytes(msgspec.json.encode(a_schema()))
-    (tmp_path / names.HISTORY).write_bytes(b"".join(map(encode_line, world.entries)))
-    for file, rows in world.files.items():
-        (tmp_path / file).write_bytes(b"".join(map(encode_line, rows)))
+    write_run(tmp_path, world)
     return tmp_path
+
+
+def write_run(path: Path, world: World) -> None:
+    """Write what a drill leaves into a run folder."""
+    (path / names.RESTORED).mkdir()
+    (path / names.PLAN).write_bytes(plans.encode(world.plan()))
+    (path / names.SCHEMA).write_bytes(msgspec.json.encode(a_schema()))
+    (path / names.HISTORY).write_bytes(b"".join(map(encode_line, world.entries)))
+    for file, rows in world.files.items():
+        (path / file).write_bytes(b"".join(map(encode_line, rows)))
 
 
 def test_a_run_folder_gives_the_verdict_of_its_values(run: Path, world: World) -> None:
@@ -106,3 +112,16 @@ def test_missing_shared_rows_are_unknown(run: Path) -> None:
     """Their file is gone."""
     (run / names.SHARED_FILE).unlink()
     assert checks(check_run(run)) == {"shared rows"}
+
+
+def test_a_run_folder_without_whole_stages_blames_by_what_is_there(tmp_path: Path) -> None:
+    """A missing file blames nobody, a torn one by the lines before; neither changes the verdict."""
+    lost = a_drill()
+    del lost.saved["a"][ITEM, ("1011",)]
+    finish(lost)
+    write_run(tmp_path, lost)
+    nobody = {f.blame.layer for f in findings(check_run(tmp_path)) if f.blame}
+    assert (check_run(tmp_path).verdict, nobody) == ("broken", {None})
+    told = TopicRead(feed="topic", cluster=1, first=0, end=99)
+    (tmp_path / names.STAGES).write_bytes(encode_stage(told) + b'{"stage":')
+    assert {f.blame.layer for f in findings(check_run(tmp_path)) if f.blame} == {"capture"}

@@ -68,6 +68,7 @@ def a_verdict(the_plan: plan.Plan) -> verdict.DrillVerdict:
         found=None,
         operation="t1.w0.2",
         loss_s=2.5,
+        blame=verdict.Blame(layer="archiver", words="is in Kafka at offset 7, and in no segment"),
     )
     return verdict.DrillVerdict(
         verdict="broken",
@@ -428,3 +429,16 @@ def test_the_sentence_says_when_nobody_lost_anything() -> None:
 def test_sizes_are_written_for_people(value: int | None, text: str) -> None:
     """Bytes, kibibytes and mebibytes, each with its unit."""
     assert html.size(value) == text
+
+
+def test_blame_is_told_in_page_and_terminal() -> None:
+    """Which layer, and how one knows; where nobody can be blamed, that."""
+    the_verdict = a_verdict(a_plan())
+    told = Page(html.render(a_story()))
+    assert {attrs["data-layer"] for _, attrs in told.tags if "data-layer" in attrs} == {"archiver"}
+    assert "is in Kafka at offset 7, and in no segment" in " ".join(told.words)
+    lost = the_verdict.tenants[0].findings[0]
+    assert terminal.describe(lost).endswith("Blame: archiver. is in Kafka at offset 7, and in no segment.")
+    nobody = msgspec.structs.replace(lost, blame=verdict.Blame(layer=None, words="nothing was stored"))
+    assert terminal.describe(nobody).endswith("Blame: not known. nothing was stored.")
+    assert "Blame" not in terminal.describe(msgspec.structs.replace(lost, blame=None))

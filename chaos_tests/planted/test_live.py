@@ -11,7 +11,7 @@ from fixtures.handmade import shop_plan
 from fixtures.interleaved import come_back_amid
 from fixtures.planted import WRITE_S, PlantedStack, plan_for
 from fixtures.stack import begin_capture
-from harness.model.verdict import DrillVerdict
+from harness.model.verdict import DrillVerdict, Finding
 from harness.simulate.defects import defect
 from harness.stack.options import StackOptions
 from harness.stack.programs.located import locate, with_published_debezium
@@ -22,8 +22,12 @@ pytestmark = pytest.mark.live
 
 def broken_checks(verdict: DrillVerdict) -> set[str]:
     """Return the names of the checks that found something broken."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
-    return {finding.check for finding in findings if finding.verdict == "broken"}
+    return {finding.check for finding in all_findings(verdict) if finding.verdict == "broken"}
+
+
+def all_findings(verdict: DrillVerdict) -> list[Finding]:
+    """Return the findings of a drill and of its tenants."""
+    return [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
 
 
 def test_without_a_defect_the_drill_is_proven(planted_stack: PlantedStack, tmp_path: Path) -> None:
@@ -47,10 +51,12 @@ def test_without_a_defect_the_drill_is_proven(planted_stack: PlantedStack, tmp_p
 def test_each_defect_is_caught_by_its_check(
     planted_stack: PlantedStack, tmp_path: Path, planted: str
 ) -> None:
-    """The drill is broken, and the checks that the table names are among those that say so."""
+    """The drill is broken, the checks that the table names say so, and blame the layer it sits in."""
     verdict = planted_stack.drill(plan_for(planted), tmp_path / "run", planted=planted)
     assert verdict.verdict == "broken"
     assert set(defect(planted).caught_by) <= broken_checks(verdict)
+    findings = [f for f in all_findings(verdict) if f.check in defect(planted).caught_by and f.blame]
+    assert {f.blame.layer for f in findings if f.blame} == {defect(planted).where}, findings
 
 
 @pytest.mark.local_only

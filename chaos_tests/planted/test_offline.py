@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from harness.generate import pinned_plan, plans
 from harness.generate.steps import STEPS
 from harness.model.envelope import Allowed, Envelope
 from harness.model.faults import Kill
+from harness.model.layers import Layer
 from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.model.verdict import DrillVerdict
@@ -88,12 +89,27 @@ def broken_checks(verdict: DrillVerdict) -> set[str]:
     return {finding.check for finding in findings if finding.verdict == "broken"}
 
 
+ALSO: dict[str, tuple[Layer, ...]] = {
+    "merges two histories": ("capture",),
+}
+"""Layers that lose something too, where a defect shows itself only beside another layer's."""
+
+
+def layers_blamed(verdict: DrillVerdict, checks: Sequence[str]) -> set[Layer | None]:
+    """Return whom the findings of these checks blame."""
+    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return {f.blame.layer for f in findings if f.check in checks and f.blame is not None}
+
+
 @pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
 def test_each_defect_is_caught_by_its_check(planted: Defect) -> None:
-    """The drill is broken, and the checks that the table names are among those that say so."""
+    """The drill is broken, the checks that the table names say so, and blame the layer it sits in."""
     verdict = drill(plan_for(planted), schema_for(planted), planted.parts())
     assert verdict.verdict == "broken"
     assert set(planted.caught_by) <= broken_checks(verdict)
+    blamed = layers_blamed(verdict, planted.caught_by)
+    assert planted.where in blamed
+    assert blamed <= {planted.where, *ALSO.get(planted.name, ())}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from harness.drive.ports import Clock
 from harness.model import folder, history, plan
 from harness.model.errors import BadInput
 from harness.model.schema import Schema
+from harness.model.stages import AnyStage, encode_stage
 
 Environment = Mapping[str, object]
 """Versions and settings, for people and for later runs; plain JSON values."""
@@ -43,15 +44,23 @@ class Journal(Protocol):
         """Add rows read back to ``file`` (relative to the run folder), made when absent."""
         ...
 
+    def trace(self, stages: Iterable[AnyStage]) -> None:
+        """Add what stages of the pipeline hold."""
+        ...
+
 
 class MemoryJournal:
-    """A journal of values: ``entries`` in order, ``restored`` rows by file."""
+    """A journal of values: ``entries`` in order, ``restored`` rows by file.
+
+    ``traced``: what stages hold, as it was handed over; nobody has iterated over it yet.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._start_s = 0.0
         self.entries: list[history.AnyEntry] = []
         self.restored: dict[str, list[history.StoredRow]] = {}
+        self.traced: list[Iterable[AnyStage]] = []
 
     def now_s(self) -> float:
         """Return seconds since the drill's start."""
@@ -69,6 +78,10 @@ class MemoryJournal:
     def store(self, file: str, rows: Iterable[history.StoredRow]) -> None:
         """Add rows to those of ``file``."""
         self.restored.setdefault(file, []).extend(rows)
+
+    def trace(self, stages: Iterable[AnyStage]) -> None:
+        """Keep them for who asks."""
+        self.traced.append(stages)
 
 
 class FolderJournal:
@@ -124,3 +137,8 @@ class FolderJournal:
         """Add lines to ``file``."""
         with (self._path / file).open("ab") as lines:
             lines.writelines(history.encode_line(row) for row in rows)
+
+    def trace(self, stages: Iterable[AnyStage]) -> None:
+        """Add lines to the file of stages."""
+        with (self._path / folder.STAGES).open("ab") as lines:
+            lines.writelines(map(encode_stage, stages))

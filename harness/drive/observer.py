@@ -29,13 +29,16 @@ class Listed:
 
 
 class Observer:
-    """The watching tasks of one drill, and the last things they saw."""
+    """The watching tasks of one drill, and the last things they saw.
+
+    ``start``: where the archive ended before this drill, None while it was empty.
+    """
 
     def __init__(self, drill: Drill, listed: Listed) -> None:
         self._drill = drill
         self._listed = listed
         self._earlier: frozenset[tuple[str, str]] = frozenset()
-        self._start: Position | None = None
+        self.start: Position | None = None
         self._asking = asyncio.Lock()
         self._listing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -48,7 +51,7 @@ class Observer:
         self._earlier = frozenset(self._listed.versions)
         await self._list()
         seen = await self.watermark()
-        self._start = seen.position if seen else None
+        self.start = seen.position if seen else None
         self._tasks = [
             crew.go(self._every(LISTING_INTERVAL_S, self._list), "listing"),
             crew.go(self._every(WATERMARK_INTERVAL_S, self._watch), "watermarks"),
@@ -101,7 +104,7 @@ class Observer:
             self._drill.note(f"the subject did not name what restores need: {failed}")
             return
         await self._list()
-        mine = tuple(need for need in needs if self._start is None or _position(need) > self._start)
+        mine = tuple(need for need in needs if self.start is None or _position(need) > self.start)
         named = self._needed = {version for need in mine for version in need.objects}
         for key, version in sorted(named & self._earlier):
             self._drill.journal.write(ObjectSeen(at_s=0.0, key=key, version=version))

@@ -6,7 +6,7 @@ awaited on the loop of the drill; waiting happens only through ``Clock`` and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, Self
 
@@ -15,7 +15,9 @@ import msgspec
 from harness.model.faults import Fault
 from harness.model.history import Change, Lock, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
+from harness.model.position import Position
 from harness.model.schema import Table
+from harness.model.stages import AnyStage
 from harness.model.values import RawRow
 from harness.subject.port import RestoreResult, Subject
 
@@ -290,6 +292,31 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
+class Stages(Protocol):
+    """What the stages between a commit and the archive hold, for the blame of losses.
+
+    Nothing here raises: what can't be read is told. ``cluster`` is the drill's ordinal of the cluster that
+    answers, ``start_s`` the drill's start on its clock. What is returned may be worked out when it is
+    iterated over.
+    """
+
+    async def begin(self) -> None:
+        """Note where the topic ends: what comes from here on is of this drill, or of this cluster."""
+        ...
+
+    async def follow(self) -> None:
+        """Follow the topic from here on: it is about to be destroyed."""
+        ...
+
+    async def captured(self, cluster: int, start_s: float) -> Iterable[AnyStage]:
+        """Read WAL, standby and topic, or end the following of a topic that is gone."""
+        ...
+
+    async def archived(self, after: Position | None) -> Iterable[AnyStage]:
+        """Read what the archive holds from ``after`` on."""
+        ...
+
+
 Rejoining = Literal["base backup", "rewind"]
 """How an old primary gets the new one's data: all of it anew, or only where they differ."""
 
@@ -374,3 +401,4 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     subject: Subject
     intruder: Intruder
     copies: Copies | None = None
+    stages: Stages | None = None

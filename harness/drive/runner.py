@@ -22,6 +22,7 @@ from harness.drive.ports import ConnectionLost, Refused, World
 from harness.drive.progress import Progress, Silent
 from harness.drive.restores import Assignment, Restores, assign, assign_damaged, read_back, stored_rows
 from harness.drive.saboteur import Saboteur
+from harness.drive.tracer import Tracer
 from harness.drive.workload import Workload, load
 from harness.model.errors import HarnessFailed
 from harness.model.folder import SHARED_FILE
@@ -88,6 +89,7 @@ class _Runner:
         self.clusters = Clusters(drill)
         self.attacker = Attacker(drill, self.observer.name_needs)
         self.copier = Copier(drill, self.observer)
+        self.tracer = Tracer(drill)
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -112,6 +114,7 @@ class _Runner:
         fresh = self.plan.initial == "snapshot"
         await self.drill.within(limits.rebuild_s, "services run", machinery.prepare(fresh=fresh))
         self.copier.refuse()
+        await self.tracer.begin()
         await self.observer.begin(self.crew)
         await self.drill.within(
             limits.load_s, "rows of earlier drills are removed", self.world.database.clear()
@@ -152,6 +155,7 @@ class _Runner:
     async def script(self) -> None:
         """Let the script loose; destroy what does not survive when the plan says so."""
         await self.observer.watermark()
+        await self.tracer.follow()
         self.drill.phase("script")
         self.injector.begin("script", self.crew)
         destroying = self._destroying()
@@ -166,10 +170,12 @@ class _Runner:
         """Bring up an empty cluster in the place of the one that was destroyed."""
         await self.workload.stop_all()
         self.drill.phase("rebuild")
+        await self.tracer.captured()
         await self.injector.heal_survivors()
         limit_s = self.plan.limits.rebuild_s
         await self.drill.within(limit_s, "a fresh cluster runs", self.world.machinery.rebuild())
         self.drill.doomed = False
+        await self.tracer.begin()
         await self.clusters.meet()
 
     async def restore(self) -> None:
@@ -221,6 +227,8 @@ class _Runner:
         await self.observer.watermark()
         await self.observer.name_needs()
         await self.observer.look_at_locks()
+        await self.tracer.captured()
+        await self.tracer.archived(self.observer.start)
         await self.observer.end()
         await self.copier.check()
 

@@ -22,6 +22,7 @@ from harness.model.history import (
     decode_lines,
 )
 from harness.model.schema import Schema
+from harness.model.stages import AnyStage, decode_stages
 from harness.model.verdict import DrillVerdict
 
 _row_decoder = msgspec.json.Decoder(StoredRow)
@@ -39,7 +40,7 @@ def check_run(folder: Path) -> DrillVerdict:
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
     history = list(_history(folder))
-    return judge(plan, schema, history, _restored(folder, history))
+    return judge(plan, schema, history, _restored(folder, history), stages=lambda: _stages(folder))
 
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
@@ -69,6 +70,17 @@ def _restored(folder: Path, history: list[Entry]) -> Restored:
     files = {*named, names.SHARED_FILE} - {""}
     read = {file: _rows(folder / file) for file in sorted(files)}
     return {file: rows for file, rows in read.items() if rows is not None}
+
+
+def _stages(folder: Path) -> list[AnyStage]:
+    """Return what the stages held, as far as it was stored whole."""
+    stages: list[AnyStage] = []
+    try:
+        with (folder / names.STAGES).open("rb") as lines:
+            stages.extend(decode_stages(lines))
+    except (OSError, BadInput):
+        pass  # nobody is blamed by what is not there
+    return stages
 
 
 def _rows(path: Path) -> list[StoredRow] | None:

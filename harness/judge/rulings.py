@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from harness.judge.blame import blamed
 from harness.judge.case import Case, Restored, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
@@ -24,6 +25,7 @@ from harness.model.folder import PLAN
 from harness.model.history import Entry, FaultBegan
 from harness.model.plan import Plan
 from harness.model.schema import Schema
+from harness.model.stages import AnyStage
 from harness.model.values import Digest, Row
 from harness.model.verdict import DrillVerdict, Finding, TenantVerdict, merge
 
@@ -40,13 +42,18 @@ def judge(
     restored: Restored,
     *,
     checks: Sequence[Check] = CHECKS,
+    stages: Callable[[], Iterable[AnyStage]] = tuple,
 ) -> DrillVerdict:
-    """Judge one drill. ``restored``: the rows read back, by the file of the run folder that holds them."""
+    """Judge one drill. ``restored``: the rows read back, by the file of the run folder that holds them.
+
+    ``stages`` gives what the stages of the pipeline held; it is asked only when something is broken.
+    """
     case, findings = _guard("case", lambda: open_case(plan, schema, history, restored))
     if case is None:
         return _verdict(plan, (), findings)
     for check in checks:
         findings += _findings(check, case)
+    findings = _blamed(case, findings, stages)
     findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
     tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
     cells = marked(plan, case.timeline.of(FaultBegan))
@@ -58,6 +65,14 @@ def judge(
 def _findings(check: Check, case: Case) -> list[Finding]:
     found, crashed = _guard(check.name, lambda: list(check.run(case)))
     return [*_limited(found or []), *crashed]
+
+
+def _blamed(case: Case, findings: list[Finding], stages: Callable[[], Iterable[AnyStage]]) -> list[Finding]:
+    """Return the findings with their blame; as they are when none is broken, or blaming crashes."""
+    if merge(finding.verdict for finding in findings) != "broken":
+        return findings
+    told, crashed = _guard("blame", lambda: list(blamed(case, findings, stages())))
+    return [*(findings if told is None else told), *crashed]
 
 
 def _guard(name: str, call: Callable[[], T]) -> tuple[T | None, list[Finding]]:
@@ -91,6 +106,7 @@ def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
                 found=None,
                 operation=None,
                 loss_s=None,
+                blame=None,
             )
 
 

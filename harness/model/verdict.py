@@ -13,6 +13,7 @@ import msgspec
 from harness.model import coverage
 from harness.model.envelope import INSIDE_SHARE_MIN
 from harness.model.errors import EXIT_BROKEN, EXIT_PROVEN, EXIT_UNKNOWN
+from harness.model.layers import Layer
 from harness.model.values import Cell, Key
 
 Verdict = Literal["proven", "unknown", "broken"]
@@ -30,11 +31,22 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_RANK.__getitem__, default="unknown")
 
 
+class Blame(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a write was lost, or went wrong: the layer, None where that can't be told, and how one knows.
+
+    ``words`` say where it was last seen, and where it was not.
+    """
+
+    layer: Layer | None
+    words: str
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a check found. ``check`` names it, ``point`` the guarantee's point (0: none).
 
     ``verdict`` is what it makes of the drill (broken or unknown). The rest says where: the row, the cell
-    with what was expected and found, the operation (transaction name) that wrote it, a loss in seconds.
+    with what was expected and found, the operation (transaction name) that wrote it, a loss in seconds,
+    and what is to be blamed.
     """
 
     check: str
@@ -50,6 +62,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     found: Cell = None
     operation: str | None = None
     loss_s: float | None = None
+    blame: Blame | None = None
 
 
 class TenantVerdict(msgspec.Struct, frozen=True, kw_only=True):

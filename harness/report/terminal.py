@@ -91,14 +91,20 @@ def findings(verdict: DrillVerdict) -> Iterable[str]:
 
 
 def describe(finding: Finding) -> str:
-    """Return a finding in words: the check, whose, which row, and what was found."""
+    """Return a finding in words: the check, whose, which row, what was found, and who is to blame."""
     where = [f"tenant {finding.tenant}" if finding.tenant else "", finding.table or ""]
     where += [" ".join(finding.key) if finding.key else "", finding.column or ""]
     written = f" (written by {finding.operation})" if finding.operation else ""
     loss = f" Loss {seconds(finding.loss_s)}." if finding.loss_s is not None else ""
     place = ", ".join(word for word in where if word)
     said = f"{place + ': ' if place else ''}{finding.message}{written}"
-    return f"{finding.verdict} – {finding.check}: {said}.{loss}"
+    return f"{finding.verdict} – {finding.check}: {said}.{loss}{_blame(finding)}"
+
+
+def _blame(finding: Finding) -> str:
+    if finding.blame is None:
+        return ""
+    return f" Blame: {finding.blame.layer or 'not known'}. {finding.blame.words}."
 
 
 def show(

@@ -41,17 +41,22 @@ _Change = tuple[str, _Kind, RawRow | None, RawRow | None]
 
 
 class Topic:
-    """An ordered log with one reader group; ``committed`` is where a reader begins."""
+    """An ordered log with one reader group; ``committed`` is where a reader begins.
+
+    ``came_s``: when each event came, on the loop's clock.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.events: list[FeedEvent] = []
+        self.came_s: list[float] = []
         self.committed = 0
         self.grew = asyncio.Event()
 
     def publish(self, events: Sequence[FeedEvent]) -> None:
         """Append events that were numbered from ``len(self.events)`` on."""
         self.events.extend(events)
+        self.came_s.extend([asyncio.get_running_loop().time()] * len(events))
         self.grew.set()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from harness.judge import judge
 from harness.model.history import AnyEntry, StoredRow
 from harness.model.plan import Plan
 from harness.model.schema import Schema
+from harness.model.stages import AnyStage
 from harness.model.verdict import DrillVerdict
 from harness.simulate.loop import VirtualClock, run
 from harness.simulate.world import Parts, build
@@ -24,6 +26,11 @@ class Simulated(msgspec.Struct, frozen=True, kw_only=True):
 
     history: tuple[AnyEntry, ...]
     restored: dict[str, list[StoredRow]]
+    traced: tuple[Iterable[AnyStage], ...] = ()
+
+    def stages(self) -> Iterator[AnyStage]:
+        """Yield what the stages held; it is read only now."""
+        return chain.from_iterable(self.traced)
 
 
 def simulate(plan: Plan, schema: Schema, parts: Parts | None = None) -> Simulated:
@@ -32,9 +39,15 @@ def simulate(plan: Plan, schema: Schema, parts: Parts | None = None) -> Simulate
     async def main() -> Simulated:
         journal = MemoryJournal(VirtualClock())
         await run_drill(plan, schema, build(plan, schema, parts), journal)
-        return Simulated(history=tuple(journal.entries), restored=journal.restored)
+        return _left_by(journal)
 
     return run(main())
+
+
+def _left_by(journal: MemoryJournal) -> Simulated:
+    return Simulated(
+        history=tuple(journal.entries), restored=journal.restored, traced=tuple(journal.traced)
+    )
 
 
 def simulate_series(plans: Sequence[Plan], schema: Schema) -> list[Simulated]:
@@ -46,7 +59,7 @@ def simulate_series(plans: Sequence[Plan], schema: Schema) -> list[Simulated]:
         for plan in plans:
             journal = MemoryJournal(VirtualClock())
             await run_drill(plan, schema, world, journal, listed=listed)
-            left.append(Simulated(history=tuple(journal.entries), restored=journal.restored))
+            left.append(_left_by(journal))
         return left
 
     return run(main())
@@ -65,4 +78,4 @@ def simulate_into(folder: Path, plan: Plan, schema: Schema, parts: Parts | None 
 def drill(plan: Plan, schema: Schema, parts: Parts | None = None) -> DrillVerdict:
     """Run ``plan`` in memory, with ``parts`` of the backup system replaced, and judge it."""
     left = simulate(plan, schema, parts)
-    return judge(plan, schema, left.history, left.restored)
+    return judge(plan, schema, left.history, left.restored, stages=left.stages)

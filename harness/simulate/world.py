@@ -32,6 +32,7 @@ from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, L
 from harness.simulate.operator import pg_timestamp
 from harness.simulate.server import Server
 from harness.simulate.sessions import Address
+from harness.simulate.stages import SimulatedStages
 from harness.simulate.storage import Catalogue
 from harness.simulate.switches import Wires
 from harness.simulate.target import SimulatedTarget
@@ -42,6 +43,7 @@ from harness.subject.reference.ports import Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
+from harness.subject.reference.traces import ReferenceHoldings
 
 FLUSH_INTERVAL_S: Final = 1.0
 POLL_S: Final = 0.05
@@ -97,7 +99,7 @@ class SimulatedMachinery:
         self.site = self._site = site
         self.connector: Connector | None = None
         self._clusters = 0
-        self._topic: Topic | None = None
+        self.topic: Topic | None = None
         self._capturing: asyncio.Task[None] | None = None
         self._archiver: asyncio.Task[None] | None = None
         self._life = Life()
@@ -106,7 +108,7 @@ class SimulatedMachinery:
     async def prepare(self, *, fresh: bool) -> None:
         """Start a cluster with the schema in it; a fresh one takes the place of one that is captured."""
         fresh = fresh or not self._is_as_built()
-        if fresh and self._topic is not None:
+        if fresh and self.topic is not None:
             await self.destroy()
         if fresh or self._site.live.server is None:
             await self.rebuild()
@@ -122,7 +124,7 @@ class SimulatedMachinery:
 
     async def start_capture(self) -> None:
         """Start connector and archiver, unless they run; return when something new is in the manifest."""
-        if self._topic is not None:
+        if self.topic is not None:
             return
         server = self._server()
         server.heartbeat = {
@@ -133,8 +135,8 @@ class SimulatedMachinery:
             "at": pg_timestamp(self._site.latency.clock.now_s()),
         }
         entries = self._entries()
-        self._topic = Topic(f"topic-{server.system_id}")
-        self.connector = self._site.parts.connector(server, self._topic, self._site.latency)
+        self.topic = Topic(f"topic-{server.system_id}")
+        self.connector = self._site.parts.connector(server, self.topic, self._site.latency)
         self._capturing = _spawn(self.connector.run(), f"connector of {server.system_id}")
         await self.start_archiver()
         for _ in range(int(60 / POLL_S)):
@@ -182,14 +184,14 @@ class SimulatedMachinery:
 
     async def start_archiver(self) -> None:
         """Start a new archiver on the same feed, store and disk."""
-        if self._topic is None:
+        if self.topic is None:
             raise HarnessFailed("the archiver can't start before there is a feed")
         site = self._site
         self._life = life = Life()
         archiver = site.parts.archiver(
             schema=site.schema,
             ports=ArchiverPorts(
-                feed=SimulatedFeed(self._topic, site.latency, life, site.wires["archiver-kafka"]),
+                feed=SimulatedFeed(self.topic, site.latency, life, site.wires["archiver-kafka"]),
                 store=site.parts.store(site.store, site.latency, life, site.wires["archiver-minio"]),
                 keys=LivingKeys(site.keys, life),
                 index=LivingIndex(site.index, life),
@@ -210,7 +212,7 @@ class SimulatedMachinery:
         self._life.end()
         await _end(self._archiver)
         await _end(self._capturing)
-        self._topic = self.connector = None
+        self.topic = self.connector = None
         self._site.wires.renew()
         self._site.index.lose()
         self._server().die()
@@ -308,16 +310,19 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     def over_copy(copy: MemoryStore) -> Subject:
         return _subject(site, plan, copy, LivingStore(copy, site.latency, Life()))
 
+    machinery = SimulatedMachinery(site)
+    holdings = ReferenceHoldings(schema=schema, store=site.store, keys=site.keys, trust=site.trust)
     return World(
         clock=site.latency.clock,
         database=SimulatedDatabase(
             schema, site.live, site.scratch, clients=site.live.by(site.wires["clients-primary"])
         ),
         bucket=SimulatedBucket(site.store, restores),
-        machinery=SimulatedMachinery(site),
+        machinery=machinery,
         subject=_subject(site, plan, site.store, restores),
         intruder=SimulatedIntruder(site.store, site.latency),
         copies=SimulatedCopies(site.store, site.latency, over_copy),
+        stages=SimulatedStages(schema, lambda: machinery.topic, lambda: site.live.server, holdings),
     )
 
 

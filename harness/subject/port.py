@@ -6,12 +6,14 @@ tenant to a cut. How it captures and stores is its own business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 from harness.model.history import Cut, Need, Place, SetAside
 from harness.model.position import Position
+from harness.model.stages import ArchiveRead, InSegment, SegmentUnreadable
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,9 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True):
     position: Position
     exposure_s: float | None = None
     state: Literal["ok", "behind", "breached", "stopped"] = "ok"
+
+
+Holding = ArchiveRead | SegmentUnreadable | InSegment
 
 
 class RestoreResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +42,17 @@ class RestoreResult(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     set_aside: tuple[SetAside, ...] = ()
     shared_added: dict[str, int] = {}
+
+
+class Traceable(Protocol):
+    """What a backup system may do besides: tell what its archive holds, so that a loss can be traced.
+
+    Nothing is judged by it. It must not go through what restores, which may be what is to blame.
+    """
+
+    async def holdings(self, after: Position | None) -> Sequence[Holding]:
+        """Read the archive from ``after`` on (None: all of it). What can't be read is told, not raised."""
+        ...
 
 
 class Subject(Protocol):

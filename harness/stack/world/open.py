@@ -17,7 +17,8 @@ from harness.stack.world.copies import StackCopies
 from harness.stack.world.database import SCRATCH, PostgresDatabase
 from harness.stack.world.intruder import MinioIntruder
 from harness.stack.world.machinery import StackMachinery
-from harness.subject.port import Subject
+from harness.stack.world.stages import StackStages
+from harness.subject.port import Subject, Traceable
 from harness.subject.reference.adapters.local_files import make_signing_key
 from harness.subject.reference.config import ArchiveConfig
 from harness.subject.reference.health import PROMISE_S
@@ -30,11 +31,13 @@ def open_world(
     subject_at: Callable[[str], Subject] | None = None,
     *,
     config: ArchiveConfig | None = None,
+    holdings: Traceable | None = None,
 ) -> World:
     """Return the world of drills on ``stack``; nothing is started, loaded or captured by this.
 
     ``subject_at``: the subject over the object server at another URL; without it no copy is restored from.
-    ``config``: what the archiver is told, if not what ``archive_config`` says.
+    ``config``: what the archiver is told, if not what ``archive_config`` says. ``holdings``: who tells what
+    the archive holds; without it no loss is blamed on anybody beyond Kafka.
     """
     names = stack.endpoints
     clock = WallClock()
@@ -56,6 +59,7 @@ def open_world(
         machinery=machinery,
         subject=subject,
         copies=StackCopies(stack.copies, subject_at) if subject_at and stack.copies.possible else None,
+        stages=StackStages(names, loaded.schema, clock, holdings),
         intruder=MinioIntruder(client=_client(stack), bucket=names.bucket, names=foreign),
     )
 

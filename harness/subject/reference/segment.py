@@ -108,6 +108,21 @@ def all_places(directory: str, body: bytes) -> list[tuple[bytes, Place]]:
     return [found for index in indexes for found in places(index)]
 
 
+def all_places_by_size(body: bytes) -> list[tuple[bytes, Place]]:
+    """List every block of a whole segment whose directory nobody has; raises ArchiveBroken.
+
+    The first block begins where the indexes end.
+    """
+    first = len(MAGIC) + _ENTRY.size
+    if not body.startswith(MAGIC) or len(body) < first:
+        raise ArchiveBroken("what lies among the segments is none")
+    index_end = min(place.offset for _, place in places(body[len(MAGIC) : first]))
+    index = body[len(MAGIC) : index_end]
+    if index_end < first or len(index) % _ENTRY.size:
+        raise ArchiveBroken("a segment has no index")
+    return places(index)
+
+
 def cut(body: bytes, place: Place) -> bytes:
     """Take the bytes at ``place`` out of a whole segment, checked; raises ArchiveBroken."""
     return place.check(body[place.offset : place.offset + place.size], key="a segment")

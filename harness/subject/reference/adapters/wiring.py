@@ -31,6 +31,7 @@ from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.rules import MISSING
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
+from harness.subject.reference.traces import ReferenceHoldings
 from harness.subject.reference.values import not_carried
 
 WORD_OLD_S = 5.0
@@ -130,6 +131,16 @@ def restorer_of(config: ArchiveConfig, *, kind: Callable[..., Restorer] = Restor
     return kind(
         schema=schema_of(config),
         store=store_of(config, config.s3_restorer_endpoint),
+        keys=SqliteKeys(config.keys_path),
+        trust=trust_of(config),
+    )
+
+
+def holdings_of(config: ArchiveConfig, endpoint: str) -> ReferenceHoldings:
+    """Return what tells what the archive holds, read at ``endpoint``."""
+    return ReferenceHoldings(
+        schema=schema_of(config),
+        store=store_of(config, endpoint),
         keys=SqliteKeys(config.keys_path),
         trust=trust_of(config),
     )
