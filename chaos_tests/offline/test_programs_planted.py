@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.errors import BadInput, UnknownName
-from harness.stack.programs import cache, parts, setup
+from harness.stack.programs import cache, mended, parts, setup
 from harness.stack.programs.located import Programs
 from harness.stack.programs.planted import PLANTED, planted
 from harness.stack.programs.progress import Silent
@@ -15,9 +15,7 @@ from harness.stack.programs.progress import Silent
 
 def programs(tmp_path: Path) -> Programs:
     """Programs of which nothing is there but their names."""
-    jars = tuple(
-        tmp_path / name for name in ("restoreproof-wal-position-locator.jar", "kafka.jar", "dbz.jar")
-    )
+    jars = tuple(tmp_path / name for name in (mended.JAR, "kafka.jar", "dbz.jar"))
     return Programs(
         postgres_bin=tmp_path, java=tmp_path / "java", broker_jars=jars[1:2], connect_jars=jars,
         minio=tmp_path, toxiproxy=tmp_path, aot_dir=tmp_path / "aot-1", versions={"debezium": "mended"},
@@ -27,7 +25,7 @@ def programs(tmp_path: Path) -> Programs:
 def test_a_losing_debezium_takes_the_place_of_the_right_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its jars come after Kafka's, the mended class is not among them, and the evidence says its version."""
+    """Its jars come after Kafka's, without the mended class, and the evidence says its version."""
     brought = []
     monkeypatch.setattr(cache, "root", lambda: tmp_path)
     monkeypatch.setattr(setup, "bring", lambda among, _: brought.extend(among))
