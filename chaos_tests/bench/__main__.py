@@ -2,6 +2,8 @@
 
 ``python -m chaos_tests.bench failover --crashes 10 --host containers`` crashes primaries instead, and
 ``python -m chaos_tests.bench kills --times 5`` kills pytest in mid-drill and looks at what it left.
+``python -m chaos_tests.bench losing --planted debezium-3.6.1 --seeds 1 2 3`` runs random campaigns on
+programs that lose data, each until a drill is broken; without ``--planted`` none may be.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from rich.console import Console
 from chaos_tests.bench import measure
 from chaos_tests.bench.failover import failover
 from chaos_tests.bench.kills import kills
+from chaos_tests.bench.losing import LIMIT_S, PLANS_MAX, Within, losing
 from harness.stack.host import HostName
 from harness.stack.options import StackOptions
+from harness.stack.programs.planted import PLANTED
 from harness.stack.settings import stack_options
 
 
@@ -34,6 +38,9 @@ def main() -> int:
         return 0 if failover(options, asked.crashes, console, unguarded=asked.unguarded) else 1
     if asked.what == "kills":
         return 0 if kills(options, asked.times, console) else 1
+    if asked.what == "losing":
+        within = Within(plans=asked.plans, limit_s=asked.limit_s)
+        return 0 if losing(options, asked.planted, asked.seeds, within, console, asked.out) else 1
     return 0 if _limits_hold(options, console) else 1
 
 
@@ -52,6 +59,13 @@ def _arguments() -> argparse.ArgumentParser:
     killed.set_defaults(what="kills")
     killed.add_argument("--times", type=int, default=5)
     killed.add_argument("--host", choices=get_args(HostName), default=argparse.SUPPRESS)
+    lost = commands.add_parser("losing", help="random campaigns on programs that lose data")
+    lost.set_defaults(what="losing")
+    lost.add_argument("--planted", choices=sorted(PLANTED), default="")
+    lost.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    lost.add_argument("--plans", type=int, default=PLANS_MAX)
+    lost.add_argument("--limit-s", type=float, default=LIMIT_S)
+    lost.add_argument("--out", type=Path, default=Path("runs"))
     return parser
 
 

@@ -8,7 +8,6 @@ reading has a limit, and what can't be read is told.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +33,6 @@ READ_S_MAX = 8.0
 RECORDS_AT_ONCE = 2_000
 LOOK_S = 0.1
 _PARTITION = 0
-_log = logging.getLogger(__name__)
 
 _WAL = """\
 SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint,
@@ -191,7 +189,7 @@ class _Reading:
 
     def __init__(self, names: Endpoints) -> None:
         self._topic = names.topic
-        self._consumer = Consumer(_settings(names), logger=_log)
+        self._consumer = Consumer(_settings(names))
 
     def __enter__(self) -> _Reading:
         return self
@@ -225,7 +223,7 @@ class _Reading:
 
 
 def _feed(names: Endpoints) -> str:
-    admin = AdminClient({"bootstrap.servers": names.kafka_direct}, logger=_log)
+    admin = AdminClient({"bootstrap.servers": names.kafka_direct, "log_level": 0})
     asked = admin.describe_topics(TopicCollection([names.topic]), request_timeout=ANSWER_S_MAX)
     return f"{names.topic}@{asked[names.topic].result(ANSWER_S_MAX).topic_id}"
 
@@ -233,6 +231,7 @@ def _feed(names: Endpoints) -> str:
 def _settings(names: Endpoints) -> dict[str, object]:
     return {
         "bootstrap.servers": names.kafka_direct,
+        "log_level": 0,  # a broker that is being destroyed is no news
         "group.id": "restoreproof-harness",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
