@@ -253,6 +253,43 @@ def test_a_heartbeat_that_never_came_stops_the_archiver() -> None:
     assert "archive resnapshot" in virtually(scene)
 
 
+def test_the_watermark_stays_at_a_heartbeat_until_the_next_one_shows_that_nothing_is_missing() -> None:
+    """What follows a gap may be archived before the next heartbeat gives it away: it is not covered."""
+
+    async def scene(bench: Bench) -> None:
+        bench.tape.snapshot()
+        bench.tape.heartbeat(1)
+        beat_lsn = bench.tape.lsn
+        bench.tape.commit(insert("app.tenant", tenant_row("acme")))
+        archiver = await bench.archive()
+        (entry,) = await _entries(bench)
+        assert (entry.end.lsn, entry.watermark.lsn) == (bench.tape.lsn, beat_lsn)
+        assert archiver.health().watermark == str(entry.watermark)
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        await bench.archive()
+        assert (await _entries(bench))[-1].watermark == entry.watermark
+        bench.tape.heartbeat(3)
+        with pytest.raises(ArchiverStopped, match="heartbeat 3 follows 1"):
+            await bench.archive()
+        assert (await _entries(bench))[-1].watermark == entry.watermark
+
+    virtually(scene)
+
+
+def test_a_snapshot_and_the_next_heartbeat_move_the_watermark() -> None:
+    """A snapshot stands for all before it; a heartbeat counts on from there."""
+
+    async def scene(bench: Bench) -> list[bool]:
+        bench.tape.snapshot()
+        await bench.archive()
+        bench.tape.commit(insert("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat(1)
+        await bench.archive()
+        return [entry.watermark == entry.end for entry in await _entries(bench)]
+
+    assert virtually(scene) == [True, True]
+
+
 def test_a_restarted_archiver_counts_on_from_the_archive() -> None:
     """The gap may lie just where it was down."""
 

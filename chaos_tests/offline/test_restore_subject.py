@@ -47,12 +47,13 @@ def test_an_empty_archive_has_no_watermark_and_knows_no_cluster() -> None:
     assert virtually(scene) == (None, 0)
 
 
-def test_the_watermark_is_the_last_entrys_end() -> None:
-    """And the epoch table says whose it is."""
+def test_the_watermark_is_the_newest_heartbeats_position() -> None:
+    """What came after it may follow a gap; the epoch table says whose it is."""
 
     async def scene(bench: Bench) -> tuple[int, int, int]:
         subject = _subject(bench)
         bench.tape.snapshot()
+        bench.tape.heartbeat()
         bench.tape.commit(insert("app.note", note_row(1, "acme")))
         await bench.archive()
         mark = await subject.watermark()
@@ -227,6 +228,7 @@ def test_a_restore_waits_for_an_archiver_that_has_just_come_back() -> None:
         await bench.clock.sleep(300.0)
         lower = bench.tape.lsn
         damage = bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        bench.tape.heartbeat()
         running = asyncio.ensure_future(bench.archiver().run())
         cut = Cut(epoch=1, xid=damage, lsn_lower=lower, lsn_upper=bench.tape.lsn)
         await subject.restore("acme", cut, "scratch")

@@ -230,7 +230,7 @@ class Archiver:
 
     def health(self) -> Health:
         """Say how the archive is doing, by this archiver's heartbeats."""
-        watermark = str(self.last.entry.end) if self.last else None
+        watermark = str(self.last.entry.watermark) if self.last else None
         return self.pulse.health(self.clock.now_s(), watermark=watermark)
 
     async def chain(self, entry: ManifestEntry) -> Link:
@@ -308,6 +308,7 @@ class Archiver:
             prev=before.sha256 if before else None,
             start=before.entry.end if before else None,
             end=batch.end,
+            sure=batch.sure or (before.entry.sure if before else None),
             segment=segment,
             feed=FeedMark(feed=self._feed_name, next_offset=next_offset),
             db_schema=self._schema_ref,

@@ -30,12 +30,16 @@ def counters_of(schema: Schema) -> Counters:
 
 
 class Batch:
-    """Whole transactions in commit order, not durable yet."""
+    """Whole transactions in commit order, not durable yet.
+
+    ``end``: the last one's position; ``sure``: that of the last one with a heartbeat, or of a snapshot.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[str, list[Part]] = {}
         self.globals: list[Global] = []
         self.end: Position | None = None
+        self.sure: Position | None = None
         self.beat: Beat | None = None
         self.rows = 0
 
@@ -46,6 +50,8 @@ class Batch:
             self.rows += len(part.changes)
         self.globals += split.globals
         self.end = transaction.position
+        if transaction.snapshot or transaction.beat is not None:
+            self.sure = self.end
         self.beat = transaction.beat or self.beat
 
     def belongs_to(self, epoch: Epoch) -> None:
@@ -59,6 +65,7 @@ class Batch:
         self.parts = {tenant: [*map(filed, parts)] for tenant, parts in self.parts.items()}
         self.globals = [*map(filed, self.globals)]
         self.end = None if self.end is None else filed(self.end)
+        self.sure = None if self.sure is None else filed(self.sure)
 
     def begin_schema(self, schema: SchemaRef | None) -> None:
         """Note the schema with which a snapshot in here began."""

@@ -209,6 +209,8 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     identity or serial column the highest value archived so far, of any tenant. ``epochs`` is the whole
     table so far. ``segment`` is None when nothing but infrastructure was written. ``fence``: see there.
     ``schema``: the newest one archived; ``catalogue``: the digest in force at ``end``, empty if unknown.
+    ``sure``: up to where a heartbeat or a snapshot has shown that nothing is missing. What is archived
+    beyond may follow a gap that the next heartbeat gives away.
     """
 
     format: Literal[1] = FORMAT
@@ -226,7 +228,13 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     base: str | None = None
     fence: Fence | None = None
     catalogue: str = ""
+    sure: Position | None = None
     signature: str | None = None
+
+    @property
+    def watermark(self) -> Position:
+        """Up to where everything committed is in the archive; its end while no heartbeat has come."""
+        return self.sure or self.end
 
     def __post_init__(self) -> None:
         if self.epochs and self.epochs[-1].ordinal != len(self.epochs):

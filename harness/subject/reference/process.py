@@ -181,7 +181,7 @@ def _status(settings: ArchiveConfig, manifest: Manifest, seen: Glance | None, aw
     return Status(
         state="stopped" if stopped is not None else state,
         pipeline=_pipeline(settings, entries, seen, exposure_s),
-        watermark=str(entries[-1].end) if entries else said.watermark if said else None,
+        watermark=str(entries[-1].watermark) if entries else said.watermark if said else None,
         exposure_s=exposure_s,
         slot_lag_bytes=seen.slot_lag_bytes if seen else None,
         entries=len(entries),

@@ -86,7 +86,7 @@ class ReferenceSubject:
         if last is None:
             return None
         exposure_s = self._trail.exposure_s(self._clock.now_s(), interval_s=self.flush_interval_s)
-        return Watermark(position=last.end, exposure_s=exposure_s, state=self._state(exposure_s))
+        return Watermark(position=last.watermark, exposure_s=exposure_s, state=self._state(exposure_s))
 
     async def needs(self) -> tuple[Need, ...]:
         """Name what restores need: each manifest entry, its segment, and schemas when they change."""
