@@ -19,7 +19,7 @@ from harness.generate.campaigns import campaign, pinned_plan
 from harness.judge import check_run
 from harness.model import folder
 from harness.model.attacks import Attack, AttackKind, Moment
-from harness.model.faults import CancelCommit, CutLink, Kill
+from harness.model.faults import AdvanceSlot, CancelCommit, CutLink, Kill
 from harness.model.history import Attacked, Done, FaultHealed, LocksSeen, decode_lines
 from harness.model.watermarks import WatermarkCheck
 from harness.schemas import load
@@ -121,3 +121,17 @@ def test_faults_bite_and_heal_while_tenants_write(shop: LiveSession, tmp_path: P
     entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
     assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2]
     assert any(isinstance(e, Done) and e.outcome == "unknown" for e in entries)
+
+
+def test_a_slot_that_was_advanced_is_noticed_and_repaired_by_a_snapshot(
+    shop: LiveSession, tmp_path: Path
+) -> None:
+    """The archiver stops rather than go on over a gap; a fresh snapshot heals, and nothing is broken."""
+    faults = (AdvanceSlot(phase="write", after_s=2.0, down_s=0.5),)
+    verdict = shop.drill(shop_plan(write_s=6.0, budget_s=5.0, faults=faults), tmp_path / "run")
+    assert verdict.verdict == "unknown"
+    assert {finding.check for finding in verdict.findings} == {"envelope"}
+    entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
+    [healed] = [entry for entry in entries if isinstance(entry, FaultHealed)]
+    assert "the archiver stopped" in healed.proof
+    assert "a fresh snapshot was taken" in healed.proof

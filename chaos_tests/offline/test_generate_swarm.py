@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.generate import swarm
 from harness.generate.campaigns import campaign, strata, with_swarms
 from harness.generate.shapes import SwarmShape
-from harness.generate.strategies import Pins
+from harness.generate.steps import STEPS
+from harness.generate.strategies import SURVIVORS, Pins
 from harness.generate.swarm import choose, made, phases_of, placed, possible_names, swarms
 from harness.model import faults as f
 from harness.model.coverage import Cell, cells_named
@@ -182,3 +183,23 @@ def test_a_quick_campaign_has_no_swarm() -> None:
     """Only what it always had: an archiver that is killed now and then."""
     plans = campaign(SHOP, seed=3, plans=3, tenants=3)
     assert [f.name_of(x) for plan in plans for x in plan.faults] == ["kill archiver"]
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_storm_switches_over_three_times_in_a_row_now_and_then(seed: int) -> None:
+    """In every twelfth plan from the tenth on, with no fault; never where no standby takes over."""
+    pins = a_storm(seed)
+    switching = [number for number, pin in enumerate(pins) if pin.switchovers]
+    assert switching == [9, 21]
+    assert {(pins[number].switchovers, pins[number].faults) for number in switching} == {(3, ())}
+    without = strata(HELPDESK, Random(f"strata {seed}"), 30, None, storm=True, failover=False)
+    assert not any(pin.switchovers for pin in without)
+
+
+def test_three_storms_of_thirty_plans_meet_every_step_and_every_kind_of_fault() -> None:
+    """Seeds 1, 2 and 3 together, on a host that can do all."""
+    pins = [pin for seed in (1, 2, 3) for pin in a_storm(seed)]
+    assert {pin.kind for pin in pins} == {*STEPS}
+    met = {name for pin in pins for name in pin.faults}
+    assert all(met & {*f.names(kind)} for kind in f.KINDS), f.KINDS.keys()
+    assert {pin.survivors for pin in pins} == {*SURVIVORS}

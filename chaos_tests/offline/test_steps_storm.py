@@ -84,7 +84,7 @@ def test_quick_drills_take_no_step_of_the_storm() -> None:
 
 
 def test_a_storm_takes_every_step_that_has_a_weight() -> None:
-    """Its covering array begins with each kind once; those of weight 0 come only when named."""
+    """Its covering array begins with each kind once; none is left out."""
     kinds = {step.kind for step in possible(HELPDESK, storm=True)}
     assert kinds == {step.kind for step in STEPS.values() if step.weight}
     pins = list(strata(HELPDESK, Random(5), len(kinds), None, storm=True))

@@ -11,6 +11,8 @@ values, not seen before. The rest goes by the plan's number, from 0:
                 none, one or two of all faults that the host can do, as ``swarm`` chooses them, and in every
                 tenth plan one outside the envelope, if the host can do any
     again       tenants are damaged twice in every third plan from the third on
+    switchovers three in a row in every twelfth plan of a storm from the tenth on, and no fault beside them;
+                none where no standby can take over
 
 So three plans have one of each; fewer are single drills, and have no fault. What is not pinned Hypothesis
 draws, from a seed made of the campaign's and the number. (``.example()`` is for consoles only; a test
@@ -40,6 +42,10 @@ from harness.model.coverage import Cell, cells_named
 from harness.model.errors import BadInput
 from harness.model.plan import Plan, Survivors
 from harness.model.schema import Schema
+
+SWITCHOVERS = 3
+SWITCHES_FIRST, SWITCHES_EVERY = 9, 12
+"""From which plan of a storm on, and how often, primary and standby are exchanged so many times (FM-23)."""
 
 
 def campaign(  # noqa: PLR0913 - each is an option of the command line
@@ -101,11 +107,13 @@ def strata(
     in_turn = SURVIVORS if failover else SURVIVORS[:2]
     for number in range(plans):
         here = survivors or in_turn[(number + number // len(in_turn)) % len(in_turn)]
+        switches = storm and failover and number % SWITCHES_EVERY == SWITCHES_FIRST
         this = msgspec.structs.replace(
             _best(scripts, seen, rng, here),
             initial="streamed" if number % 7 else "snapshot",
             fault=_fault(rng, here) if number % 3 == 1 else "none",
             again=number % 3 == 2,
+            switchovers=SWITCHOVERS if switches else 0,
         )
         seen |= _pairs(this) | _values(this)
         yield this
@@ -119,14 +127,15 @@ def with_swarms(
     A plan outside the envelope has one fault alone, everything survives it, and the next plan begins with a
     snapshot.
     """
-    seen, outside_before, due = set(towards), False, swarm.OUTSIDE_FIRST
+    seen, outside_before, due, counts = set(towards), False, swarm.OUTSIDE_FIRST, swarm.counts()
     beyond = swarm.possible_names(unavailable, "all", outside=True)
-    for number, (pins, count) in enumerate(zip(pinned, swarm.counts(), strict=False)):
+    for number, pins in enumerate(pinned):
         survivors, script = pins.survivors or "all", pins.kind or ""
-        outside = bool(beyond) and survivors == "all" and number >= due and not outside_before
+        calm = survivors == "all" and not pins.switchovers and not outside_before
+        outside = bool(beyond) and calm and number >= due
         due += swarm.OUTSIDE_EVERY if outside else 0
         names = beyond if outside else swarm.possible_names(unavailable, survivors)
-        wanted = 0 if pins.switchovers else 1 if outside else count
+        wanted = 0 if pins.switchovers else 1 if outside else next(counts)
         chosen = swarm.choose(rng, names, script, wanted, seen)
         seen |= {cell for name in chosen for cell in cells_named(name, [script])}
         initial = "snapshot" if outside_before else pins.initial

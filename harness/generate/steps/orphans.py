@@ -1,7 +1,7 @@
 """Foreign keys and triggers switched off: tenants' parents go, and their children stay as orphans (FM-6).
 
 Only parents through which nobody finds a row's tenant are removed: an orphan is still somebody's.
-It needs the right to set session_replication_role, which an application's role seldom has: weight 0.
+It needs the right to set session_replication_role, which an operator has as superuser, or was granted.
 """
 
 from __future__ import annotations
@@ -35,4 +35,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="orphans", means=lambda schema: any_means(schema)[:1], due=_due, storm=True, weight=0)
+STEP = Step(kind="orphans", means=lambda schema: any_means(schema)[:1], due=_due, storm=True)

@@ -85,7 +85,7 @@ host replication all all trust
 
 _ROLES = f"""
 CREATE ROLE {APP} LOGIN;
-GRANT SET ON PARAMETER deadlock_timeout TO {APP};
+GRANT SET ON PARAMETER deadlock_timeout, session_replication_role TO {APP};
 CREATE ROLE {DEBEZIUM} LOGIN REPLICATION BYPASSRLS;
 GRANT pg_read_all_data TO {DEBEZIUM};
 CREATE ROLE {ARCHIVER} LOGIN;

@@ -11,8 +11,9 @@ from harness.model import faults as f
 from harness.model.errors import RestoreproofError
 from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket
-from harness.stack.world.faults import capture, commits, links, processes
+from harness.stack.world.faults import capture, commits, links, lost, processes
 from harness.stack.world.faults.ground import STORE_AWAY, Ground, Performed, all_well
+from harness.subject.reference.config import ArchiveConfig
 
 PERFORM: Final[dict[type[f.Fault], Performed]] = {
     f.Kill: processes.KILL,
@@ -24,6 +25,8 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
     f.FullStore: links.FULL_STORE,
     f.RestartConnector: capture.RESTART_CONNECTOR,
     f.PauseConnector: capture.PAUSE_CONNECTOR,
+    f.DropSlot: lost.DROP_SLOT,
+    f.AdvanceSlot: lost.ADVANCE_SLOT,
     f.EmptySyncNames: commits.EMPTY_SYNC_NAMES,
     f.CancelCommit: commits.CANCEL_COMMIT,
     f.TerminateCommit: commits.TERMINATE_COMMIT,
@@ -31,11 +34,9 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
 """For each kind that real services can be made to meet, how it is performed."""
 
 UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
+    f.LoseOffsets: "a snapshot beside the old slot is younger than it says: see docs/findings.md",
     f.FullDisk: "services share this machine's filesystem: filling it would fill everybody's",
     f.ClockJump: "libfaketime is no part of the stack, and MinIO, a static Go program, ignores it",
-    f.LoseOffsets: "it ends in a stop of the archiver, and needs a snapshot by hand",
-    f.DropSlot: "it ends in a stop of the archiver, and needs a snapshot by hand",
-    f.AdvanceSlot: "it ends in a stop of the archiver, and needs a snapshot by hand",
 }
 """For each other kind, why not."""
 
@@ -52,10 +53,13 @@ def unavailable(fault: f.Fault) -> str:
 
 
 class Disturber:
-    """Does faults to a stack; synchronous, to be called in a thread. ``watch``: listings of its own."""
+    """Does faults to a stack; synchronous, to be called in a thread.
 
-    def __init__(self, stack: Stack, watch: MinioBucket) -> None:
-        self._ground = Ground(stack, watch)
+    ``watch``: listings of its own; ``config``: what the archiver is told.
+    """
+
+    def __init__(self, stack: Stack, watch: MinioBucket, config: ArchiveConfig) -> None:
+        self._ground = Ground(stack, watch, config)
 
     def available(self, fault: f.Fault) -> str:
         """Return why this host can't do a fault, or an empty text."""

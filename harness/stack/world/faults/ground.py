@@ -18,6 +18,7 @@ from harness.stack.services import minio, postgres
 from harness.stack.stack import Stack
 from harness.stack.wait import NotYet, wait_for
 from harness.stack.world.bucket import MinioBucket
+from harness.subject.reference.config import ArchiveConfig
 
 WELL_S_MAX = 60.0
 """How long it may take after a fault until what it touched works again."""
@@ -30,10 +31,11 @@ FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'
 
 
 class Ground(msgspec.Struct, frozen=True):
-    """The stack, and listings of its bucket that are the faults' own."""
+    """The stack, listings of its bucket that are the faults' own, and what its archiver is told."""
 
     stack: Stack
     watch: MinioBucket
+    config: ArchiveConfig
 
     @property
     def admin(self) -> str:
