@@ -170,7 +170,7 @@ def test_an_archive_tells_each_tenants_part_of_each_transaction() -> None:
         await made.entry(2, None)
         await made.entry(3, await made.segment(3, archive.SHARED, change=moved))
         read, first, third = await made.holdings()
-        assert read == ArchiveRead(entries=3)
+        assert read == ArchiveRead(entries=3, epoch=1, lsn=30)
         assert isinstance(first, InSegment)
         assert isinstance(third, InSegment)
         assert (first.entry, first.tenant, first.lsn, first.xid) == (1, "acme", 10, 1)

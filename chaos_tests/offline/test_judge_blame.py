@@ -55,7 +55,7 @@ def stages_of(world: World) -> list[AnyStage]:
     stages: list[AnyStage] = [
         WalSeen(cluster=1, primary_lsn=10**6, standby_lsn=10**6),
         TopicRead(feed="topic", cluster=1, first=0, end=10**6),
-        ArchiveRead(entries=9),
+        ArchiveRead(entries=9, epoch=9),
     ]
     for entry in world.entries:
         if isinstance(entry, h.Done) and entry.outcome == "acked" and entry.lsn_upper is not None:
@@ -515,40 +515,96 @@ def test_a_finding_without_row_or_operation_is_blamed_on_nobody() -> None:
     assert [f.blame for f in blamed_findings(case, [found, other], stages_of(world))] == [None, None]
 
 
+def haunted(outcome: Literal["refused", "acked"]) -> tuple[World, list[AnyStage], h.Sent]:
+    """A transaction was captured that the promoted primary never had, and the archiver stopped at it."""
+    world = begin(survivors="standby")
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.flush()
+    ghost = world.write("b", item("b", 2950, "ghost"), outcome=outcome, applied=False)
+    sent = next(e for e in world.entries if isinstance(e, h.Sent) and e.name == ghost)
+    told = [s for s in held(sent, sent.at_s - 0.05, sent.lsn_lower + 9, 7) if isinstance(s, InTopic)]
+    world.fail_over()
+    finish(world)
+    world.entries = [e for e in world.entries if not (isinstance(e, h.WatermarkSeen) and e.epoch == 2)]
+    stop(world, sent.lsn_lower)
+    stages = [
+        structs.replace(s, forks={1: sent.lsn_lower}) if isinstance(s, WalSeen) else s
+        for s in [*stages_of(world), *told]
+        if not (isinstance(s, InSegment) and s.epoch == 2)
+    ]
+    return world, stages, sent
+
+
+def stop(world: World, lsn: int) -> None:
+    """The archiver said at last that it had stopped."""
+    world.entries.insert(-1, h.WatermarkSeen(at_s=world.at_s, epoch=1, lsn=lsn, state="stopped"))
+
+
 @pytest.mark.parametrize(("outcome", "layer"), [("refused", "capture"), ("acked", "source")])
 def test_an_archiver_that_stopped_at_what_the_new_primary_never_had_is_not_to_blame(
     outcome: Literal["refused", "acked"], layer: str
 ) -> None:
     """It is the capture that ran ahead of the standby, or the old primary whose ack was worth nothing."""
-    world = begin(survivors="standby")
-    world.script(("s0", (), (whole("a"), whole("q"))))
-    world.hit("s0")
-    world.flush()
-    world.write("b", item("b", 2949, "never captured"), outcome="refused", applied=False)
-    ghost = world.write("b", item("b", 2950, "ghost"), outcome=outcome, applied=False)
-    sent = next(e for e in world.entries if isinstance(e, h.Sent) and e.name == ghost)
-    told = [s for s in held(sent, 9.5, sent.lsn_lower + 9, 7) if isinstance(s, InTopic)]
-    world.fail_over()
-    finish(world)
-    stopped = h.WatermarkSeen(at_s=world.at_s, epoch=1, lsn=sent.lsn_lower, state="stopped")
-    world.entries = [e for e in world.entries if not (isinstance(e, h.WatermarkSeen) and e.epoch == 2)]
-    world.entries.insert(-1, stopped)
-    stages = [
-        structs.replace(s, forks={1: sent.lsn_lower - 10}) if isinstance(s, WalSeen) else s
-        for s in [*stages_of(world), *told]
-        if not (isinstance(s, InSegment) and s.epoch == 2)
-    ]
+    world, stages, sent = haunted(outcome)
     blame = blamed(world, stages, "archived again")
     assert blame.layer == layer
-    assert f"the archiver stopped before it, at {ghost}, which is in Kafka at offset" in blame.words
+    assert f"the archiver stopped before it, at {sent.name}, which is in Kafka at offset" in blame.words
+
+
+def test_a_heartbeat_that_the_new_primary_never_had_is_a_ghost_too() -> None:
+    """No writer wrote it: it is named by its xid."""
+    world, stages, _ = haunted("refused")
+    renamed = [
+        structs.replace(s, xid=77) if isinstance(s, InTopic) and s.first == 70 else s for s in stages
+    ]
+    blame = blamed(world, renamed, "archived again")
+    assert (blame.layer, "stopped before it, at transaction 77" in blame.words) == ("capture", True)
+
+
+def disorder(world: World) -> list[AnyStage]:
+    """The lost write came into Kafka at the very end, after another late one, and into no segment."""
+    moved = both(changed(InTopic, first=99_990, last=99_992), without(InSegment))
+    other = next(s for s in stages_of(world) if isinstance(s, InTopic) and s.first > 900)
+    late = (structs.replace(s, first=99_980) if s == other else s for s in stages_of(world))
+    return [bent for stage in late for bent in moved(stage)]
+
+
+def test_what_kafka_gives_out_of_order_is_the_brokers() -> None:
+    """Whether the archiver passes over it or stops; what only comes again is in order."""
+    for stops, words in (
+        (False, "it came into Kafka after transaction"),
+        (True, "stopped, since Kafka has"),
+    ):
+        world = lossy()
+        if stops:
+            stop(world, 9)
+        blame = found(world, disorder(world)).blame
+        assert blame is not None
+        assert (blame.layer, words in blame.words) == ("broker", True)
+    world = lossy()
+    bends = without(InSegment)
+    again = [bent for stage in [*stages_of(world), *disorder(world)] for bent in bends(stage)]
+    blame = found(world, again).blame
+    assert blame is not None
+    assert blame.layer == "archiver"
+
+
+def test_what_the_archive_had_not_come_to_is_nobodys() -> None:
+    """It went on, and the drill ended before."""
+    world = lossy()
+    bend = both(without(InSegment), changed(ArchiveRead, epoch=1, lsn=9))
+    blame = found(world, [bent for stage in stages_of(world) for bent in bend(stage)]).blame
+    assert blame is not None
+    assert (blame.layer, "had come to 1:0/9 when the drill ended" in blame.words) == (None, True)
 
 
 def test_an_archiver_that_stopped_for_another_reason_is_to_blame() -> None:
     """No transaction in Kafka lies beyond a fork."""
     world = lossy()
     world.entries.insert(-1, h.WatermarkSeen(at_s=world.at_s, epoch=1, lsn=10**6, state="stopped"))
-    stages = [bent for stage in stages_of(world) for bent in without(InSegment)(stage)]
-    blame = found(world, stages).blame
+    bend = both(without(InSegment), changed(WalSeen, forks={1: 10**9}))
+    blame = found(world, [bent for stage in stages_of(world) for bent in bend(stage)]).blame
     assert blame is not None
     assert (blame.layer, blame.words[-36:]) == ("archiver", ": lost between Kafka and the archive")
 

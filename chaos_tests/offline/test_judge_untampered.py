@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from msgspec import structs
 
@@ -9,6 +11,7 @@ from chaos_tests.offline.judge_world import World, a_drill, a_schema, checks, fi
 from harness.judge import judge
 from harness.model import history as h
 from harness.model.attacks import Attack
+from harness.model.envelope import Envelope
 from harness.model.verdict import DrillVerdict, Finding
 
 OBJECT = ("man/1", "v1")
@@ -87,9 +90,32 @@ def test_a_restore_that_fails_after_an_act_is_told_at_point_seven_too(
     assert all("delete man/1 (deleted), the restore failed: gone" in f.message for f in found)
 
 
-def _failing(entry: h.Entry) -> h.Entry:
+@pytest.mark.parametrize(
+    ("envelope", "result", "verdict"),
+    [
+        (Envelope(), "refused", "broken"),
+        (Envelope(survivors=("archive",)), "refused", "unknown"),
+        (Envelope(survivors=("archive",)), "failed", "broken"),
+    ],
+    ids=["refused inside", "refused outside", "failed outside"],
+)
+def test_a_refusal_outside_the_envelope_proves_nothing_of_an_attack(
+    envelope: Envelope, result: Literal["refused", "failed"], verdict: str
+) -> None:
+    """A fault may have taken what the restore would need; who fails instead of refusing is still told."""
+    world = a_drill()
+    world.add(act(1.0))
+    finish(world)
+    world.add(h.LocksSeen(at_s=world.at_s, locks=(LOCK,)))
+    world.entries = [_failing(entry, result) for entry in world.entries]
+    plan = structs.replace(world.plan(), attacks=(ATTACK,), envelope=envelope)
+    found = findings(judge(plan, a_schema(), world.entries, world.files))
+    assert [f.verdict for f in found if f.check == "untampered"] == [verdict]
+
+
+def _failing(entry: h.Entry, result: Literal["refused", "failed"] = "failed") -> h.Entry:
     if isinstance(entry, h.RestoreDone) and entry.tenant == "b":
-        return structs.replace(entry, result="failed", detail="gone")
+        return structs.replace(entry, result=result, detail="gone")
     return entry
 
 

@@ -18,7 +18,7 @@ from harness.judge.traces import Stages, Trace
 from harness.judge.wording import Wording, in_kafka, offsets, row_words, where_in_wal
 from harness.model.history import ObjectSeen, WatermarkSeen
 from harness.model.layers import Layer
-from harness.model.position import format_lsn
+from harness.model.position import Position, format_lsn
 from harness.model.stages import AnyStage, InSegment, InTopic
 from harness.model.values import Row
 from harness.model.verdict import Blame, Finding
@@ -145,7 +145,7 @@ class _Court:
         segment, topic = trace.segment, trace.topic
         name = f"{self.wording.name(trace)}, {in_kafka(topic)}"
         if segment is None:
-            return self._in_no_segment(name)
+            return self._in_no_segment(trace, name)
         if segment.entry is None:
             words = "which no manifest entry names: lost between segment and manifest"
         elif trace.unkept:
@@ -158,23 +158,42 @@ class _Court:
             return None
         return Blame(layer="archiver", words=f"{name}and in segment {segment.segment}, {words}")
 
-    def _in_no_segment(self, name: str) -> Blame:
+    def _in_no_segment(self, trace: Trace, name: str) -> Blame:
         if (broken := self._unreadable()) is not None:
             return structs.replace(broken, words=f"{name}and {broken.words}")
         if not self.stages.archives:
             return Blame(layer=None, words=f"{name}and what the archive holds was not read")
-        ghost = self._ghost() if self._stopped() else None
-        if ghost is None:
-            words = "and in no segment: lost between Kafka and the archive"
-            return Blame(layer="archiver", words=f"{name}{words}")
-        tx, told = ghost
-        words = (
-            f"and in no segment: the archiver stopped before it, at {tx.name}, which is in Kafka at offset"
-            f" {offsets(told)} and {self._beyond(tx)}"
-        )
-        if tx.acked:
-            return Blame(layer="source", words=f"{name}{words}: lost with the old primary")
-        return Blame(layer="capture", words=f"{name}{words}: captured ahead of the standby")
+        name = f"{name}and in no segment: "
+        state = self._state()
+        if state == "stopped" and (why := self._why_stopped(name)) is not None:
+            return why
+        for late, high in self.stages.disordered():
+            if late is trace.topic:
+                words = f"it came into Kafka after transaction {high.xid}, which was committed later"
+                return Blame(layer="broker", words=f"{name}{words}: out of order")
+        archive, topic = self.stages.archives[-1], trace.topic
+        position = self.case.timeline.position(trace.tx.cluster, topic.lsn if topic else None)
+        end = Position(epoch=archive.epoch, lsn=archive.lsn)
+        if state == "ok" and position is not None and end < position:
+            return Blame(layer=None, words=f"{name}the archive had come to {end} when the drill ended")
+        return Blame(layer="archiver", words=f"{name}lost between Kafka and the archive")
+
+    def _why_stopped(self, name: str) -> Blame | None:
+        """Return the blame for an archiver that was right to stop: Kafka held what it must not hold."""
+        if (ghost := self.stages.ghost()) is not None:
+            told, tx, fork_lsn = ghost
+            at = tx.name if tx is not None else f"transaction {told.xid}"
+            words = (
+                f"the archiver stopped before it, at {at}, which is in Kafka at offset {offsets(told)} and"
+                f" lies beyond {format_lsn(fork_lsn)}, {FORKED}"
+            )
+            if tx is not None and tx.acked:
+                return Blame(layer="source", words=f"{name}{words}: lost with the old primary")
+            return Blame(layer="capture", words=f"{name}{words}: captured ahead of it")
+        for late, high in self.stages.disordered()[:1]:
+            words = f"the archiver stopped, since Kafka has transaction {late.xid} only after {high.xid}"
+            return Blame(layer="broker", words=f"{name}{words}, which was committed later: out of order")
+        return None
 
     def _at_the_end(self, finding: Finding, trace: Trace, judged: Judged | None) -> Blame:
         """Blame for a write that is in the archive, whole: it came late, or a restore has not got it."""
@@ -274,18 +293,10 @@ class _Court:
         stretches = line.stretches if line else []
         return [s.writes[row] for stretch in stretches for s in stretch.steps if row in s.writes]
 
-    def _stopped(self) -> bool:
+    def _state(self) -> str:
+        """Return what the system said of itself last."""
         seen = self.case.timeline.of(WatermarkSeen)
-        return bool(seen) and seen[-1].state == "stopped"
-
-    def _ghost(self) -> tuple[Transaction, InTopic] | None:
-        """Return a transaction that was captured, and that the promoted standby never had."""
-        for tx in self.case.timeline.transactions:
-            if self.stages.is_beyond_fork(tx):
-                trace = self.stages.trace(tx, tx.tenant, {}, whole=False)
-                if trace.topic is not None:
-                    return tx, trace.topic
-        return None
+        return seen[-1].state if seen else ""
 
     def _beyond(self, tx: Transaction) -> str:
         return f"lies beyond {format_lsn(self.stages.fork_after(tx) or 0)}, {FORKED}"

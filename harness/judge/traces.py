@@ -115,7 +115,7 @@ class Stages:
 
     def goes_on_to(self, reading: TopicRead) -> int:
         """Return the highest position in a reading of a topic, 0 for an empty one."""
-        told = (one for same in self._told.values() for one in same)
+        told = self._all_told()
         return max((one.lsn or 0 for one in told if one.cluster == reading.cluster), default=0)
 
     def fork_after(self, tx: Transaction) -> int | None:
@@ -135,15 +135,70 @@ class Stages:
         exact = next((one.lsn for one in self._topics_with(tx) if one.lsn is not None), tx.lsn_upper)
         return (tx.lsn_lower if exact is None else exact) >= fork_lsn
 
+    def ghost(self) -> tuple[InTopic, Transaction | None, int] | None:
+        """Return what a topic had before its primary was lost, and its successor never got.
+
+        With the transaction that it is, if the history knows one, and where the successor went on.
+        """
+        for wal in self.wals:
+            for timeline, fork_lsn in wal.forks.items():
+                until_s = self._lost_s(timeline)
+                beyond = [
+                    one
+                    for one in self._all_told()
+                    if self._timeline.same_rows(one.cluster, wal.cluster)
+                    and (one.lsn or 0) >= fork_lsn
+                    and one.at_s <= until_s
+                ]
+                if beyond:
+                    first = min(beyond, key=lambda one: one.first)
+                    return first, self._known(first), fork_lsn
+        return None
+
+    def disordered(self) -> list[tuple[InTopic, InTopic]]:
+        """Return what came into a topic only after one that was committed later, each with that one.
+
+        What came before, and is sent again, does not count; nor does anything where there was a ghost.
+        """
+        found: list[tuple[InTopic, InTopic]] = []
+        highest: dict[int, InTopic] = {}
+        before: set[tuple[int, int]] = set()
+        for one in sorted((o for o in self._all_told() if o.lsn and o.xid), key=lambda one: one.first):
+            high = highest.get(one.cluster)
+            if high is None or (one.lsn or 0) > (high.lsn or 0):
+                highest[one.cluster] = one
+            elif (one.xid, one.lsn or 0) not in before:
+                found.append((one, high))
+            before.add((one.xid, one.lsn or 0))
+        return [] if self.ghost() is not None else found
+
+    def _lost_s(self, timeline: int) -> float:
+        """Return when the primary on ``timeline`` was lost, or another one was seen at the latest."""
+        later = [seen.at_s for seen in self._timeline.of(ClusterSeen) if seen.timeline > timeline]
+        return min([self._timeline.destroyed_s, *later])
+
+    def _known(self, told: InTopic) -> Transaction | None:
+        return next(
+            (
+                tx
+                for tx in self._timeline.transactions
+                if tx.xid & XID_MASK == told.xid and _fits(tx, told.lsn)
+            ),
+            None,
+        )
+
+    def _all_told(self) -> Iterator[InTopic]:
+        return (one for same in self._told.values() for one in same)
+
     def rows_of(self, tenant: str, row: RowKey) -> tuple[list[InTopic], list[InSegment]]:
         """Return where a row was told, and where it is kept as the tenant's."""
-        told = (one for same in self._told.values() for one in same)
+        told = self._all_told()
         kept = (one for same in self._kept.values() for one in same)
         return _holding(told, [row]), _holding((one for one in kept if one.tenant == tenant), [row])
 
     def _swap_of(self, tx: Transaction, rows: Iterable[RowKey]) -> Transaction:
         """Return the transaction by which a restore put these rows in place, as the topic tells of it."""
-        told = (one for same in self._told.values() for one in same if one.xid and one.lsn)
+        told = (one for one in self._all_told() if one.xid and one.lsn)
         there = [
             one
             for one in _holding(told, rows)

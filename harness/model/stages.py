@@ -79,9 +79,14 @@ class InTopic(Stage, frozen=True, kw_only=True, tag="in topic"):
 
 
 class ArchiveRead(Stage, frozen=True, kw_only=True, tag="archive"):
-    """One reading of the archive: how many manifest entries it has; ``why_not``: why it can't be read."""
+    """One reading of the archive: how many manifest entries it has, and where (``epoch``, ``lsn``) it ends.
+
+    ``why_not``: why it can't be read.
+    """
 
     entries: int = 0
+    epoch: int = 0
+    lsn: int = 0
     why_not: str = ""
 
 

@@ -2,7 +2,8 @@
 
 What restores read are the object versions that the subject named. Each must still be there, and locked in
 COMPLIANCE mode. A restore that is refused or fails after an attack did something is told here as well as by
-point 1; what it brought back is judged by the other points, attack or not.
+point 1; what it brought back is judged by the other points, attack or not. Outside the envelope a refusal
+may be right, since a fault took what the restore would need: then it proves nothing of the attack.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _run(case: Case) -> Iterator[Finding]:
         rightly_refused = bool(case.taken.get(judged.restore.number))
         answered = judged.restore.done is not None and not judged.restore.restored
         if before and answered and not rightly_refused:
-            yield _stopped(judged, before[-1])
+            yield _stopped(case, judged, before[-1])
 
 
 def _not_made(case: Case, acts: Sequence[Attacked]) -> Iterator[Finding]:
@@ -51,14 +52,14 @@ def _unlocked(lock: Lock) -> str:
     return "" if lock.left_s > 0 else f"is locked no longer, since {-lock.left_s:.0f} s"
 
 
-def _stopped(judged: Judged, act: Attacked) -> Finding:
+def _stopped(case: Case, judged: Judged, act: Attacked) -> Finding:
     done = judged.restore.done
-    return _broken(
-        f"after somebody did {act.act} {act.key} ({act.answer}), the restore"
-        f" {done.result if done else 'was not answered'}: {done.detail if done else ''}",
-        tenant=judged.tenant,
-        restore=judged.restore.number,
-    )
+    result, detail = (done.result, done.detail) if done else ("was not answered", "")
+    message = f"after somebody did {act.act} {act.key} ({act.answer}), the restore {result}: {detail}"
+    if case.plan.outside and result == "refused":
+        why = f"{message} (outside the envelope it may be right)"
+        return unknown(NAME, why, tenant=judged.tenant, restore=judged.restore.number)
+    return _broken(message, tenant=judged.tenant, restore=judged.restore.number)
 
 
 def _broken(message: str, *, tenant: str | None = None, restore: int | None = None) -> Finding:

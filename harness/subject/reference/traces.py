@@ -118,8 +118,14 @@ class ReferenceHoldings:
             why_not = str(failed)
         links = [link for link in manifest.links if after is None or link.entry.end > after]
         forged = [one for one in await self._each(links, self._forged) if one]
+        end = manifest.last.entry.end if manifest.last else Position(epoch=0, lsn=0)
         found: list[Holding] = [
-            ArchiveRead(entries=len(manifest.links), why_not=why_not or next(iter(forged), ""))
+            ArchiveRead(
+                entries=len(manifest.links),
+                epoch=end.epoch,
+                lsn=end.lsn,
+                why_not=why_not or next(iter(forged), ""),
+            )
         ]
         for named in await self._each(links, self._named):
             found += named
