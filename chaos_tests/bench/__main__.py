@@ -4,6 +4,7 @@
 ``python -m chaos_tests.bench kills --times 5`` kills pytest in mid-drill and looks at what it left.
 ``python -m chaos_tests.bench losing --planted debezium-3.6.1 --seeds 1 2 3`` runs random campaigns on
 programs that lose data, each until a drill is broken; without ``--planted`` none may be.
+``python -m chaos_tests.bench oracle`` judges a run of a million operations, and needs no service.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from chaos_tests.bench import measure
 from chaos_tests.bench.failover import failover
 from chaos_tests.bench.kills import kills
 from chaos_tests.bench.losing import LIMIT_S, PLANS_MAX, Within, losing
+from chaos_tests.bench.oracle import oracle
 from harness.stack.host import HostName
 from harness.stack.options import StackOptions
 from harness.stack.programs.planted import PLANTED
@@ -41,6 +43,8 @@ def main() -> int:
     if asked.what == "losing":
         within = Within(plans=asked.plans, limit_s=asked.limit_s)
         return 0 if losing(options, asked.planted, asked.seeds, within, console, asked.out) else 1
+    if asked.what == "oracle":
+        return 0 if oracle(asked.operations, asked.tenants, console, times=asked.times) else 1
     return 0 if _limits_hold(options, console) else 1
 
 
@@ -66,6 +70,11 @@ def _arguments() -> argparse.ArgumentParser:
     lost.add_argument("--plans", type=int, default=PLANS_MAX)
     lost.add_argument("--limit-s", type=float, default=LIMIT_S)
     lost.add_argument("--out", type=Path, default=Path("runs"))
+    judged = commands.add_parser("oracle", help="judge a run of a million operations; needs no service")
+    judged.set_defaults(what="oracle")
+    judged.add_argument("--operations", type=int, default=1_000_000)
+    judged.add_argument("--tenants", type=int, default=1000)
+    judged.add_argument("--times", type=int, default=1, help="the fastest of so many counts")
     return parser
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.judge.differences import Elsewhere, differences
 from harness.judge.lines import writes_of
 from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, fold, solve
@@ -23,6 +24,7 @@ TABLES = {
         name="t", tenancy=ByColumn(column="v"), key=("id",), columns=(Column(name="id", type="text"),)
     )
 }
+KEYS = {name: table.key for name, table in TABLES.items()}
 ONE: RowKey = ("t", ("1",))
 TWO: RowKey = ("t", ("2",))
 THREE: RowKey = ("t", ("3",))
@@ -266,6 +268,18 @@ def test_a_hole_that_lags_further_is_one_hole() -> None:
     assert [(hole.row, hole.demanded) for hole in solution.holes] == [(ONE, 2)]
 
 
+def test_a_hole_is_told_by_a_step_that_must_be_in_and_not_by_one_that_may() -> None:
+    """An open insert, then a committed one of that row, which is missing: brute force found the crash."""
+    steps = [
+        step("A", 0, 1, {ONE: "open"}, outcome="unknown"),
+        step("B", 2, 3, {ONE: "b"}),
+        step("C", 4, 5, {TWO: "c"}),
+    ]
+    [difference] = differences(solve(steps, {TWO: image("c")}), Elsewhere(tenant="a"))
+    assert (difference.kind, difference.operation) == ("missing row", "B")
+    assert difference.because == "C, which came after it, is in"
+
+
 def test_fold_gives_the_rows_after_all_steps() -> None:
     """Rows inserted, changed and deleted, in order."""
     steps = [step("A", 0, 1, {ONE: "1", TWO: "2"}), step("B", 2, 3, {ONE: "3", TWO: None, THREE: None})]
@@ -364,7 +378,7 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
         entries={},
     )
     settled = settle(timeline, TABLES).transactions
-    return [Step(tx=tx, writes=writes_of(tx, TABLES)) for tx in settled if tx.outcome != "refused"]
+    return [Step(tx=tx, writes=writes_of(tx, KEYS)) for tx in settled if tx.outcome != "refused"]
 
 
 @given(tiny_histories(), st.data())

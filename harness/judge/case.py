@@ -7,14 +7,16 @@ demanded.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from harness.judge.copies import CopyJudged, judge_copies
-from harness.judge.incidents import Incident, barred_steps, incident_of
-from harness.judge.lines import Line, Stretch, draw
+from harness.judge.incidents import Incident, Incidents, barred_steps
+from harness.judge.lines import Line, Stretch, Writes, draw, writes_of
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
+from harness.judge.on_demand import OnDemand
 from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.takings import Taking, takings
@@ -67,13 +69,22 @@ class Living(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """All that checks look at."""
+    """All that checks look at.
+
+    ``by_tenant``: the restores of each tenant, in order. ``gifts``: (giver, to) of what the script was to
+    move. ``purges``: by tenant the transactions that removed what was marked. ``beyond``: the transactions
+    that wrote rows of no tenant.
+    """
 
     plan: Plan
     schema: Schema
     timeline: Timeline
     lines: dict[str, Line]
     restores: tuple[Judged, ...]
+    by_tenant: Mapping[str, list[Judged]]
+    gifts: frozenset[tuple[str, str]]
+    purges: Mapping[str, list[Transaction]]
+    beyond: Sequence[Transaction]
     taken: Mapping[int, tuple[Taking, ...]]
     living: tuple[Living, ...]
     unowned: tuple[StoredRow, ...] | None
@@ -83,7 +94,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def restores_of(self, tenant: str) -> list[Judged]:
         """Return the tenant's restores, in order."""
-        return [judged for judged in self.restores if judged.tenant == tenant]
+        return self.by_tenant.get(tenant, [])
 
     def damaged(self, tenant: str) -> bool:
         """Whether anything damaged the tenant."""
@@ -91,42 +102,25 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def rightly_deleted(self, tenant: str) -> bool:
         """Whether the tenant was removed as intended, and not damaged."""
-        stretches = self.lines[tenant].stretches
-        whole = any(step.whole for stretch in stretches for step in stretch.steps)
-        return whole and not self.damaged(tenant)
+        return any(step.whole for step in self.lines[tenant].scripted) and not self.damaged(tenant)
 
     def gave(self, tenant: str) -> set[str]:
         """Return to whom the script was to give rows of ``tenant``."""
-        return {to for giver, to in self._gifts() if giver == tenant}
+        return {to for giver, to in self.gifts if giver == tenant}
 
     def given_by(self, tenant: str) -> set[str]:
         """Return whose rows the script was to give to ``tenant``."""
-        return {giver for giver, to in self._gifts() if to == tenant}
+        return {giver for giver, to in self.gifts if to == tenant}
 
     def purges_beside(self, judged: Judged) -> set[str]:
         """Return the purges that removed something while the tenant was restored in place."""
-        planned = {
-            tx.name
-            for script in self.plan.scripts
-            for tx in script.transactions
-            if any(e.mode == "purge" and e.tenant == judged.tenant for e in tx.actual)
-        }
-        if not planned or not judged.restore.in_place:
+        if not judged.restore.in_place:
             return set()
         return {
             tx.name
-            for tx in self.timeline.transactions
-            if tx.name in planned
-            and tx.begun_s < judged.restore.done_s
-            and judged.restore.began_s < tx.ended_s
-            and tx.sight is not None
-            and any(tx.sight.deleted.values())
+            for tx in self.purges.get(judged.tenant, ())
+            if tx.begun_s < judged.restore.done_s and judged.restore.began_s < tx.ended_s
         }
-
-    def _gifts(self) -> Iterator[tuple[str, str]]:
-        for script in self.plan.scripts:
-            for tx in script.transactions:
-                yield from ((effect.tenant, effect.to) for effect in tx.actual if effect.to is not None)
 
     def table(self, name: str) -> Table | None:
         """Return the table of that name, None when the schema has none."""
@@ -136,12 +130,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
     """Derive everything that checks look at."""
     timeline = settle(index(history), {table.name: table for table in schema.owned})
-    readings = _readings(timeline, schema, restored)
+    writes = [writes_of(tx, _keys(schema)) for tx in timeline.transactions]
+    readings = _readings(timeline, schema, restored, _images(timeline, writes))
     rows = {reading: found.rows for reading, found in readings.items()}
-    lines = draw(plan, schema, timeline, rows)
-    needs = Needs(timeline)
+    lines = draw(plan, schema, timeline, writes, rows)
+    needs, incidents = Needs(timeline), Incidents(lines, timeline)
     restores = tuple(
-        _judge(restore, lines, timeline, readings, needs)
+        _judge(restore, lines, timeline, readings, needs, incidents)
         for restore in timeline.restores
         if restore.asked.tenant in lines
     )
@@ -153,13 +148,17 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
         timeline=timeline,
         lines=lines,
         restores=restores,
+        by_tenant=_by_tenant(restores),
+        gifts=frozenset(_gifts(plan)),
+        purges=_purges(plan, timeline),
+        beyond=_beyond(timeline, schema),
         taken=taken,
         living=tuple(
             _living(line, timeline, readings, rightly_refused=line.tenant in refused)
             for line in lines.values()
         ),
         unowned=_unowned(timeline, restored),
-        owners=_owners(lines),
+        owners=OnDemand(lambda: _owners(lines)),
         refused=_refused(timeline),
         copies=judge_copies(timeline, lines, _copied(timeline, schema, restored)),
     )
@@ -168,40 +167,78 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
 Readings = dict[tuple[int, str], Found]
 
 
-def _readings(timeline: Timeline, schema: Schema, restored: Restored) -> Readings:
-    """Return what was found in each reading whose rows are there, by restore and tenant."""
-    tables = {table.name: table for table in schema.owned}
-    by_restore: dict[str, dict[int, list[StoredRow]]] = {}
-    for file, rows in restored.items():
-        numbered = by_restore.setdefault(file, {})
-        for row in rows:
-            numbered.setdefault(row.restore, []).append(row)
+def _images(timeline: Timeline, writes: Sequence[Writes]) -> dict[str | None, Writes]:
+    """Return, by tenant, the last image that its own transactions wrote of each row."""
+    images: dict[str | None, Writes] = defaultdict(dict)
+    for tx, written in zip(timeline.transactions, writes, strict=True):
+        images[tx.tenant].update(written)
+    return images
+
+
+def _readings(
+    timeline: Timeline, schema: Schema, restored: Restored, images: Mapping[str | None, Writes]
+) -> Readings:
+    """Return what was found in each reading whose rows are there, by restore and tenant.
+
+    A row that is as the history's last ``images`` of it is that very value, which most are: to save memory.
+    """
+    keys, read = _keys(schema), timeline.of(ReadBack)
+    found: dict[str, dict[int, Found]] = {}
+    for file, tenant in {entry.file: entry.tenant for entry in read}.items():
+        rows = restored.get(file)
+        if rows is not None:
+            found[file] = _found(rows, keys, images.get(tenant, {}))
     return {
-        (entry.restore, entry.tenant): _found(by_restore[entry.file].get(entry.restore, ()), tables)
-        for entry in timeline.of(ReadBack)
-        if entry.file in by_restore
+        (entry.restore, entry.tenant): found[entry.file].get(entry.restore, Found(rows={}))
+        for entry in read
+        if entry.file in found
     }
 
 
 def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Row]]:
     """Return the rows that came from copies of the bucket, by the file that holds them."""
-    tables = {table.name: table for table in schema.owned}
-    files = [entry.file for entry in timeline.of(CopyRestored)]
-    return {file: _found(restored[file], tables).rows for file in files if file in restored}
+    keys = _keys(schema)
+    files = ((entry.file, restored.get(entry.file)) for entry in timeline.of(CopyRestored))
+    return {
+        file: {row: image for found in _found(rows, keys).values() for row, image in found.rows.items()}
+        for file, rows in files
+        if rows is not None
+    }
 
 
-def _found(rows: Iterable[StoredRow], tables: Mapping[str, Table]) -> Found:
-    found: dict[RowKey, Row] = {}
-    repeated, foreign = [], []
+def _keys(schema: Schema) -> dict[str, tuple[str, ...]]:
+    return {table.name: table.key for table in schema.owned}
+
+
+class _Reading:
+    """Gathers the rows of one reading."""
+
+    def __init__(self) -> None:
+        self.rows: dict[RowKey, Row] = {}
+        self.repeated: list[RowKey] = []
+        self.foreign: list[StoredRow] = []
+
+    def found(self) -> Found:
+        return Found(rows=self.rows, repeated=tuple(self.repeated), foreign=tuple(self.foreign))
+
+
+def _found(
+    rows: Iterable[StoredRow], keys: Mapping[str, tuple[str, ...]], images: Writes | None = None
+) -> dict[int, Found]:
+    """Return what was found in each reading of one file, by the restore it belongs to."""
+    readings: dict[int, _Reading] = defaultdict(_Reading)
+    known = images or {}
     for stored in rows:
-        if stored.table not in tables:
-            foreign.append(stored)
+        reading, table = readings[stored.restore], stored.table
+        if table not in keys:
+            reading.foreign.append(stored)
             continue
-        row = (stored.table, key_of(stored.row, tables[stored.table].key))
-        if row in found:
-            repeated.append(row)
-        found[row] = stored.row
-    return Found(rows=found, repeated=tuple(repeated), foreign=tuple(foreign))
+        row = (table, key_of(stored.row, keys[table]))
+        if row in reading.rows:
+            reading.repeated.append(row)
+        image = known.get(row)
+        reading.rows[row] = image if image == stored.row and image is not None else stored.row
+    return {restore: reading.found() for restore, reading in readings.items()}
 
 
 def _unowned(timeline: Timeline, restored: Restored) -> tuple[StoredRow, ...] | None:
@@ -223,6 +260,39 @@ def _owners(lines: Mapping[str, Line]) -> dict[RowKey, str]:
     return owners
 
 
+def _by_tenant(restores: Iterable[Judged]) -> dict[str, list[Judged]]:
+    by_tenant: dict[str, list[Judged]] = defaultdict(list)
+    for judged in restores:
+        by_tenant[judged.tenant].append(judged)
+    return dict(by_tenant)
+
+
+def _gifts(plan: Plan) -> Iterator[tuple[str, str]]:
+    for script in plan.scripts:
+        for tx in script.transactions:
+            yield from ((effect.tenant, effect.to) for effect in tx.actual if effect.to is not None)
+
+
+def _purges(plan: Plan, timeline: Timeline) -> dict[str, list[Transaction]]:
+    """Return, by the tenant that was to be purged, the transactions that removed something."""
+    planned = {
+        tx.name: {effect.tenant for effect in tx.actual if effect.mode == "purge"}
+        for script in plan.scripts
+        for tx in script.transactions
+    }
+    purges: dict[str, list[Transaction]] = defaultdict(list)
+    for tx in timeline.transactions:
+        if tx.actor == "script" and tx.sight is not None and any(tx.sight.deleted.values()):
+            for tenant in planned.get(tx.name, ()):
+                purges[tenant].append(tx)
+    return dict(purges)
+
+
+def _beyond(timeline: Timeline, schema: Schema) -> list[Transaction]:
+    owned = {table.name for table in schema.owned}
+    return [tx for tx in timeline.transactions if any(change.table not in owned for change in tx.changes)]
+
+
 def _refused(timeline: Timeline) -> dict[str, list[Transaction]]:
     """Return for each tenant the transactions that sent COMMIT and were refused."""
     refused: dict[str, list[Transaction]] = {}
@@ -238,15 +308,16 @@ def _judge(
     timeline: Timeline,
     readings: Readings,
     needs: Needs,
+    incidents: Incidents,
 ) -> Judged:
     """Judge one restore by the history alone."""
     line = lines[restore.asked.tenant]
     stretch = line.before(restore)
     sent = [step for step in stretch.steps if step.tx.sent_s <= restore.done_s]
-    incident = incident_of(sent, restore, stretch, lines, timeline)
+    incident = incidents.of(sent, restore, stretch)
     barred = barred_steps(sent, incident)
     numbers = {id(step) for step in barred}
-    steps = [step for step in sent if id(step) not in numbers]
+    steps = [step for step in sent if id(step) not in numbers] if barred else sent
     found = readings.get((restore.number, line.tenant)) if restore.restored else None
     solution = solve(steps, found.rows) if found and _based(stretch, line, readings) else None
     return Judged(
@@ -300,7 +371,8 @@ def _why_not(
         return "what its restore in place had made was not read back"
     if any(step.role == "damage" for step in stretch.steps) and not rightly_refused:
         return "it was damaged and not restored in place since"
-    wanted = any(r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores)
-    if stretch.fresh and wanted:
+    if stretch.fresh and any(
+        r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores
+    ):
         return "its restore into the fresh cluster did not succeed"
     return ""

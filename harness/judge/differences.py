@@ -89,7 +89,7 @@ def _undone_by_script(solution: Solution, barred: Iterable[Step]) -> dict[RowKey
 def _hole(solution: Solution, hole: Hole, undone: Mapping[RowKey, str]) -> Difference:
     expected, found = solution.expected(hole.row), solution.found.get(hole.row)
     lacking = solution.chains[hole.row][hole.shown + 1 : hole.demanded + 1]
-    absent = next(n for n in lacking if solution.inside[n])
+    absent = next(n for n in lacking if n in solution.reasons)  # no open one that only may be in
     if hole.row in undone:
         kind: Kind = "the script's damage"
     elif found is None:

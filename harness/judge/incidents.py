@@ -24,35 +24,35 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     tx: Transaction | None = None
 
 
-def incident_of(
-    sent: Sequence[Step],
-    restore: Restore,
-    stretch: Stretch,
-    lines: Mapping[str, Line],
-    timeline: Timeline,
-) -> Incident:
-    """Return the incident that ``restore`` has to undo; ``sent`` are the tenant's steps until then."""
-    before = [step for step in sent if step.tx.sent_s < restore.began_s]
-    for hit, why in (
-        (next((s for s in before if s.role == "damage"), None), "damaged by"),
-        (next((s for s in before if s.whole), None), "rightly deleted by"),
-    ):
-        if hit is not None:
-            return Incident(at_s=hit.tx.sent_s, why=f"{why} {hit.tx.name}", tx=hit.tx)
-    based_s = stretch.base.done_s if stretch.base else 0.0
-    if based_s <= timeline.destroyed_s < restore.began_s:
-        return Incident(at_s=timeline.destroyed_s, why="the primary was destroyed")
-    return _of_all(restore, lines, timeline)
+class Incidents:
+    """What is the same for all restores: the first damage of all, and when scripts had their outcomes."""
 
+    def __init__(self, lines: Mapping[str, Line], timeline: Timeline) -> None:
+        self._destroyed_s = timeline.destroyed_s
+        damage = (step.tx for line in lines.values() for step in line.damage)
+        self._first = min(damage, key=_sent_s, default=None)
+        self._outcomes_s = [done.at_s for done in timeline.of(Done) if done.actor == "script"]
 
-def _of_all(restore: Restore, lines: Mapping[str, Line], timeline: Timeline) -> Incident:
-    damage = (step.tx for line in lines.values() for step in line.damage)
-    first = min((tx for tx in damage if tx.sent_s < restore.began_s), key=_sent_s, default=None)
-    if first is not None:
-        return Incident(at_s=first.sent_s, why=f"the first damage of all, {first.name}")
-    outcomes = [done.at_s for done in timeline.of(Done) if done.actor == "script"]
-    ended_s = max((at_s for at_s in outcomes if at_s < restore.began_s), default=restore.began_s)
-    return Incident(at_s=ended_s, why="the script's end")
+    def of(self, sent: Sequence[Step], restore: Restore, stretch: Stretch) -> Incident:
+        """Return the incident that ``restore`` has to undo; ``sent`` are the tenant's steps until then."""
+        before = [s for s in sent if s.role != "own" and s.tx.sent_s < restore.began_s]
+        for hit, why in (
+            (next((s for s in before if s.role == "damage"), None), "damaged by"),
+            (next((s for s in before if s.whole), None), "rightly deleted by"),
+        ):
+            if hit is not None:
+                return Incident(at_s=hit.tx.sent_s, why=f"{why} {hit.tx.name}", tx=hit.tx)
+        based_s = stretch.base.done_s if stretch.base else 0.0
+        if based_s <= self._destroyed_s < restore.began_s:
+            return Incident(at_s=self._destroyed_s, why="the primary was destroyed")
+        return self._of_all(restore)
+
+    def _of_all(self, restore: Restore) -> Incident:
+        first = self._first
+        if first is not None and first.sent_s < restore.began_s:
+            return Incident(at_s=first.sent_s, why=f"the first damage of all, {first.name}")
+        ended = (at_s for at_s in self._outcomes_s if at_s < restore.began_s)
+        return Incident(at_s=max(ended, default=restore.began_s), why="the script's end")
 
 
 def _sent_s(tx: Transaction) -> float:

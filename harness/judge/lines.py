@@ -8,7 +8,8 @@ itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -17,11 +18,14 @@ from harness.judge.states import RowKey, Step
 from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
 from harness.model.history import ClusterSeen
 from harness.model.plan import Plan, ScriptTransaction
-from harness.model.schema import Schema, Table
+from harness.model.schema import Schema
 from harness.model.values import Row, key_of
 
 FoundRows = Mapping[tuple[int, str], Mapping[RowKey, Row]]
 """Rows read back, by restore (0: the final reading) and tenant."""
+
+Writes = dict[RowKey, Row | None]
+"""The state of each row after a transaction, None when it is gone."""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +40,15 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """All stretches of one tenant, and the forecasts for each script transaction that touched it."""
+    """All stretches of one tenant, and the forecasts for each script transaction that touched it.
+
+    ``scripted``: the steps of scripts among all, in order.
+    """
 
     tenant: str
     stretches: list[Stretch]
     forecasts: list[Forecast]
+    scripted: list[Step]
 
     def before(self, restore: Restore) -> Stretch:
         """Return the stretch that ``restore`` has to bring back."""
@@ -58,19 +66,26 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def damage(self) -> Iterator[Step]:
         """All steps that damaged the tenant, in order."""
-        return (step for stretch in self.stretches for step in stretch.steps if step.role == "damage")
+        return (step for step in self.scripted if step.role == "damage")
 
 
-def draw(plan: Plan, schema: Schema, timeline: Timeline, found: FoundRows) -> dict[str, Line]:
-    """Return the line of every tenant of the census."""
+def draw(
+    plan: Plan, schema: Schema, timeline: Timeline, writes: Sequence[Writes], found: FoundRows
+) -> dict[str, Line]:
+    """Return the line of every tenant of the census. ``writes``: what each transaction wrote, in order."""
     scripts = {tx.name: tx for script in plan.scripts for tx in script.transactions}
     touching = _touching(timeline, scripts)
     reader = ScriptReader(schema, scripts)
+    restores: dict[str, list[Restore]] = defaultdict(list)
+    for restore in timeline.restores:
+        if restore.in_place:
+            restores[restore.asked.tenant].append(restore)
+    wiped = _wiped(timeline)
     return {
-        t.tenant: _Pen(t.tenant, schema, reader).draw(
-            _events(t.tenant, timeline, touching.get(t.tenant, ())), found
+        tenant: _Pen(tenant, writes, reader).draw(
+            _events(touching.get(tenant, ()), restores.get(tenant, ()), wiped), found
         )
-        for t in plan.tenants
+        for tenant in (t.tenant for t in plan.tenants)
     }
 
 
@@ -78,16 +93,17 @@ def _touching(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> d
     """Return each tenant's transactions: its own, and those of scripts that touched it or looked at it."""
     touching: dict[str, list[Transaction]] = defaultdict(list)
     for tx in timeline.transactions:
-        for tenant in _touched_by(tx, scripts):
-            touching[tenant].append(tx)
+        if tx.outcome == "refused":
+            continue
+        if tx.actor == "script":
+            for tenant in _touched_by(tx, scripts):
+                touching[tenant].append(tx)
+        elif tx.tenant is not None:
+            touching[tx.tenant].append(tx)
     return touching
 
 
 def _touched_by(tx: Transaction, scripts: Mapping[str, ScriptTransaction]) -> set[str]:
-    if tx.outcome == "refused":
-        return set()
-    if tx.actor != "script":
-        return {tx.tenant} if tx.tenant is not None else set()
     seen = set(tx.sight.left) if tx.sight else set()
     return seen | {effect.tenant for effect in scripts[tx.name].actual} if tx.name in scripts else seen
 
@@ -96,28 +112,31 @@ _When = tuple[int, float]
 _Event = tuple[_When, Transaction | Restore | None]
 
 
-def _events(tenant: str, timeline: Timeline, touching: Iterable[Transaction]) -> list[_Event]:
-    """Return, by cluster and time, transactions, restores in place, and the loss of the cluster (None)."""
+def _wiped(timeline: Timeline) -> list[_Event]:
+    """Return the loss of the cluster (None), if it was lost."""
+    if timeline.wiped_s == NEVER:
+        return []
+    seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.wiped_s]
+    return [((max(seen, default=1), NEVER), None)]
+
+
+def _events(
+    touching: Iterable[Transaction], restores: Iterable[Restore], wiped: Iterable[_Event]
+) -> list[_Event]:
+    """Return, by cluster and time, a tenant's transactions, restores in place, and cluster's loss."""
     events: list[_Event] = [((tx.cluster, tx.sent_s), tx) for tx in touching]
-    events += [
-        ((r.asked.cluster, r.began_s), r)
-        for r in timeline.restores
-        if r.asked.tenant == tenant and r.in_place
-    ]
-    if timeline.wiped_s < NEVER:
-        seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.wiped_s]
-        events.append(((max(seen, default=1), NEVER), None))
-    return sorted(events, key=lambda event: event[0])
+    events += [((r.asked.cluster, r.began_s), r) for r in restores]
+    events += wiped
+    return sorted(events, key=itemgetter(0))
 
 
 class _Pen:
     """Draws one tenant's line, keeping a book of the rows that are there."""
 
-    def __init__(self, tenant: str, schema: Schema, reader: ScriptReader) -> None:
-        self.tenant, self.reader = tenant, reader
-        self.tables = {table.name: table for table in schema.owned}
+    def __init__(self, tenant: str, writes: Sequence[Writes], reader: ScriptReader) -> None:
+        self.tenant, self.writes, self.reader = tenant, writes, reader
         self.book = Book()
-        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[])], forecasts=[])
+        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[])], forecasts=[], scripted=[])
 
     def draw(self, events: Iterable[_Event], found: FoundRows) -> Line:
         for _, event in events:
@@ -140,7 +159,7 @@ class _Pen:
         self._take(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
 
     def _own(self, tx: Transaction) -> None:
-        writes = writes_of(tx, self.tables)
+        writes = self.writes[tx.order]
         if writes:
             self._take(Step(tx=tx, writes=writes))
 
@@ -148,6 +167,7 @@ class _Pen:
         step, forecast = self.reader.read(tx, self.tenant, self.book)
         self.line.forecasts.append(forecast)
         if step.writes:
+            self.line.scripted.append(step)
             self._take(step)
 
     def _take(self, step: Step) -> None:
@@ -171,14 +191,20 @@ def _as_transaction(restore: Restore) -> Transaction:
     )
 
 
-def writes_of(tx: Transaction, tables: Mapping[str, Table]) -> dict[RowKey, Row | None]:
-    """Return the state after ``tx`` of each row of ``tables`` that it changed; its last change counts."""
-    writes: dict[RowKey, Row | None] = {}
+def writes_of(tx: Transaction, keys: Mapping[str, tuple[str, ...]]) -> Writes:
+    """Return the state after ``tx`` of each row that it changed; its last change counts.
+
+    ``keys``: the key columns of the tables to look at, by name.
+    """
+    writes: Writes = {}
     for change in tx.changes:
-        if change.table not in tables:
+        table, row = change.table, change.row
+        if table not in keys:
             continue
         if change.key is not None:
-            writes[change.table, change.key] = None
-        if change.row is not None:
-            writes[change.table, key_of(change.row, tables[change.table].key)] = change.row
+            writes[table, change.key] = None
+        if row is not None:
+            columns = keys[table]
+            key = key_of(row, columns) if len(columns) > 1 else (row[columns[0]],)
+            writes[table, key] = row  # type: ignore[index]  # no key cell is null or long
     return writes

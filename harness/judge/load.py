@@ -1,31 +1,31 @@
-"""Reads a run folder and judges it. Nothing but the folder is read, and nothing is written."""
+"""Reads a run folder and judges it. Nothing but the folder is read, and nothing is written.
+
+Files are read piece by piece, so that a run of gigabytes is judged in a multiple of what its rows take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from harness.judge.case import Restored
 from harness.judge.rulings import judge
 from harness.model import folder as names
-from harness.model import plan as plans
+from harness.model import outline
 from harness.model.errors import BadInput
-from harness.model.history import (
-    CopyRestored,
-    Ended,
-    Entry,
-    Note,
-    ReadBack,
-    StoredRow,
-    decode_lines,
-)
+from harness.model.history import CopyRestored, Ended, Entry, Note, ReadBack, StoredRow, decode_block
+from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.model.stages import AnyStage, decode_stages
 from harness.model.verdict import DrillVerdict
 
 _row_decoder = msgspec.json.Decoder(StoredRow)
+BLOCK_BYTES = 1 << 24
 
 
 def check_run(folder: Path) -> DrillVerdict:
@@ -34,42 +34,73 @@ def check_run(folder: Path) -> DrillVerdict:
     Raises BadInput when plan, schema or history are missing or can't be read. A history whose last line
     is torn ends there, and a file of rows that is missing or torn was not read back: both are unknown.
     """
-    plan = plans.decode(_read(folder, names.PLAN), source=str(folder / names.PLAN))
+    with _cycles_not_looked_for():
+        return judge(*read_run(folder), stages=lambda: _stages(folder))
+
+
+def read_run(folder: Path) -> tuple[Plan, Schema, list[Entry], Restored]:
+    """Return what is in a run folder, as the judge takes it; raises BadInput as ``check_run`` does."""
+    plan = outline.decode(_read(folder, names.PLAN), source=str(folder / names.PLAN))
     try:
         schema = msgspec.json.decode(_read(folder, names.SCHEMA), type=Schema)
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
-    history = list(_history(folder))
-    return judge(plan, schema, history, _restored(folder, history), stages=lambda: _stages(folder))
+    history = list(_history(folder / names.HISTORY))
+    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored)}
+    return plan, schema, history, _Files(folder, {*named, names.SHARED_FILE} - {""})
 
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
+
+
+@contextmanager
+def _cycles_not_looked_for() -> Iterator[None]:
+    """A history is millions of values without a cycle: looking for one takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError as error:
-        raise BadInput(f"{folder / name}: {error.strerror}", cure=_CURE) from None
+        raise _missing(folder / name, error) from None
 
 
-def _history(folder: Path) -> Iterator[Entry]:
+def _missing(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"{path}: {error.strerror}", cure=_CURE)
+
+
+def _history(path: Path) -> Iterator[Entry]:
     """Yield the entries. A last line without its end was torn when the harness died: it is left out."""
-    lines = _read(folder, names.HISTORY).splitlines(keepends=True)
-    torn = bool(lines) and not lines[-1].endswith(b"\n")
-    entries = decode_lines(lines[:-1] if torn else lines, source=str(folder / names.HISTORY))
-    for entry in entries:
-        if not (torn and isinstance(entry, Ended)):
-            yield entry
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise _missing(path, error) from None
+    with file:
+        torn = _is_torn(file)
+        line = 1
+        for block in _blocks(file):
+            for entry in decode_block(block, source=str(path), first=line):
+                if not (torn and isinstance(entry, Ended)):
+                    yield entry
+            line += block.count(b"\n")
     if torn:
         yield Note(at_s=0.0, text="the last line of the history is torn")
 
 
-def _restored(folder: Path, history: list[Entry]) -> Restored:
-    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored)}
-    files = {*named, names.SHARED_FILE} - {""}
-    read = {file: _rows(folder / file) for file in sorted(files)}
-    return {file: rows for file, rows in read.items() if rows is not None}
+def _is_torn(file: BinaryIO) -> bool:
+    """Whether the last line lacks its end; leaves the file at its beginning."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 1))
+    torn = file.read(1) not in (b"", b"\n")
+    file.seek(0)
+    return torn
 
 
 def _stages(folder: Path) -> list[AnyStage]:
@@ -83,9 +114,34 @@ def _stages(folder: Path) -> list[AnyStage]:
     return stages
 
 
-def _rows(path: Path) -> list[StoredRow] | None:
-    """Return the rows stored in a file, None when it is missing or torn."""
-    try:
-        return [_row_decoder.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
-    except (OSError, msgspec.DecodeError):
-        return None
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield all whole lines, many at a time."""
+    rest = b""
+    while read := file.read(BLOCK_BYTES):
+        whole, end, begun = read.rpartition(b"\n")
+        if end:
+            yield rest + whole + end
+            rest = begun
+        else:
+            rest += read
+
+
+class _Files(Mapping[str, Sequence[StoredRow]]):
+    """The rows read back, by file, each read when it is asked for; one missing or torn is not there."""
+
+    def __init__(self, folder: Path, named: set[str]) -> None:
+        self._folder, self._named = folder, named
+
+    def __getitem__(self, file: str) -> list[StoredRow]:
+        if file not in self._named:
+            raise KeyError(file)
+        try:
+            return _row_decoder.decode_lines((self._folder / file).read_bytes())
+        except (OSError, msgspec.DecodeError):
+            raise KeyError(file) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._named))
+
+    def __len__(self) -> int:
+        return len(self._named)

@@ -8,8 +8,8 @@ had been seen by the harness's own listing.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -44,12 +44,19 @@ class Needs:
             readable_s = max(readable_s, *(seen.get(o, NEVER) for o in need.objects), 0.0)
             self._readable_s.append(readable_s)
 
-    def durable_s(self, position: Position | None) -> float:
-        """Return when everything up to ``position`` was readable in the bucket, NEVER when it was not."""
-        if position is None:
-            return NEVER
-        place = bisect_left(self._positions, position)
-        return self._readable_s[place] if place < len(self._positions) else NEVER
+    def durable_until(self, at_s: float) -> Position:
+        """Return up to where everything was readable in the bucket at ``at_s``."""
+        place = bisect_right(self._readable_s, at_s)
+        return self._positions[place - 1] if place else Position(epoch=0, lsn=0)
+
+    def of_epoch(self, epoch: int) -> Callable[[int], float]:
+        """Return a function that says of an LSN of that epoch when everything up to it was readable.
+
+        NEVER when it was not; nothing is known to be durable of epoch 0.
+        """
+        lsns = [p.lsn if p.epoch == epoch else (-1 if p.epoch < epoch else NEVER) for p in self._positions]
+        readable_s = [*self._readable_s, NEVER]
+        return lambda lsn: readable_s[bisect_left(lsns, lsn)] if epoch else NEVER
 
 
 def loss_of(solution: Solution, incident: Incident) -> Loss:
@@ -61,14 +68,21 @@ def exposure_of(steps: Sequence[Step], incident: Incident, needs: Needs, timelin
     """Return what would have been lost had only the bucket survived; None when no needs were named."""
     if not needs.named:
         return None
-    return _earliest((s for s in steps if _exposed(s, incident, needs, timeline)), incident)
+    held = needs.durable_until(incident.at_s)
+    epochs = timeline.epochs
+    exposed = (
+        step
+        for step in steps
+        if (upper := step.tx.lsn_upper) is not None
+        and (upper > held.lsn or epochs.get(step.tx.cluster) != held.epoch)
+        and _beyond(epochs.get(step.tx.cluster, 0), upper, held)
+    )
+    return _earliest(exposed, incident)
 
 
-def _exposed(step: Step, incident: Incident, needs: Needs, timeline: Timeline) -> bool:
-    if step.tx.lsn_upper is None:
-        return False
-    position = timeline.position(step.tx.cluster, step.tx.lsn_upper)
-    return needs.durable_s(position) > incident.at_s
+def _beyond(epoch: int, lsn: int, held: Position) -> bool:
+    """Whether what lies there was not held; nothing is known to be of a cluster without an epoch."""
+    return not epoch or not lsn or epoch > held.epoch or (epoch == held.epoch and lsn > held.lsn)
 
 
 def _earliest(steps: Iterable[Step], incident: Incident) -> Loss:

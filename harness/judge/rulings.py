@@ -23,7 +23,7 @@ from harness.judge.points import NOT_JUDGED, points_judged
 from harness.model.coverage import marked
 from harness.model.folder import PLAN
 from harness.model.history import Entry, FaultBegan
-from harness.model.plan import Plan
+from harness.model.plan import Plan, TenantPlan
 from harness.model.schema import Schema
 from harness.model.stages import AnyStage
 from harness.model.values import Digest, Row
@@ -55,7 +55,10 @@ def judge(
         findings += _findings(check, case)
     findings = _blamed(case, findings, stages)
     findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
-    tenants = tuple(_tenant(case, tenant.tenant, findings) for tenant in plan.tenants)
+    mine: dict[str | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        mine[finding.tenant].append(finding)
+    tenants = tuple(_tenant(case, tenant, mine.get(tenant.tenant, ())) for tenant in plan.tenants)
     cells = marked(plan, case.timeline.of(FaultBegan))
     return msgspec.structs.replace(
         _verdict(plan, tenants, findings), cells=cells, points_judged=points_judged(plan, case.copies)
@@ -110,32 +113,33 @@ def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
             )
 
 
-def _tenant(case: Case, tenant: str, findings: Iterable[Finding]) -> TenantVerdict:
-    restores = case.restores_of(tenant)
-    mine = tuple(finding for finding in findings if finding.tenant == tenant)
+def _tenant(case: Case, planned: TenantPlan, findings: Sequence[Finding]) -> TenantVerdict:
+    tenant, restores = planned.tenant, case.restores_of(planned.tenant)
     answered = [r.restore for r in restores if r.restore.done is not None]
     rows = next((list(r.found.rows.values()) for r in reversed(restores) if r.found), None)
     return TenantVerdict(
         tenant=tenant,
         damaged=case.damaged(tenant),
         rightly_deleted=case.rightly_deleted(tenant),
-        quiet=case.plan.tenant(tenant).quiet,
-        verdict=merge([at_best(case.plan), *(finding.verdict for finding in mine)]),
+        quiet=planned.quiet,
+        verdict=merge([at_best(case.plan), *(finding.verdict for finding in findings)]),
         loss_s=max((r.loss.seconds for r in restores if r.loss), default=None),
         exposure_s=max((r.exposure.seconds for r in restores if r.exposure), default=None),
         restore_s=max((r.done_s - r.began_s for r in answered), default=None),
         bytes_read=max((r.done.bytes_read for r in answered if r.done), default=None),
         rows=None if rows is None else len(rows),
         row_bytes=None if rows is None else sum(map(_size_bytes, rows)),
-        findings=mine,
+        findings=tuple(findings),
     )
 
 
 def _size_bytes(row: Row) -> int:
     """Return the size of a row's texts; that of a long one is taken as its length in characters."""
-    return sum(
-        cell.chars if isinstance(cell, Digest) else len(cell.encode()) for cell in row.values() if cell
-    )
+    try:
+        return len("".join(row.values()).encode())  # type: ignore[arg-type]  # nearly always all are texts
+    except TypeError:
+        cells = row.values()
+        return sum(c.chars if isinstance(c, Digest) else len(c.encode()) for c in cells if c)
 
 
 def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Finding]) -> DrillVerdict:

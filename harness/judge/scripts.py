@@ -17,37 +17,59 @@ from harness.judge.states import RowKey, Step
 from harness.judge.timeline import Transaction
 from harness.model.plan import Effect, Mode, ScriptTransaction
 from harness.model.schema import ByColumn, Schema
-from harness.model.values import Row, key_of
-
-
-class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """A row in the book: its image, who wrote it, and whether it is there for ``sure`` once that ended."""
-
-    row: Row
-    tx: Transaction
-    sure: bool
-
-    def before(self, tx: Transaction) -> bool:
-        """Whether the row was there for sure before ``tx`` began."""
-        return self.sure and self.tx.ended_s < tx.begun_s
+from harness.model.values import Key, Row, key_of
 
 
 class Book:
-    """The rows of one tenant that may be there now."""
+    """The rows of one tenant that may be there now: by key the step that wrote each.
+
+    Steps are entered when somebody looks, and only then.
+    """
 
     def __init__(self) -> None:
-        self.rows: dict[RowKey, Presence] = {}
+        self._rows: dict[RowKey, Step] = {}
+        self._doubted: dict[RowKey, Step] = {}
+        self._waiting: list[Step] = []
 
     def enter(self, step: Step) -> None:
         """Note what ``step`` did. A deletion that is not sure leaves the row in the book, unsure."""
+        self._waiting.append(step)
+
+    @property
+    def rows(self) -> Mapping[RowKey, Step]:
+        """All rows that may be there, with the step that wrote each image."""
+        for step in self._waiting:
+            self._enter(step)
+        self._waiting.clear()
+        return self._rows
+
+    def image(self, row: RowKey) -> Row:
+        """Return one of ``rows``."""
+        return self._rows[row].writes[row] or {}
+
+    def sure(self, row: RowKey, tx: Transaction) -> bool:
+        """Whether one of ``rows`` was there for sure before ``tx`` began."""
+        writer = self._rows[row]
+        certain = writer.tx.ended_s < tx.begun_s and _surely(writer, row)
+        return certain and not (self._doubted and self._doubted.get(row) is writer)
+
+    def _enter(self, step: Step) -> None:
+        rows = self._rows
+        if None not in step.writes.values():
+            rows.update(dict.fromkeys(step.writes, step))
+            return
         for row, image in step.writes.items():
-            sure = step.tx.acked and row not in step.maybe
             if image is not None:
-                self.rows[row] = Presence(row=image, tx=step.tx, sure=sure)
-            elif sure:
-                self.rows.pop(row, None)
-            elif row in self.rows:
-                self.rows[row] = msgspec.structs.replace(self.rows[row], sure=False)
+                rows[row] = step
+            elif _surely(step, row):
+                rows.pop(row, None)
+            elif row in rows:
+                self._doubted[row] = rows[row]
+
+
+def _surely(step: Step, row: RowKey) -> bool:
+    """Whether ``step`` did for sure to ``row`` what it says."""
+    return step.tx.outcome == "acked" and not (step.maybe and row in step.maybe)
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +92,10 @@ class ScriptReader:
     """Reads, from the plan and from what was seen, what each script transaction did to each tenant."""
 
     def __init__(self, schema: Schema, scripts: Mapping[str, ScriptTransaction]) -> None:
-        self.scripts = scripts
+        self.actual = {name: _by_tenant(planned.actual) for name, planned in scripts.items()}
+        self.intended = {name: _by_tenant(planned.intended) for name, planned in scripts.items()}
         self.keys = {table.name: table.key for table in schema.owned}
+        self._updated: dict[int, Mapping[RowKey, Row]] = {}
         self.tenant_columns = {
             table.name: table.tenancy.column
             for table in schema.owned
@@ -86,28 +110,25 @@ class ScriptReader:
         reading.blanks()
         return self._step(reading), reading.forecast()
 
-    def _effects(self, tx: Transaction, tenant: str) -> list[Effect]:
-        planned = self.scripts.get(tx.name)
-        return [effect for effect in planned.actual if effect.tenant == tenant] if planned else []
-
     def _effects_on(self, tx: Transaction, tenant: str, book: Book) -> Iterator[Effect]:
         """Yield its effects on the rows that are there: a purge has none on a tenant without a mark."""
-        for effect in self._effects(tx, tenant):
+        for effect in self.actual.get(tx.name, {}).get(tenant, ()):
             if effect.mode != "purge" or _marked(effect, book):
                 yield effect
 
-    def _updates(self, tx: Transaction) -> Iterator[tuple[RowKey, Row]]:
-        for change in tx.changes:
-            if change.op == "update" and change.row is not None and change.table in self.keys:
-                yield (change.table, key_of(change.row, self.keys[change.table])), change.row
+    def _updates(self, tx: Transaction) -> Mapping[RowKey, Row]:
+        """Return the new images of the rows that ``tx`` updated; it is read tenant by tenant."""
+        if tx.order not in self._updated:
+            self._updated[tx.order] = {
+                (change.table, key_of(change.row, self.keys[change.table])): change.row
+                for change in tx.changes
+                if change.op == "update" and change.row is not None and change.table in self.keys
+            }
+        return self._updated[tx.order]
 
     def _step(self, reading: _Reading) -> Step:
-        planned = self.scripts.get(reading.tx.name)
-        intended = planned.intended if planned else ()
-        meant = all(
-            any(_covered(row, mode, reading.tenant, intended) for mode in reading.modes(row))
-            for row in reading.writes
-        )
+        intended = Reach(self.intended.get(reading.tx.name, {}).get(reading.tenant, ()))
+        meant = all(intended.modes(row) & reading.modes(row) for row in reading.writes)
         return Step(
             tx=reading.tx,
             writes=reading.writes,
@@ -119,24 +140,48 @@ class ScriptReader:
 
 def _marked(effect: Effect, book: Book) -> bool:
     column = effect.mark_column or ""
-    marked = (p.row.get(column) for row, p in book.rows.items() if row[0] == effect.tables[-1])
+    marked = (book.image(row).get(column) for row in book.rows if row[0] == effect.tables[-1])
     return any(cell is not None for cell in marked)
 
 
-def _covered(row: RowKey, mode: Mode, tenant: str, effects: Iterable[Effect]) -> bool:
-    """Whether one of ``effects`` changes ``row`` of ``tenant`` in that mode."""
-    table, key = row
-    return any(
-        e.tenant == tenant and e.mode == mode and table in e.reaches and (e.keys is None or key in e.keys)
-        for e in effects
-    )
+def _by_tenant(effects: Iterable[Effect]) -> dict[str, list[Effect]]:
+    found: dict[str, list[Effect]] = {}
+    for effect in effects:
+        found.setdefault(effect.tenant, []).append(effect)
+    return found
 
 
-_TAKING: tuple[Mode, ...] = ("permanent", "truncate", "drop", "detach", "move", "purge")
+class Reach:
+    """Which rows of a tenant the effects on it change, and in which modes."""
+
+    def __init__(self, effects: Iterable[Effect]) -> None:
+        self._whole: dict[str, frozenset[Mode]] = {}
+        self._keyed: dict[str, list[tuple[Mode, frozenset[Key]]]] = {}
+        for effect in effects:
+            for table in effect.reaches:
+                if effect.keys is None:
+                    self._whole[table] = self._whole.get(table, frozenset()) | {effect.mode}
+                else:
+                    self._keyed.setdefault(table, []).append((effect.mode, frozenset(effect.keys)))
+
+    def modes(self, row: RowKey) -> frozenset[Mode]:
+        """Return in which modes ``row`` is changed; empty when it is not."""
+        table, key = row
+        whole = self._whole.get(table, _NONE)
+        if table not in self._keyed:
+            return whole
+        return whole.union(mode for mode, keys in self._keyed[table] if key in keys)
+
+
+_TAKING: frozenset[Mode] = frozenset({"permanent", "truncate", "drop", "detach", "move", "purge"})
 """Modes that leave the tenant without the row. Which rows a partition held only the database knows."""
 
-_UNCOUNTED: tuple[Mode, ...] = ("truncate", "drop", "detach")
+_UNCOUNTED: frozenset[Mode] = frozenset({"truncate", "drop", "detach"})
 """Those in which rows go without a count, and without an event of theirs."""
+
+_NONE: frozenset[Mode] = frozenset()
+_MARK: frozenset[Mode] = frozenset({"mark"})
+_BLANK: frozenset[Mode] = frozenset({"blank"})
 
 
 class _Reading:
@@ -144,6 +189,7 @@ class _Reading:
 
     def __init__(self, tx: Transaction, tenant: str, book: Book, effects: list[Effect]) -> None:
         self.tx, self.tenant, self.book, self.effects = tx, tenant, book, effects
+        self.reach = Reach(effects)
         self.writes: dict[RowKey, Row | None] = {}
         self.maybe: set[RowKey] = set()
         self.spared: list[RowKey] = []
@@ -151,38 +197,36 @@ class _Reading:
         self.deleted: dict[str, tuple[int, int]] = {}
         self.marked: dict[str, tuple[int, int]] = {}
 
-    def modes(self, row: RowKey) -> tuple[Mode, ...]:
+    def modes(self, row: RowKey) -> frozenset[Mode]:
         """Return in which mode, by the model, it changed a row as it was seen changed."""
         if self.writes[row] is None:
             return _TAKING
-        return ("blank",) if self._covers(row, "blank") else ("mark",)
-
-    def _covers(self, row: RowKey, mode: Mode) -> bool:
-        return _covered(row, mode, self.tenant, self.effects)
+        return _BLANK if "blank" in self.reach.modes(row) else _MARK
 
     def deletions(self, tenant_columns: Mapping[str, str]) -> None:
         """Find the rows that it took: those that had to go and were not seen left, or were seen gone.
 
         A row that its tenant wrote after it had been moved to another is not the tenant's to lose again.
         """
-        left = _left(self.tx, self.tenant)
-        for row, presence in self.book.rows.items():
-            certain = presence.before(self.tx)
-            gone = left is None or row not in left
+        left, book = _left(self.tx, self.tenant), self.book
+        for row, writer in book.rows.items():
             column = tenant_columns.get(row[0])
-            if column is not None and presence.row.get(column) != self.tenant:
+            if column is not None and (writer.writes[row] or {}).get(column) != self.tenant:
                 continue
-            unforeseen = self._covers(row, "detach")
-            if any(self._covers(row, mode) for mode in _TAKING):
+            certain = book.sure(row, self.tx)
+            gone = not left or row not in left
+            modes = self.reach.modes(row)
+            unforeseen = "detach" in modes
+            if not modes.isdisjoint(_TAKING):
                 if gone and not (unforeseen and left is None):
-                    self._delete(row, certain=certain)
+                    self._delete(row, modes, certain=certain)
                 elif certain and not unforeseen:
                     self.spared.append(row)
             elif left is not None and gone and certain:
                 self.taken.append(row)
-                self._delete(row, certain=True)
+                self._delete(row, modes, certain=True)
 
-    def _delete(self, row: RowKey, *, certain: bool) -> None:
+    def _delete(self, row: RowKey, modes: frozenset[Mode], *, certain: bool) -> None:
         """Note that the tenant lost a row.
 
         The server counts what goes to another tenant as an update, and neither what goes by TRUNCATE or
@@ -191,48 +235,41 @@ class _Reading:
         self.writes[row] = None
         if not certain:
             self.maybe.add(row)
-        if self._covers(row, "move"):
+        if "move" in modes:
             moved = (e.tables for e in self.effects if e.mode == "move")
             if any(row[0] in tables for tables in moved):
                 _count(self.marked, row[0], certain=certain)
-        elif not any(self._covers(row, mode) for mode in _UNCOUNTED):
+        elif modes.isdisjoint(_UNCOUNTED):
             _count(self.deleted, row[0], certain=certain)
 
     def blanks(self) -> None:
         """Work out the images of the rows that it blanked: the ones before, without those cells."""
-        for row, presence in self.book.rows.items():
-            columns = [
-                c for e in self.effects if _covered(row, "blank", self.tenant, (e,)) for c in e.columns
-            ]
+        blanks = [(Reach((e,)), e.columns) for e in self.effects if e.mode == "blank"]
+        for row in self.book.rows if blanks else ():
+            columns = [c for reach, of in blanks if reach.modes(row) for c in of]
             if columns and row not in self.writes:
-                certain = presence.before(self.tx)
-                self.writes[row] = {**presence.row, **dict.fromkeys(columns)}
+                certain = self.book.sure(row, self.tx)
+                self.writes[row] = {**self.book.image(row), **dict.fromkeys(columns)}
                 if not certain:
                     self.maybe.add(row)
                 _count(self.marked, row[0], certain=certain)
 
-    def marks(self, updates: Iterable[tuple[RowKey, Row]]) -> None:
+    def marks(self, updates: Mapping[RowKey, Row]) -> None:
         """Take over the new images of its rows, and compare them with what had to be marked."""
-        seen = {row: image for row, image in updates if row in self.book.rows}
+        seen = {row: updates[row] for row in sorted(updates.keys() & self.book.rows.keys())}
         for row, image in seen.items():
             self.writes[row] = image
-            if not _covered(row, "mark", self.tenant, self.effects):
+            if "mark" not in self.reach.modes(row):
                 self.taken.append(row)
-        for row, presence in self.book.rows.items():
-            columns = self._mark_columns(row)
+        marks = [(Reach((e,)), e.mark_column) for e in self.effects if e.mark_column and e.mode == "mark"]
+        for row in self.book.rows if marks else ():
+            columns = {column for reach, column in marks if reach.modes(row)}
             if columns:
-                unmarked = any(presence.row.get(column) is None for column in columns)
-                certain = unmarked and presence.before(self.tx)
+                unmarked = any(self.book.image(row).get(column) is None for column in columns)
+                certain = unmarked and self.book.sure(row, self.tx)
                 _count(self.marked, row[0], certain=certain)
                 if certain and row not in seen:
                     self.spared.append(row)
-
-    def _mark_columns(self, row: RowKey) -> set[str]:
-        return {
-            effect.mark_column
-            for effect in self.effects
-            if effect.mark_column and _covered(row, "mark", self.tenant, (effect,))
-        }
 
     def forecast(self) -> Forecast:
         """Return what it had to do, and where it differed."""

@@ -10,7 +10,10 @@ least one of a transaction that sent its COMMIT after that serves as well.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -32,23 +35,52 @@ def settle(timeline: Timeline, tables: Mapping[str, Table]) -> Timeline:
     if all(tx.outcome == "refused" or tx.lsn_upper is not None for tx in timeline.transactions):
         return timeline
     judge = _Settler(timeline)
-    for tx in timeline.transactions:
-        if tx.outcome != "refused":
-            judge.read(tx, touches(tx, tables))
+    for tx in _near_open_ones(timeline.transactions, tables):
+        judge.read(tx, touches(tx, tables))
     settled = tuple(judge.settled(timeline.transactions))
-    return msgspec.structs.replace(timeline, transactions=tuple(_bounded(tx, settled) for tx in settled))
+    bounds = _Bounds(settled)
+    return msgspec.structs.replace(timeline, transactions=tuple(map(bounds.bounded, settled)))
 
 
-def _bounded(tx: Transaction, transactions: Iterable[Transaction]) -> Transaction:
-    """Return ``tx`` with an upper bound of its position, if it committed and any can be known."""
-    if not tx.acked or tx.lsn_upper is not None:
-        return tx
-    later = (
-        other.lsn_upper
-        for other in transactions
-        if other.lsn_upper is not None and other.cluster == tx.cluster and other.sent_s >= tx.ended_s
-    )
-    return msgspec.structs.replace(tx, lsn_upper=min(later, default=None))
+def _near_open_ones(
+    transactions: Sequence[Transaction], tables: Mapping[str, Table]
+) -> Iterator[Transaction]:
+    """Yield, in order, all that may have written a row that an open one wrote, told by keys alone."""
+    near: set[str] = set()
+    for tx in transactions:
+        if tx.outcome == "unknown":
+            near.update(cell for touch in touches(tx, tables) for cell in touch.row[1])
+    first = {name: table.key[0] for name, table in tables.items()}
+    for tx in transactions:
+        for change in tx.changes if tx.outcome != "refused" else ():
+            key, row, column = change.key, change.row, first.get(change.table)
+            if (key is not None and key[0] in near) or (row is not None and column and row[column] in near):
+                yield tx
+                break
+
+
+class _Bounds:
+    """By cluster, the least upper bound of what sent its COMMIT at or after an instant."""
+
+    def __init__(self, transactions: Iterable[Transaction]) -> None:
+        sent: dict[int, list[tuple[float, int]]] = defaultdict(list)
+        for tx in transactions:
+            if tx.lsn_upper is not None:
+                sent[tx.cluster].append((tx.sent_s, tx.lsn_upper))
+        self._sent_s: dict[int, list[float]] = {}
+        self._least: dict[int, list[int]] = {}
+        for cluster, pairs in sent.items():
+            pairs.sort()
+            self._sent_s[cluster] = [sent_s for sent_s, _ in pairs]
+            self._least[cluster] = list(accumulate((upper for _, upper in reversed(pairs)), min))
+
+    def bounded(self, tx: Transaction) -> Transaction:
+        """Return ``tx`` with an upper bound of its position, if it committed and any can be known."""
+        if tx.lsn_upper is not None or not tx.acked or tx.cluster not in self._sent_s:
+            return tx
+        sent_s = self._sent_s[tx.cluster]
+        later = len(sent_s) - bisect_left(sent_s, tx.ended_s)
+        return msgspec.structs.replace(tx, lsn_upper=self._least[tx.cluster][later - 1]) if later else tx
 
 
 def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
@@ -73,7 +105,10 @@ def _touch(
 
 
 class _Settler:
-    """Reads transactions in the order of their COMMITs, keeping for each row the last open one."""
+    """Reads transactions in the order of their COMMITs, keeping for each row the last open one.
+
+    Those that write no such row need not be read.
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
@@ -95,7 +130,8 @@ class _Settler:
                 self.open[touch.row] = (tx, touch)
 
     def _comparable(self, earlier: Transaction, tx: Transaction) -> bool:
-        between = any(earlier.sent_s <= at_s <= tx.sent_s for at_s in self.breaks_s)
+        first = bisect_left(self.breaks_s, earlier.sent_s)
+        between = first < len(self.breaks_s) and self.breaks_s[first] <= tx.sent_s
         return self.timeline.same_rows(earlier.cluster, tx.cluster) and not between
 
     def _settle(self, earlier: Transaction, then: Touch, now: Touch, tx: Transaction) -> None:

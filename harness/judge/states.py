@@ -8,22 +8,26 @@ committed, since the row's lock is held from the statement to the commit.
 So each row has a *chain* of steps, and what was found of the row says at which places in its chain ``S``
 may end there: where the image equals, or, for an absent row, before the first step and at each delete.
 
-- ``_Least`` goes up from that evidence: what must be in ``S``. Where a row can't follow, it is a *hole*:
-  a step is in that an earlier one, missing here, had to precede.
 - ``_Greatest`` comes down from everything: sets that fit are closed under union (the later end of each
-  chain wins), so there is one largest, and it has the least loss.
+  chain wins), so there is one largest, and it has the least loss. A row at which no step is left that fits
+  shows that no set fits at all.
+- Then, to say why, ``_Least`` goes up from the evidence: what must be in ``S``. Where a row can't follow,
+  it is a *hole*: a step is in that an earlier one, missing here, had to precede. ``_Greatest`` comes down
+  once more, to that and no further.
 
 Steps with an open outcome are never demanded by others: it may be that they never happened.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from harness.judge.on_demand import OnDemand
 from harness.judge.timeline import Transaction
 from harness.model.values import Key, Row
 
@@ -72,7 +76,8 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out about a state. Steps and places count from 0.
 
     ``inside``: for each step whether it is in ``S``. ``holes``: rows that lag behind ``S``. ``strange``:
-    rows that no step produced. ``chains``: for each row the steps that wrote it, in order.
+    rows that no step produced. ``chains``: for each row the steps that wrote it, in order. ``reasons``
+    are given where there are holes.
     """
 
     steps: Sequence[Step]
@@ -119,34 +124,103 @@ def solve(steps: Sequence[Step], found: Mapping[RowKey, Row], *, forced: bool = 
 
     ``steps``: legal ones, in the order of their COMMITs. ``forced``: every committed step is in.
     """
-    problem = _Problem(steps, found)
+    inside = _fitting(steps, found)
+    if inside is None or (forced and _leaves_out_committed(steps, inside)):
+        return _explained(steps, found, forced=forced)
+    return Solution(
+        steps=steps,
+        found=found,
+        chains=OnDemand(lambda: _chains(steps)),
+        inside=inside,
+        reasons={},
+        holes=(),
+        strange=(),
+    )
+
+
+def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[bool] | None:
+    """Return the largest set of steps whose effects are exactly ``found``, None when there is none."""
+    after: dict[RowKey, Row | None] = {}
+    for step in steps:
+        after.update(step.writes)
+    gone = [row for row, image in after.items() if image is None]
+    for row in gone:
+        del after[row]
+    if after == found:
+        return [True] * len(steps)
+    back = [row for row in found if row not in after]
+    if not set(gone).issuperset(back):
+        return None
+    amiss = [row for row, image in after.items() if image != found.get(row)] + back
+    return _Greatest(_Problem(steps, found, _SomeChains(steps, amiss)), amiss).run()
+
+
+def _leaves_out_committed(steps: Sequence[Step], inside: Sequence[bool]) -> bool:
+    return any(step.required for step, there in zip(steps, inside, strict=True) if not there)
+
+
+def _explained(steps: Sequence[Step], found: Mapping[RowKey, Row], *, forced: bool) -> Solution:
+    """Return the set that comes nearest to ``found``, with what doesn't fit and why it should."""
+    problem = _Problem(steps, found, _chains(steps))
+    problem.look()
     least = _Least(problem)
     least.run(forced=forced)
-    inside = _Greatest(problem, least).run()
+    unbound = least.holes.keys() | problem.strange
+    rows = [row for row in problem.chains if row not in unbound]
     return Solution(
         steps=steps,
         found=found,
         chains=problem.chains,
-        inside=inside,
+        inside=_Greatest(problem, rows, kept=least.inside, unbound=unbound).run() or (),
         reasons=least.reasons,
         holes=tuple(least.holes.values()),
         strange=tuple(problem.strange),
     )
 
 
+def _chains(steps: Sequence[Step]) -> dict[RowKey, list[int]]:
+    """Return for each row the steps that wrote it, in order."""
+    chains: dict[RowKey, list[int]] = defaultdict(list)
+    for number, step in enumerate(steps):
+        for row in step.writes:
+            chains[row].append(number)
+    return dict(chains)
+
+
+class _SomeChains(dict[RowKey, list[int]]):
+    """The chains of ``rows`` and of what was written with them; all, once another one is asked for."""
+
+    def __init__(self, steps: Sequence[Step], rows: Iterable[RowKey]) -> None:
+        self._steps = steps
+        asked = set(rows)
+        near = asked.union(*(step.writes for step in steps if not asked.isdisjoint(step.writes)))
+        for number, step in enumerate(steps):
+            for row in near.intersection(step.writes):
+                self.setdefault(row, []).append(number)
+
+    def __missing__(self, row: RowKey) -> list[int]:
+        self.update(_chains(self._steps))
+        return self[row]
+
+
 class _Problem:
     """Steps, their chains, and what was found of each row."""
 
-    def __init__(self, steps: Sequence[Step], found: Mapping[RowKey, Row]) -> None:
-        self.steps, self.found = steps, found
-        self.chains: dict[RowKey, list[int]] = defaultdict(list)
-        for number, step in enumerate(steps):
-            for row in step.writes:
-                self.chains[row].append(number)
-        self.chains.default_factory = None
-        self.place = {row: {n: p for p, n in enumerate(chain)} for row, chain in self.chains.items()}
-        self.shown = {row: self.first_fit(row, -1) for row in found}
+    def __init__(
+        self, steps: Sequence[Step], found: Mapping[RowKey, Row], chains: Mapping[RowKey, list[int]]
+    ) -> None:
+        self.steps, self.found, self.chains = steps, found, chains
+        self.shown: dict[RowKey, int | None] = {}
+        self.strange: set[RowKey] = set()
+
+    def look(self) -> None:
+        """Find the first place that each found row shows; rows that show none are strange."""
+        self.shown = {row: self.first_fit(row, -1) for row in self.found}
         self.strange = {row for row, place in self.shown.items() if place is None}
+
+    def place(self, row: RowKey, number: int) -> int:
+        """Return the place of a step in the chain of a row that it wrote."""
+        return bisect_left(self.chains[row], number)
 
     def fits(self, row: RowKey, place: int) -> bool:
         """Whether what was found of ``row`` is its state at ``place`` of its chain (-1: before all)."""
@@ -216,7 +290,7 @@ class _Least:
             self._add(self._ended.pop(), Reason(kind="finished before", by=number))
 
     def _demand_earlier(self, row: RowKey, number: int) -> None:
-        chain, place = self.problem.chains[row], self.problem.place[row][number]
+        chain, place = self.problem.chains[row], self.problem.place(row, number)
         for earlier in chain[self._reached.get(row, 0) : place]:
             if self.problem.steps[earlier].required:
                 self._add(earlier, Reason(kind="same row", by=number, row=row))
@@ -238,53 +312,76 @@ class _Least:
 
 
 class _Greatest:
-    """What may be in: comes down from all steps to the largest set that fits every row but the holes."""
+    """What may be in: comes down from all steps to the largest set that fits every row that binds.
 
-    def __init__(self, problem: _Problem, least: _Least) -> None:
-        self.problem, self.least = problem, least
+    ``rows``: those that may not fit as they are. ``kept``: steps that are in whatever the rows say.
+    ``unbound``: rows that need not fit.
+    """
+
+    def __init__(
+        self,
+        problem: _Problem,
+        rows: Iterable[RowKey],
+        *,
+        kept: Sequence[bool] = (),
+        unbound: Collection[RowKey] = (),
+    ) -> None:
+        self.problem, self.kept, self.unbound = problem, kept, unbound
         self.inside = [True] * len(problem.steps)
-        self._begun = sorted(range(len(problem.steps)), key=lambda n: problem.steps[n].tx.begun_s)
-        self._last = {row: len(chain) - 1 for row, chain in problem.chains.items()}
-        self._cut = {row: len(chain) for row, chain in problem.chains.items()}
+        self._begun: list[int] | None = None
+        self._last: dict[RowKey, int] = {}
+        self._cut: dict[RowKey, int] = {}
         self._todo: list[int] = []
-        self._dirty = [row for row in problem.chains if self._binds(row)]
+        self._dirty = list(rows)
 
-    def run(self) -> list[bool]:
-        """Take out, row by row, the steps beyond the last place that fits, and what depends on them."""
+    def run(self) -> list[bool] | None:
+        """Take out, row by row, the steps beyond the last place that fits, and what depends on them.
+
+        None when a row that is there is left without any place that fits.
+        """
         while self._dirty:
-            self._lower(self._dirty.pop())
+            row = self._dirty.pop()
+            if self._lower(row) < 0 and row in self.problem.found:
+                return None
             while self._todo:
                 self._take_dependents(self._todo.pop())
         return self.inside
 
-    def _lower(self, row: RowKey) -> None:
-        chain, place = self.problem.chains[row], self._last[row]
+    def _lower(self, row: RowKey) -> int:
+        chain = self.problem.chains[row]
+        place = self._last.get(row, len(chain) - 1)
         while place >= 0 and not (self.inside[chain[place]] and self.problem.fits(row, place)):
             self._take(chain[place])
             place -= 1
         self._last[row] = place
+        return place
 
     def _take(self, number: int) -> None:
-        if self.inside[number] and not self.least.inside[number]:
+        if self.inside[number] and not (self.kept and self.kept[number]):
             self.inside[number] = False
             self._todo.append(number)
 
     def _take_dependents(self, number: int) -> None:
         step = self.problem.steps[number]
-        self._dirty.extend(row for row in step.writes if self._binds(row))
+        self._dirty.extend(row for row in step.writes if row not in self.unbound)
         if step.required:
             for row in step.writes:
-                self._take_later(row, self.problem.place[row][number] + 1)
-            while self._begun and self.problem.steps[self._begun[-1]].tx.begun_s > step.tx.ended_s:
-                self._take(self._begun.pop())
+                self._take_later(row, self.problem.place(row, number) + 1)
+            self._take_begun_after(step.tx.ended_s)
+
+    def _take_begun_after(self, ended_s: float) -> None:
+        steps = self.problem.steps
+        if self._begun is None:
+            self._begun = sorted(range(len(steps)), key=lambda n: steps[n].tx.begun_s)
+        while self._begun and steps[self._begun[-1]].tx.begun_s > ended_s:
+            self._take(self._begun.pop())
 
     def _take_later(self, row: RowKey, place: int) -> None:
-        for later in self.problem.chains[row][place : self._cut[row]]:
+        chain = self.problem.chains[row]
+        cut = self._cut.get(row, len(chain))
+        for later in chain[place:cut]:
             self._take(later)
-        self._cut[row] = min(self._cut[row], place)
-
-    def _binds(self, row: RowKey) -> bool:
-        return row not in self.least.holes and row not in self.problem.strange
+        self._cut[row] = min(cut, place)
 
 
 def fold(steps: Iterable[Step]) -> dict[RowKey, Row]:

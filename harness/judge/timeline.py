@@ -7,8 +7,9 @@ One pass over the entries. ``Sent``, ``Done`` and ``Settled`` of one transaction
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Literal, TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -130,67 +131,92 @@ def index(history: Iterable[h.Entry]) -> Timeline:
 
     Of one that was sent again, under the same name, after it was refused, each try is a transaction.
     """
-    entries: dict[type[h.Entry], list[h.Entry]] = {}
-    transactions: dict[str, Transaction] = {}
-    restores: dict[int, Restore] = {}
+    entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
+    joiner = _Joiner()
     for entry in history:
-        entries.setdefault(type(entry), []).append(entry)
-        _join_transaction(transactions, entry)
-        _join_restore(restores, entry)
+        kind = type(entry)
+        entries[kind].append(entry)
+        if kind in joiner.takes:
+            joiner.takes[kind](entry)
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
-        transactions=tuple(sorted(transactions.values(), key=lambda tx: tx.order)),
-        restores=tuple(restores.values()),
+        transactions=tuple(joiner.transactions()),
+        restores=tuple(joiner.restores.values()),
         epochs=_epochs(entries.get(h.ClusterSeen, [])),
         systems=_systems(entries.get(h.ClusterSeen, [])),
         destroyed_s=min((e.at_s for e in destroyed), default=NEVER),
         wiped_s=min((e.at_s for e in destroyed if e.survivors != "standby"), default=NEVER),
-        entries=entries,
+        entries=dict(entries),
     )
 
 
-def _join_transaction(transactions: dict[str, Transaction], entry: h.Entry) -> None:
-    if isinstance(entry, h.Sent):
-        order = len(transactions)
-        if (earlier := transactions.pop(entry.name, None)) is not None:
-            transactions[f"{entry.name}, try {order}"] = earlier
-        transactions[entry.name] = _sent(order, entry)
-    elif isinstance(entry, h.Done) and entry.name in transactions:
-        transactions[entry.name] = msgspec.structs.replace(
-            transactions[entry.name],
-            outcome=entry.outcome,
-            ended_s=NEVER if entry.outcome == "unknown" else entry.at_s,
-            lsn_upper=entry.lsn_upper,
-        )
-    elif isinstance(entry, h.Settled) and entry.name in transactions:
-        transactions[entry.name] = msgspec.structs.replace(
-            transactions[entry.name], outcome=entry.outcome, ended_s=entry.at_s
-        )
+class _Joiner:
+    """Joins entries to transactions and restores. ``newest``: by name the number of its last try."""
 
+    def __init__(self) -> None:
+        self.sent: list[h.Sent] = []
+        self.newest: dict[str, int] = {}
+        self.done: list[h.Done | None] = []
+        self.settled: dict[int, h.Settled] = {}
+        self.restores: dict[int, Restore] = {}
+        self.takes: dict[type[h.Entry], Callable[[Any], None]] = {
+            h.Sent: self._sent,
+            h.Done: self._done,
+            h.Settled: self._settled,
+            h.RestoreBegan: self._restore_began,
+            h.RestoreDone: self._restore_done,
+            h.ReadBack: self._read_back,
+        }
 
-def _sent(order: int, entry: h.Sent) -> Transaction:
-    return Transaction(
-        order=order,
-        name=entry.name,
-        actor=entry.actor,
-        tenant=entry.tenant,
-        cluster=entry.cluster,
-        xid=entry.xid,
-        begun_s=entry.begun_s,
-        sent_s=entry.at_s,
-        lsn_lower=entry.lsn_lower,
-        changes=entry.changes,
-        sight=entry.sight,
-    )
+    def _sent(self, entry: h.Sent) -> None:
+        self.newest[entry.name] = len(self.sent)
+        self.sent.append(entry)
+        self.done.append(None)
 
+    def _done(self, entry: h.Done) -> None:
+        number = self.newest.get(entry.name)
+        if number is not None:
+            self.done[number] = entry
 
-def _join_restore(restores: dict[int, Restore], entry: h.Entry) -> None:
-    if isinstance(entry, h.RestoreBegan):
-        restores[entry.restore] = Restore(asked=entry)
-    elif isinstance(entry, h.RestoreDone) and entry.restore in restores:
-        restores[entry.restore] = msgspec.structs.replace(restores[entry.restore], done=entry)
-    elif isinstance(entry, h.ReadBack) and entry.restore in restores:
-        restores[entry.restore] = msgspec.structs.replace(restores[entry.restore], read_back=entry)
+    def _settled(self, entry: h.Settled) -> None:
+        number = self.newest.get(entry.name)
+        if number is not None:
+            self.settled[number] = entry
+
+    def transactions(self) -> Iterator[Transaction]:
+        """Yield the transactions, in order; what a witness says counts more than what the client saw."""
+        for order, (sent, done) in enumerate(zip(self.sent, self.done, strict=True)):
+            fate = self.settled.get(order, done)
+            outcome = fate.outcome if fate else "unknown"
+            yield Transaction(
+                order=order,
+                name=sent.name,
+                actor=sent.actor,
+                tenant=sent.tenant,
+                cluster=sent.cluster,
+                xid=sent.xid,
+                begun_s=sent.begun_s,
+                sent_s=sent.at_s,
+                ended_s=NEVER if fate is None or outcome == "unknown" else fate.at_s,
+                outcome=outcome,
+                lsn_lower=sent.lsn_lower,
+                lsn_upper=done.lsn_upper if done else None,
+                changes=sent.changes,
+                sight=sent.sight,
+            )
+
+    def _restore_began(self, entry: h.RestoreBegan) -> None:
+        self.restores[entry.restore] = Restore(asked=entry)
+
+    def _restore_done(self, entry: h.RestoreDone) -> None:
+        if entry.restore in self.restores:
+            restore = self.restores[entry.restore]
+            self.restores[entry.restore] = msgspec.structs.replace(restore, done=entry)
+
+    def _read_back(self, entry: h.ReadBack) -> None:
+        if entry.restore in self.restores:
+            restore = self.restores[entry.restore]
+            self.restores[entry.restore] = msgspec.structs.replace(restore, read_back=entry)
 
 
 def _systems(seen: Iterable[h.Entry]) -> dict[int, str]:

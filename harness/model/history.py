@@ -423,9 +423,11 @@ def encode_line(entry: Entry | StoredRow) -> bytes:
     return _encoder.encode(entry) + b"\n"
 
 
-def decode_lines(lines: Iterable[bytes], *, source: str = "history.jsonl") -> Iterator[AnyEntry]:
-    """Read entries, skipping blank lines; raises BadInput with the line's number."""
-    for number, line in enumerate(lines, 1):
+def decode_lines(
+    lines: Iterable[bytes], *, source: str = "history.jsonl", first: int = 1
+) -> Iterator[AnyEntry]:
+    """Read entries, skipping blank lines; raises BadInput with the line's number, from ``first`` on."""
+    for number, line in enumerate(lines, first):
         if line.strip():
             try:
                 yield _decoder.decode(line)
@@ -434,3 +436,11 @@ def decode_lines(lines: Iterable[bytes], *, source: str = "history.jsonl") -> It
                     f"{source}, line {number}: {error}",
                     cure="the run folder was damaged; run again",
                 ) from None
+
+
+def decode_block(lines: bytes, *, source: str = "history.jsonl", first: int = 1) -> Iterable[AnyEntry]:
+    """Read the entries of many whole lines at once, which is faster; raises as ``decode_lines`` does."""
+    try:
+        return _decoder.decode_lines(lines)
+    except msgspec.DecodeError:
+        return decode_lines(lines.splitlines(keepends=True), source=source, first=first)

@@ -8,7 +8,7 @@ so that a wrong one is refused with one sentence before any service starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -276,8 +276,16 @@ def _script(script: Script) -> bytes:
 
 def decode(data: bytes, *, source: str = "the plan") -> Plan:
     """Read a plan; raises BadInput naming ``source``, the field, and what was expected there."""
+    return decode_as(Plan, data, source)
+
+
+P = TypeVar("P", bound=Plan)
+
+
+def decode_as(kind: type[P], data: bytes, source: str) -> P:
+    """Read a plan as that kind of plan; raises BadInput as ``decode`` does."""
     try:
-        plan = msgspec.json.decode(data, type=Plan)
+        plan = msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as error:
         raise BadInput(
             f"{source}: {error}",

@@ -48,6 +48,8 @@ def to_row(raw: Mapping[str, str | None]) -> Row:
 
 def key_of(row: Mapping[str, Cell], columns: tuple[str, ...]) -> Key:
     """Return the key of a row; raises ValueError when a key cell is null or long."""
+    if len(columns) == 1 and isinstance(only := row[columns[0]], str):
+        return (only,)  # what nearly every key is
     key: list[str] = []
     for column in columns:
         cell = row[column]

@@ -50,7 +50,7 @@ def _run(case: Case) -> Iterator[Finding]:
         sees_s = SEES_S_MAX + max((e.late_s for e in case.timeline.of(Stalled)), default=0.0)
         for begin_s, end_s, cluster in _lives(case.timeline):
             mine = [report for report in reports if begin_s <= report.at_s < end_s]
-            writes = _waiting(case.timeline, needs, cluster)
+            writes = _waiting(case.timeline, needs, cluster, promise_s)
             yield from _wrong(writes, mine, promise_s, sees_s)
             yield from _silent(writes, mine, promise_s, end_s)
 
@@ -68,10 +68,17 @@ def _lives(timeline: Timeline) -> Iterator[tuple[float, float, int]]:
         yield begin_s, timeline.destroyed_s if struck else end_s, cluster
 
 
-def _waiting(timeline: Timeline, needs: Needs, cluster: int) -> list[Waiting]:
-    """Return the cluster's acked writes in the order of their acks."""
-    acked = (tx for tx in timeline.transactions if tx.acked and tx.cluster == cluster and tx.lsn_upper)
-    found = [Waiting(tx, needs.durable_s(timeline.position(cluster, tx.lsn_upper))) for tx in acked]
+def _waiting(timeline: Timeline, needs: Needs, cluster: int, promise_s: float) -> list[Waiting]:
+    """Return the cluster's acked writes that waited for longer than promised, by the time of their acks."""
+    durable_s = needs.of_epoch(timeline.epochs.get(cluster, 0))
+    found = [
+        Waiting(tx, at_s)
+        for tx in timeline.transactions
+        if tx.lsn_upper
+        and tx.cluster == cluster
+        and tx.outcome == "acked"
+        and (at_s := durable_s(tx.lsn_upper)) - tx.ended_s > promise_s
+    ]
     return sorted(found, key=lambda write: write.tx.ended_s)
 
 
@@ -101,8 +108,9 @@ def _silent(
     asked_s = [report.at_s for report in reports]
     for write in writes:
         due_s, over_s = write.tx.ended_s + promise_s, min(write.durable_s, end_s)
-        silent = bisect_left(asked_s, due_s) == bisect_right(asked_s, over_s)
-        if over_s - due_s > SAYS_S_MAX and silent:
+        if over_s - due_s <= SAYS_S_MAX:
+            continue
+        if bisect_left(asked_s, due_s) == bisect_right(asked_s, over_s):
             yield unknown(NAME, f"no report came while {write.tx.name} waited for {over_s - due_s:.1f} s")
             return
 

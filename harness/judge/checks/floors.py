@@ -16,7 +16,10 @@ from harness.model.plan import TenantPlan
 from harness.model.verdict import Finding
 
 NAME = "floors"
-ROLLBACK = "rollback"
+
+
+class Rollback:
+    """The kind of a transaction that is not to be committed, whatever it does."""
 
 
 def _run(case: Case) -> Iterator[Finding]:
@@ -55,21 +58,23 @@ def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
 def _kinds(case: Case) -> Iterator[Finding]:
     """Each kind of operation that writers were to perform in the write phase was performed and acked."""
     done = {entry.name: entry.outcome for entry in case.timeline.of(Done)}
-    wanted, seen = {"insert"}, set()
+    wanted: set[type] = set()
+    seen: set[type] = set()
     for tenant in case.plan.tenants:
         for writer, count in zip(tenant.writers, tenant.write_counts, strict=True):
             for place, tx in enumerate(writer):
-                kinds = {_kind(op) for op in tx.operations} if tx.commit else {ROLLBACK}
+                kinds = set(map(type, tx.operations)) if tx.commit else {Rollback}
                 if place < count:
                     wanted |= kinds
-                if done.get(tx.name) == ("acked" if tx.commit else "refused"):
+                if not kinds <= seen and done.get(tx.name) == ("acked" if tx.commit else "refused"):
                     seen |= kinds
-    if wanted - seen:
-        yield unknown(NAME, f"no {', no '.join(sorted(wanted - seen))} was seen to succeed")
+    lacking = {"insert", *map(_name, wanted)} - set(map(_name, seen))
+    if lacking:
+        yield unknown(NAME, f"no {', no '.join(sorted(lacking))} was seen to succeed")
 
 
-def _kind(operation: object) -> str:
-    return type(operation).__name__.lower()
+def _name(kind: type) -> str:
+    return kind.__name__.lower()
 
 
 def _rate(case: Case) -> Iterator[Finding]:
@@ -79,9 +84,10 @@ def _rate(case: Case) -> Iterator[Finding]:
         return
     owned = {table.name for table in case.schema.owned}
     rows = sum(
-        sum(change.table in owned for change in tx.changes)
+        change.table in owned
         for tx in case.timeline.transactions
-        if tx.actor == "writer" and tx.acked and began_s <= tx.ended_s <= ended_s
+        if tx.actor == "writer" and tx.outcome == "acked" and began_s <= tx.ended_s <= ended_s
+        for change in tx.changes
     )
     free_s = ended_s - began_s - blocked_s(case, "commits", began_s, ended_s)
     if rows < case.plan.floors.rows_per_s * free_s:

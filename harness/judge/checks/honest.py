@@ -6,6 +6,7 @@ with the cluster. A write after the cut's lower bound is not asked for.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from harness.judge.case import Case, Judged
@@ -20,10 +21,11 @@ NAME = "honest"
 
 
 def _run(case: Case) -> Iterator[Finding]:
+    watermarks = _Watermarks(case.timeline)
     if not case.timeline.of(WatermarkSeen):
         yield unknown(NAME, "no watermark was ever reported")
     for judged in case.restores:
-        watermark = _watermark(case.timeline, judged)
+        watermark = watermarks.before(judged)
         if judged.solution is None or watermark is None:
             continue
         for step in judged.solution.lacking():
@@ -32,14 +34,27 @@ def _run(case: Case) -> Iterator[Finding]:
                 yield _finding(judged, step, watermark)
 
 
-def _watermark(timeline: Timeline, judged: Judged) -> Position | None:
-    based_s = judged.stretch.base.done_s if judged.stretch.base else 0.0
-    until_s = judged.restore.began_s
-    if based_s <= timeline.wiped_s < until_s:
-        seen = [e for e in timeline.of(WatermarkSeen) if e.at_s < timeline.wiped_s]
-    else:  # one is asked for just before each restore, on a virtual clock at the same instant
-        seen = [e for e in timeline.of(WatermarkSeen) if e.at_s <= until_s]
-    return Position(epoch=seen[-1].epoch, lsn=seen[-1].lsn) if seen else None
+class _Watermarks:
+    """All watermarks, in the order of their times."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._wiped_s = timeline.wiped_s
+        self._seen = sorted(timeline.of(WatermarkSeen), key=_at_s)
+
+    def before(self, judged: Judged) -> Position | None:
+        """Return the one that counts for a restore, None when none was reported before."""
+        based_s = judged.stretch.base.done_s if judged.stretch.base else 0.0
+        until_s = judged.restore.began_s
+        if based_s <= self._wiped_s < until_s:
+            place = bisect_left(self._seen, self._wiped_s, key=_at_s)
+        else:  # one is asked for just before each restore, on a virtual clock at the same instant
+            place = bisect_right(self._seen, until_s, key=_at_s)
+        last = self._seen[place - 1] if place else None
+        return Position(epoch=last.epoch, lsn=last.lsn) if last else None
+
+
+def _at_s(entry: WatermarkSeen) -> float:
+    return entry.at_s
 
 
 def _before_cut(position: Position, judged: Judged) -> bool:

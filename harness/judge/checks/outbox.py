@@ -26,12 +26,17 @@ def _run(case: Case) -> Iterator[Finding]:
     tables = {table.name: table for table in case.schema.infrastructure if _named(table.tenancy)}
     cluster = max((c.cluster for c in case.timeline.of(ClusterSeen)), default=1)
     dropped_s = _dropped_s(case, set(tables))
+    same = case.timeline.same_rows
+    scripts = {
+        str(tx.xid)
+        for tx in case.timeline.transactions
+        if tx.actor == "script" and same(tx.cluster, cluster)
+    }
     here = [
         tx
-        for tx in case.timeline.transactions
-        if case.timeline.same_rows(tx.cluster, cluster) and (tx.actor == "script" or tx.sent_s > dropped_s)
+        for tx in case.beyond
+        if same(tx.cluster, cluster) and (tx.actor == "script" or tx.sent_s > dropped_s)
     ]
-    scripts = {str(tx.xid) for tx in here if tx.actor == "script"}
     solution = solve(steps_on(here, tables), read_rows(case.unowned, tables), forced=True)
     for difference in differences(solution, Elsewhere(tenant="")):
         column = _named(tables[difference.row[0]].tenancy)

@@ -14,11 +14,14 @@ NAME = "next write"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    probes = [done for done in case.timeline.of(Done) if done.actor == "probe"]
+    probes: dict[str | None, list[Done]] = {}
+    for done in case.timeline.of(Done):
+        if done.actor == "probe":
+            probes.setdefault(done.tenant, []).append(done)
     for tenant in case.lines:
         back = [judged for judged in case.restores_of(tenant) if judged.restore.in_place]
         until_s = [*(judged.restore.began_s for judged in back), NEVER][1:]
-        mine = [done for done in probes if done.tenant == tenant]
+        mine = probes.get(tenant, [])
         for judged, end_s in zip(back, until_s, strict=True):
             yield from _judge(judged, [d for d in mine if judged.restore.done_s <= d.at_s < end_s])
 

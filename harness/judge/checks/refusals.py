@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from harness.judge.case import Case
 from harness.judge.check import Check
 from harness.judge.reshaping import rebuilt_s
-from harness.judge.timeline import Restore
+from harness.judge.timeline import NEVER, Restore
 from harness.model.history import Done
 from harness.model.verdict import Finding
 
@@ -23,8 +23,11 @@ def _run(case: Case) -> Iterator[Finding]:
     planned = _rolled_back_as_planned(case)
     whole_s = rebuilt_s(case)
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
+    first_s = min((r.began_s for r in case.timeline.restores), default=NEVER)
     for done in case.timeline.of(Done):
-        if done.outcome == "acked" or done.name in planned or done.tenant not in untouched:
+        if done.outcome == "acked" or done.at_s < first_s:
+            continue
+        if done.name in planned or done.tenant not in untouched:
             continue
         if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
             continue

@@ -28,10 +28,12 @@ def _run(case: Case) -> Iterator[Finding]:
     for line in case.lines.values():
         for forecast in line.forecasts:
             forecasts.setdefault(forecast.tx.name, []).append(forecast)
+    purges = {name for judged in case.restores for name in case.purges_beside(judged)}
     for script in case.plan.scripts:
         for planned in script.transactions:
             if planned.name in sent:
-                yield from _as_predicted(case, planned, sent[planned.name], forecasts.get(planned.name, []))
+                tx, of_it = sent[planned.name], forecasts.get(planned.name, [])
+                yield from _as_predicted(case, planned, tx, of_it, beside=tx.name in purges)
             elif not planned.killed and planned.name not in left and case.timeline.wiped_s == NEVER:
                 yield unknown(NAME, f"{planned.name} was never sent")
     yield from _damaged_somebody(case)
@@ -47,8 +49,9 @@ def _damaged_somebody(case: Case) -> Iterator[Finding]:
 
 
 def _as_predicted(
-    case: Case, planned: ScriptTransaction, tx: Transaction, forecasts: list[Forecast]
+    case: Case, planned: ScriptTransaction, tx: Transaction, forecasts: list[Forecast], *, beside: bool
 ) -> Iterator[Finding]:
+    """``beside``: it is a purge beside a restore: whose rows it met only the locks decided."""
     if tx.outcome == "refused":
         return
     if planned.killed:
@@ -58,8 +61,8 @@ def _as_predicted(
     if tx.sight is None:
         yield unknown(NAME, f"nobody looked at what {tx.name} had done")
         return
-    if any(tx.name in case.purges_beside(judged) for judged in case.restores):
-        return  # whose rows it met only the locks decided
+    if beside:
+        return
     changes_only = not any(effect.removes for effect in planned.actual)
     for table in (t.name for t in case.schema.owned):
         deleted = _sum(f.deleted.get(table, (0, 0)) for f in forecasts)

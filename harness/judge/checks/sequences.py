@@ -40,15 +40,16 @@ def _numbered(table: Table) -> list[str]:
 
 def _highest(case: Case, columns: dict[str, list[str]]) -> dict[tuple[str, str], tuple[int, str]]:
     """Return for each column the highest value, and the operation that wrote it."""
-    highest: dict[tuple[str, str], tuple[int, str]] = {}
+    highest: dict[str, dict[str, tuple[int, str]]] = {table: {} for table in columns}
     for step in _archived(case):
-        for (table, _), row in step.writes.items():
-            for column in columns.get(table, ()):
-                cell = row.get(column) if row else None
-                if isinstance(cell, str):
-                    given = (int(cell), step.tx.name)
-                    highest[table, column] = max(highest.get((table, column), given), given)
-    return highest
+        for written, row in step.writes.items():
+            if row is None or (best := highest.get(written[0])) is None:
+                continue
+            for column in columns[written[0]]:
+                cell = row.get(column)
+                if isinstance(cell, str) and (column not in best or int(cell) > best[column][0]):
+                    best[column] = (int(cell), step.tx.name)
+    return {(table, column): one for table, best in highest.items() for column, one in best.items()}
 
 
 def _archived(case: Case) -> Iterable[Step]:

@@ -9,7 +9,7 @@ purged beside the restore is not there to be set aside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check
@@ -45,21 +45,27 @@ def _not_set_aside(
     for moved in set_aside:
         aside.setdefault(moved.table, []).append(moved.row)
     inside = {id(step) for step, there in zip(solution.steps, solution.inside, strict=True) if there}
-    for row, step in _there(case, judged).items():
+    outside = [step for step in judged.stretch.steps if id(step) not in inside]
+    for row, step in _there(case, judged, outside).items():
         if id(step) not in inside and step.writes[row] not in aside.get(row[0], ()):
             yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
 
 
-def _there(case: Case, judged: Judged) -> dict[RowKey, Step]:
-    """Return the rows that the application wrote and that were certainly there when the restore began."""
+def _there(case: Case, judged: Judged, outside: Sequence[Step]) -> dict[RowKey, Step]:
+    """Return the rows that the application wrote and that were certainly there when the restore began.
+
+    Told are rows that steps ``outside`` of the restored state wrote; nobody asks for others.
+    """
     there: dict[RowKey, Step] = {}
+    asked = {row for step in outside if step.role == "own" for row in step.writes}
     hit, here = judged.incident.tx, judged.restore.asked.cluster
     if case.purges_beside(judged):
         return there
     if hit is None or not case.timeline.same_rows(hit.cluster, here):
         return there
-    for step in judged.stretch.steps:
-        for row, image in step.writes.items():
+    for step in judged.stretch.steps if asked else ():
+        for row in asked.intersection(step.writes):
+            image = step.writes[row]
             certain = step.tx.ended_s < judged.restore.began_s and row not in step.maybe
             if step.role == "own" and image is not None and certain:
                 there[row] = step
