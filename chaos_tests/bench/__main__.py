@@ -4,7 +4,8 @@
 ``python -m chaos_tests.bench kills --times 5`` kills pytest in mid-drill and looks at what it left.
 ``python -m chaos_tests.bench losing --planted debezium-3.6.1 --seeds 1 2 3`` runs random campaigns on
 programs that lose data, each until a drill is broken; without ``--planted`` none may be.
-``python -m chaos_tests.bench oracle`` judges a run of a million operations, and needs no service.
+``python -m chaos_tests.bench oracle`` judges a run of a million operations, and
+``python -m chaos_tests.bench brute-force`` tiny ones as brute force does; neither needs a service.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 from rich.console import Console
 
 from chaos_tests.bench import measure
+from chaos_tests.bench.brute_force import brute_force
 from chaos_tests.bench.failover import failover
 from chaos_tests.bench.kills import kills
 from chaos_tests.bench.losing import LIMIT_S, PLANS_MAX, Within, losing
@@ -45,6 +47,8 @@ def main() -> int:
         return 0 if losing(options, asked.planted, asked.seeds, within, console, asked.out) else 1
     if asked.what == "oracle":
         return 0 if oracle(asked.operations, asked.tenants, console, times=asked.times) else 1
+    if asked.what == "brute-force":
+        return 0 if brute_force(asked.histories, asked.first, console) else 1
     return 0 if _limits_hold(options, console) else 1
 
 
@@ -70,6 +74,10 @@ def _arguments() -> argparse.ArgumentParser:
     lost.add_argument("--plans", type=int, default=PLANS_MAX)
     lost.add_argument("--limit-s", type=float, default=LIMIT_S)
     lost.add_argument("--out", type=Path, default=Path("runs"))
+    brute = commands.add_parser("brute-force", help="the judge beside brute force; needs no service")
+    brute.set_defaults(what="brute-force")
+    brute.add_argument("--histories", type=int, default=100_000)
+    brute.add_argument("--first", type=int, default=0, help="the number of the first history")
     judged = commands.add_parser("oracle", help="judge a run of a million operations; needs no service")
     judged.set_defaults(what="oracle")
     judged.add_argument("--operations", type=int, default=1_000_000)
