@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, checks, findings, finish
-from harness.judge import check_run
+from harness.judge import check_run, load
+from harness.judge.on_demand import OnDemand
 from harness.model import folder as names
 from harness.model import plan as plans
 from harness.model.errors import BadInput
@@ -125,3 +127,52 @@ def test_a_run_folder_without_whole_stages_blames_by_what_is_there(tmp_path: Pat
     told = TopicRead(feed="topic", cluster=1, first=0, end=99)
     (tmp_path / names.STAGES).write_bytes(encode_stage(told) + b'{"stage":')
     assert {f.blame.layer for f in findings(check_run(tmp_path)) if f.blame} == {"capture"}
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 1000])
+def test_it_does_not_matter_in_what_pieces_the_history_is_read(
+    run: Path, world: World, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    """Lines are longer than a piece, or end amid one; a damaged one has its number all the same."""
+    monkeypatch.setattr(load, "BLOCK_BYTES", block_bytes)
+    assert check_run(run) == world.verdict()
+    history = run / names.HISTORY
+    lines = history.read_bytes().splitlines(keepends=True)
+    lines[30] = b"{\n"
+    history.write_bytes(b"".join(lines))
+    with pytest.raises(BadInput, match="line 31"):
+        check_run(run)
+
+
+def test_the_files_of_rows_are_named_and_read_when_asked_for(run: Path) -> None:
+    """Each once, and none that the history does not name."""
+    _, _, _, restored = load.read_run(run)
+    assert sorted(restored) == sorted([names.SHARED_FILE, *map(names.restored_file, "abq")])
+    assert len(restored) == 4
+    assert restored.get(names.restored_file("stranger")) is None
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_cycles_are_looked_for_afterwards_as_before(run: Path, enabled: bool) -> None:
+    """Whether or not somebody had the collector off."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        assert check_run(run).verdict == "proven"
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_a_mapping_on_demand_is_made_once_and_only_when_looked_into() -> None:
+    """Nobody pays for what nobody asks."""
+    made: list[int] = []
+
+    def make() -> dict[str, int]:
+        made.append(1)
+        return {"a": 1, "b": 2}
+
+    mapping = OnDemand(make)
+    assert made == []
+    assert (mapping["a"], list(mapping), len(mapping), mapping.get("c")) == (1, ["a", "b"], 2, None)
+    assert made == [1]
