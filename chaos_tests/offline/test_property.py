@@ -1,7 +1,7 @@
 """The property: whatever plan is drawn, the reference backup system is proven on it, drill after drill.
 
 The same runner, archiver, restorer and judge as on real services, on a simulated stack and a virtual clock:
-hundreds of plans, and Hypothesis shrinks one that fails as far as it can.
+a hundred plans, and Hypothesis shrinks one that fails as far as it can.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.model.verdict import DrillVerdict
 from harness.simulate import drill
 
 SCHEMAS = {name: schemas.load(name).schema for name in schemas.names()}
-EXAMPLES = 100
+EXAMPLES = 50
 
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
