@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -12,6 +15,7 @@ from fixtures.postgres import MakeDatabase, TestDatabase
 from harness.schemas import load
 from harness.stack.programs import locate
 from harness.stack.services import postgres
+from harness.stack.wait import wait_until
 from harness.stack.world.database import PostgresDatabase
 from harness.subject.reference import capture_sql
 from harness.subject.reference.adapters.lint import lint
@@ -37,22 +41,33 @@ def place(make_database: MakeDatabase) -> TestDatabase:
     return made
 
 
-def told(
-    place: TestDatabase, *statements: str, dsn: str | None = None
-) -> list[tuple[str, dict[str, object]]]:
-    """Run statements as the application, or by ``dsn``; return what logical decoding has of messages."""
+Message = tuple[str, dict[str, object]]
+
+
+@contextmanager
+def decoding(place: TestDatabase) -> Iterator[Callable[[], list[Message]]]:
+    """Decode the WAL from here on; give what returns the messages that were in it."""
     with psycopg.connect(place.admin, autocommit=True) as admin:
         admin.execute("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", [SLOT])
-        try:
-            with psycopg.connect(dsn or place.app, autocommit=True) as session:
-                for statement in statements:
-                    session.execute(statement.encode())
+
+        def messages() -> list[Message]:
             changes = admin.execute("SELECT data FROM pg_logical_slot_get_changes(%s, NULL, NULL)", [SLOT])
             lines = [str(row[0]) for row in changes if str(row[0]).startswith("message")]
+            heads = (line.partition(" content:") for line in lines)
+            return [(head.split("prefix: ")[1].split(",")[0], json.loads(body)) for head, _, body in heads]
+
+        try:
+            yield messages
         finally:
             admin.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
-    heads = (line.partition(" content:") for line in lines)
-    return [(head.split("prefix: ")[1].split(",")[0], json.loads(body)) for head, _, body in heads]
+
+
+def told(place: TestDatabase, *statements: str, dsn: str | None = None) -> list[Message]:
+    """Run statements as the application, or by ``dsn``; return what logical decoding has of messages."""
+    with decoding(place) as messages, psycopg.connect(dsn or place.app, autocommit=True) as session:
+        for statement in statements:
+            session.execute(statement.encode())
+        return messages()
 
 
 def dump(place: TestDatabase) -> tuple[str, str]:
@@ -150,6 +165,34 @@ def test_what_is_published_again_is_told_anew(place: TestDatabase) -> None:
     rows = [body["row"] for prefix, body in messages if prefix.endswith("row")]
     assert [row["name"] for row in rows] == ["unseen"]  # type: ignore[index]  # a JSON object
     assert [body for prefix, body in messages if prefix.endswith("clear")] == [{"table": "helpdesk.labels"}]
+
+
+def test_publishing_a_table_again_waits_for_who_writes_to_it(place: TestDatabase) -> None:
+    """A row of a transaction that was open meanwhile is in no event; it is told with the others (FM-33)."""
+    postgres.run_sql(place.app, "INSERT INTO helpdesk.tenants VALUES (1, 'a', 'a', '{}', now())")
+    postgres.run_sql(place.admin, "ALTER PUBLICATION restoreproof_pub DROP TABLE helpdesk.labels")
+    with (
+        ThreadPoolExecutor(1) as thread,
+        decoding(place) as messages,
+        psycopg.connect(place.app) as writing,
+    ):
+        writing.execute("INSERT INTO helpdesk.labels (tenant_id, name) VALUES (1, 'open')")
+        publishing = thread.submit(postgres.run_sql, place.admin, capture_sql(SCHEMA))
+        wait_until("publishing waits for the writer", lambda: somebody_waits(place), limit_s=10.0)
+        writing.commit()
+        publishing.result(timeout=10.0)
+        rows = [body["row"] for prefix, body in messages() if prefix.endswith("row")]
+    assert [row["name"] for row in rows] == ["open"]  # type: ignore[index]  # a JSON object
+
+
+def somebody_waits(place: TestDatabase) -> bool:
+    """Whether a session in the database waits for another one's lock on a table."""
+    with psycopg.connect(place.admin, autocommit=True) as admin:
+        found = admin.execute(
+            "SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE locktype = 'relation' AND NOT granted AND datname = current_database()"
+        )
+        return found.fetchone() is not None
 
 
 def test_a_new_partition_has_full_images_at_once(place: TestDatabase) -> None:
