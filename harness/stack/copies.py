@@ -1,6 +1,7 @@
 """Copies of the object server's data folder, and object servers of the same kind on them.
 
-A copy is taken while every process of the server stands still, so that it is what a crash would have left.
+A copy is of an instant at which all processes of the server stand still: what a crash would have left.
+MinIO writes an object beside its place and renames it: files can be copied after that instant.
 """
 
 from __future__ import annotations

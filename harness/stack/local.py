@@ -250,13 +250,20 @@ class LocalService:
         self._send(signal.SIGCONT)
 
     def copy_data(self, to: Path) -> None:
-        """Copy the data folder as it is at an instant; a service that stands still already stays so."""
+        """Copy the data folder as it is at an instant; a service that stands still already stays so.
+
+        It stands still while its files get a second name, not for the seconds that copying takes. That is
+        enough for a service that never writes into a file it has finished, but replaces it by renaming.
+        """
+        named = to.with_name(f"{to.name}.named")
         moving = [pid for pid in self.pids() if not processes.is_stopped(pid)]
         processes.send(moving, signal.SIGSTOP, self._host.stack_id, self._data)
         try:
-            shutil.copytree(self._data, to)
+            shutil.copytree(self._data, named, copy_function=os.link)
         finally:
             processes.send(moving, signal.SIGCONT, self._host.stack_id, self._data)
+        shutil.copytree(named, to)
+        shutil.rmtree(named)
 
     def fill(self, copy: Path) -> None:
         """Make a copy the data folder of a service that was never started."""

@@ -62,7 +62,7 @@ class Copyable(Protocol):
     """Its data folder can be copied as it is at an instant, and filled from such a copy before a start."""
 
     def copy_data(self, to: Path) -> None:
-        """Copy the data folder to ``to``, which must not exist; its processes stand still meanwhile."""
+        """Copy the data folder to ``to``, which must not exist; its processes stand still for a moment."""
         ...
 
     def fill(self, copy: Path) -> None:
