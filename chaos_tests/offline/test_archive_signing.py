@@ -15,6 +15,7 @@ from harness.subject.reference import format as archive
 from harness.subject.reference import process
 from harness.subject.reference.adapters.local_files import make_signing_key, read_signing_key
 from harness.subject.reference.adapters.wiring import signer_of
+from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.config import ArchiveConfig, encode_config
 from harness.subject.reference.fencing import Identity
 from harness.subject.reference.health import Held
@@ -137,6 +138,39 @@ def test_a_planted_next_key_is_passed_over_by_the_archiver(forgery: str) -> None
         return len(notes), sorted(follower.refused), [link.entry.seq for link in follower.links]
 
     assert virtually(scene) == (4, [NEXT, archive.manifest_key(4)], [1, 2, 3, 4, 5])
+
+
+def test_a_planted_key_costs_no_more_in_an_old_archive_than_in_a_young_one() -> None:
+    """The archiver reads on from its own last entry: to begin anew would hold up an old archive."""
+
+    async def scene(bench: Bench) -> list[int]:
+        forgery = await _archived(bench)
+        read: list[int] = []
+        for _ in range(2):
+            archiver = bench.archiver()
+            await archiver.resume()
+            seq = archiver.last.entry.seq if archiver.last else 0
+            bench.store.add_version(archive.manifest_key(seq + 1), forgery)
+            before = bench.store.sent_bytes
+            await _flushed(bench, archiver, 100)
+            read.append(bench.store.sent_bytes - before)
+            assert archiver.last is not None
+            assert archiver.last.entry.seq == seq + 1
+            assert archiver.health().watermark is not None
+            for number in range(20):
+                await _flushed(bench, archiver, 200 + number)
+        return read
+
+    young, old = virtually(scene)
+    assert 0 < old < young + 200
+
+
+async def _flushed(bench: Bench, archiver: Archiver, number: int) -> None:
+    """Have one more transaction archived, by itself."""
+    bench.tape.commit(insert("app.note", note_row(number, "acme")))
+    for event in await bench.feed.read(limit=1_000, wait_s=0.0):
+        archiver.take(event)
+    await archiver.flush()
 
 
 def test_a_name_taken_far_ahead_is_met_again_when_its_turn_comes() -> None:

@@ -106,6 +106,7 @@ class Archiver:
         self.batch = Batch()
         self.beats = Beats()
         self.held = Held()
+        self._refused: set[str] = set()
         self.flushed_s = 0.0
         self.pulse = Pulse(interval_s=flush_interval_s, promise_s=ports.promise_s)
         self.fence: Fence | None = None
@@ -243,20 +244,25 @@ class Archiver:
         return Link(entry=entry, stored=stored, sha256=archive.digest(body))
 
     async def _chain_after_planted(self, entry: ManifestEntry, body: bytes, broken: ArchiveBroken) -> Link:
-        """Write an entry whose name is taken; raises what stands in its way if that is another entry."""
-        manifest = await self._read_manifest()
-        self.held = msgspec.structs.replace(self.held, refused=len(manifest.refused))
+        """Write an entry whose name is taken; raises what stands in its way if that is another entry.
+
+        Only what comes after the last entry known is read: who plants one must not cost more, the older
+        the archive is.
+        """
+        manifest = await self._read_on()
+        self._refused |= manifest.refused.keys()
+        self.held = msgspec.structs.replace(self.held, refused=len(self._refused))
         if manifest.is_planted(archive.manifest_key(entry.seq)):
             await self._patiently(lambda: self.store.put_again(archive.manifest_key(entry.seq), body))
-            manifest = await self._read_manifest()
+            manifest = await self._read_on()
         written = next((link for link in manifest.links if link.entry.seq == entry.seq), None)
         if written is not None and written.sha256 == archive.digest(body):
             return written
         assert entry.fence is not None  # resume() has claimed one
         raise explain(manifest, entry.fence, entry.seq, body, broken) from broken
 
-    async def _read_manifest(self) -> Manifest:
-        manifest = Manifest(self.store, self.trust)
+    async def _read_on(self) -> Manifest:
+        manifest = Manifest(self.store, self.trust, known=self.last)
         await self._patiently(manifest.catch_up)
         return manifest
 
@@ -326,7 +332,7 @@ class Archiver:
         manifest = await self._claimed()
         start = await self._patiently(self.feed.start)
         last = self.last = manifest.last
-        self.held = _held(manifest)
+        self.held, self._refused = _held(manifest), {*manifest.refused}
         same_feed = last is not None and last.entry.feed.feed == start.feed
         gap = self.gap_before(start, last.entry) if last is not None and same_feed else ""
         self._feed_name, self._consumed = start.feed, start.offset

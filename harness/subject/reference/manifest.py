@@ -42,16 +42,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest:
     """The chain as far as it was read; ``links`` grows with each ``catch_up``.
 
-    ``refused``: by key, why an object under an entry's name is none.
+    ``known``: an entry that was verified before, to begin after it. ``refused``: by key, why an object
+    under an entry's name is none.
     """
 
-    def __init__(self, store: ObjectStore, trust: Trust = TRUSTS_ALL) -> None:
+    def __init__(self, store: ObjectStore, trust: Trust = TRUSTS_ALL, *, known: Link | None = None) -> None:
         self._store = store
         self._trust = trust
         self._lock = asyncio.Lock()
         self._gate = asyncio.Semaphore(READS_AT_ONCE)
         self._refused: dict[StoredObject, str] = {}
-        self.links: list[Link] = []
+        self.links: list[Link] = [] if known is None else [known]
 
     @property
     def last(self) -> Link | None:
