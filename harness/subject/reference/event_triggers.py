@@ -73,7 +73,9 @@ SELECT jsonb_build_object('table', n.nspname || '.' || c.relname, 'columns', (
     WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped), 'key', (
     SELECT coalesce(jsonb_agg(a.attname ORDER BY k.place), '[]') FROM pg_index AS i,
         unnest(i.indkey) WITH ORDINALITY AS k (number, place), pg_attribute AS a
-    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number))
+    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number), 'checks', (
+    SELECT coalesce(jsonb_agg(pg_get_constraintdef(oid) ORDER BY conname), '[]') FROM pg_constraint
+    WHERE conrelid = c.oid AND contype = 'c' AND convalidated))
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = of
 $shape$;
 """

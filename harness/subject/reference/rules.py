@@ -12,23 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from harness.model.schema import ByColumn, ByPath, Column, Infrastructure, Schema, Table
+from harness.subject.reference.conditions import cure, unmet
 from harness.subject.reference.event_triggers import (
     EVENT_TRIGGERS,
     event_triggers_sql,
     functions_sql,
 )
-from harness.subject.reference.values import converter
+from harness.subject.reference.values import refused
 
 FOREIGN_KEY_ACTIONS = {"a": "no action", "r": "no action", "c": "cascade", "n": "set null"}
 """confdeltype to the words of the model; RESTRICT refuses like NO ACTION, only sooner."""
-
-INSTEAD = {"time with time zone": "time without time zone", "money": "numeric"}
-"""What carries the values of a type that arrives changed; text, where nothing is closer."""
-
-FLAT_ONLY = tuple(
-    f"{name}[]" for name in ("smallint", "integer", "bigint", "real", "double precision", "boolean")
-)
-"""Of more than one dimension they arrive as one of NULLs, which nobody could tell from a true one."""
 
 STORED_COLUMNS_SINCE = 180000
 
@@ -300,26 +293,22 @@ def _kinds(there: SeenTable, table: Table) -> Iterator[Problem]:
 
 
 def _types(there: SeenTable, table: Table, schema: Schema) -> Iterator[Problem]:
-    """Every type arrives as it was; what is never restored may arrive as it likes (FM-58, FM-65, FM-66)."""
+    """Every type arrives as it was; what is never restored may arrive as it likes (FM-58, FM-63 …)."""
     for column in there.columns if not isinstance(table.tenancy, Infrastructure) else ():
-        if converter(column.type, schema) is None:
-            other = INSTEAD.get(column.type, "text")
+        name = _ident(column.name)
+        if found := refused(column.type, schema):
             yield Problem(
                 table=table.name,
-                what=f"column {column.name} is of type {column.type}, whose values arrive changed",
-                cure_sql=_alter(table.name, f"ALTER COLUMN {_ident(column.name)} TYPE {other}"),
+                what=f"column {column.name} is of type {column.type}, whose values arrive changed:"
+                f" {found.why}",
+                cure_sql=_alter(table.name, f"ALTER COLUMN {name} TYPE {found.instead}"),
             )
-        elif schema.domains.get(column.type, column.type) in FLAT_ONLY and not _is_flat(there, column):
+        elif lacking := unmet(column.name, column.type, schema, there.checks):
             yield Problem(
                 table=table.name,
-                what=f"column {column.name} may hold more than one dimension, and would arrive as NULLs",
-                cure_sql=_alter(table.name, f"ADD CHECK (array_ndims({_ident(column.name)}) = 1)"),
+                what=f"column {column.name} {'; it '.join(one.why for one in lacking)}",
+                cure_sql=_alter(table.name, f"ADD CHECK ({cure(column.name, lacking)})"),
             )
-
-
-def _is_flat(there: SeenTable, column: SeenColumn) -> bool:
-    names = (column.name, _ident(column.name))
-    return any(f"CHECK ((array_ndims({name}) = 1))" in there.checks for name in names)
 
 
 def _images(there: SeenTable, table: Table) -> Iterator[Problem]:

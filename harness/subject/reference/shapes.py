@@ -19,7 +19,8 @@ import msgspec
 
 from harness.model.schema import ByColumn, ByPath, Column, ForeignKey, Schema, Table
 from harness.model.values import RawRow
-from harness.subject.reference.values import converter
+from harness.subject.reference.conditions import cure, unmet
+from harness.subject.reference.values import refused
 
 
 class ShapeColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,11 +35,12 @@ class ShapeColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """A table's columns in their order, and its key."""
+    """A table's columns in their order, its key, and its valid CHECKs (None: it was not told)."""
 
     table: str
     columns: tuple[ShapeColumn, ...]
     key: tuple[str, ...]
+    checks: tuple[str, ...] | None = None
 
     @property
     def names(self) -> dict[int, str]:
@@ -115,8 +117,13 @@ def objection(schema: Schema, table: Table, altered: Altered) -> str | None:
         if altered.renamed.get(name, name) != name or name not in names:
             return f"column {name}, through which rows find their tenant, was renamed or dropped"
     for column in now.columns if table.owned else ():
-        if converter(column.type, schema) is None:
-            return f"column {column.name} is of type {column.type} now, whose values arrive changed"
+        if found := refused(column.type, schema):
+            return (
+                f"column {column.name} is of type {column.type} now, whose values arrive changed:"
+                f" {found.why}"
+            )
+        if now.checks is not None and (lacking := unmet(column.name, column.type, schema, now.checks)):
+            return f"column {column.name} {lacking[0].why}: it lacks CHECK ({cure(column.name, lacking)})"
     return None
 
 

@@ -29,8 +29,10 @@ from harness.subject.reference.ports import (
     TruncateEvent,
     Unreadable,
 )
+from harness.subject.reference.readers import BadValue, Json, ToText
 from harness.subject.reference.shapes import Altered
-from harness.subject.reference.values import BadValue, Json, ToText, converter
+from harness.subject.reference.unavailable import Placeholder
+from harness.subject.reference.values import converter
 
 _OPS = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot"}
 
@@ -81,7 +83,7 @@ class Reader:
     """Turns records into events. ``placeholder`` stands in them for values that were not logged."""
 
     def __init__(self, *, schema: Schema, placeholder: str) -> None:
-        self._placeholder = placeholder
+        self._placeholder = Placeholder(placeholder)
         self._schema = schema
         self._read_by_table = {
             table.name: {c.name: converter(c.type, schema) for c in table.columns}
@@ -199,7 +201,7 @@ class Reader:
             return None
         if read is None:
             raise BadValue(f"{table}.{column} has a type that can't be carried, or is not declared")
-        if self._placeholder and self._is_placeholder(value):
+        if self._placeholder.is_in(value):
             raise BadValue(
                 f"{table}.{column} came without its value (an unchanged TOAST value, FM-37): the"
                 " table's replica identity is not FULL"
@@ -208,10 +210,6 @@ class Reader:
             return read(value)
         except BadValue as error:
             raise BadValue(f"{table}.{column}: {error}") from None
-
-    def _is_placeholder(self, value: Json) -> bool:
-        cells = value if isinstance(value, list) else [value]
-        return any(isinstance(cell, str) and self._placeholder in cell for cell in cells)
 
 
 class _Snapshot:
