@@ -99,6 +99,7 @@ def test_a_configuration_reads_back(tmp_path: Path) -> None:
         ({"flush_interval_s": -1}, "flush_interval_s"),
         ({"bucket": None}, "bucket"),
         ({"bukket": "x"}, "bukket"),
+        ({"placeholder": "__debezium_unavailable_value"}, "random unavailable.value.placeholder"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_error(

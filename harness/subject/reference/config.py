@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from harness.model.errors import BadInput
+from harness.subject.reference import unavailable
 from harness.subject.reference.capture import PUBLICATION
 from harness.subject.reference.fencing import WRITER
 from harness.subject.reference.health import PROMISE_S
@@ -68,13 +69,18 @@ def read_config(path: str | Path) -> ArchiveConfig:
     file = Path(path)
     try:
         data = file.read_bytes()
-        if file.suffix == ".toml":
-            return msgspec.toml.decode(data, type=ArchiveConfig)
-        return msgspec.json.decode(data, type=ArchiveConfig)
+        decode = msgspec.toml.decode if file.suffix == ".toml" else msgspec.json.decode
+        config = decode(data, type=ArchiveConfig)
     except (OSError, msgspec.DecodeError) as error:
         raise BadInput(
             f"{file}: {error}", cure="`restoreproof up` prints the path of one that works"
         ) from None
+    if config.placeholder == unavailable.DEFAULT:
+        raise BadInput(
+            f"{file}: placeholder is Debezium's own, which an application may have written (FM-38)",
+            cure="give the connector a random unavailable.value.placeholder, and say it here",
+        )
+    return config
 
 
 def encode_config(config: ArchiveConfig) -> str:
