@@ -122,6 +122,7 @@ PAIRS: list[tuple[str, Json, str]] = [
     ("time(0) without time zone", "01:02:00Z", "01:02:00"),
     ("interval day to second(3)", "P0Y0M3DT4H5M6.789S", "3 days 04:05:06.789"),
     ("interval year", "P3Y0M0DT0H0M0S", "3 years"),
+    ("interval", "P-12Y-6M166DT0H0M-1.457552999S", "-12 years -6 mons +166 days -00:00:01.457553"),
     ("bit(1)", True, "1"),
     ("bit(8)", "", "00000000"),
     ("bit(8)", "BQ==", "00000101"),

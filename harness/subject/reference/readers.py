@@ -155,7 +155,8 @@ def _era(year: int) -> str:
     return "" if year > 0 else " BC"
 
 
-_INTERVAL = re.compile(r"P(-?\d+)Y(-?\d+)M(-?\d+)DT(-?\d+)H(-?\d+)M(-?)(\d+)(?:\.(\d{1,6})0*)?S", re.ASCII)
+_MICROSECOND = Decimal("0.000001")
+_INTERVAL = re.compile(r"P(-?\d+)Y(-?\d+)M(-?\d+)DT(-?\d+)H(-?\d+)M(-?)(\d+(?:\.\d{1,9})?)S", re.ASCII)
 
 
 def interval(value: Json) -> str:
@@ -166,12 +167,13 @@ def interval(value: Json) -> str:
     months = int(found[1]) * 12 + int(found[2])
     years = abs(months) // 12 * (1 if months > 0 else -1)
     units = [(years, "year"), (months - years * 12, "mon"), (int(found[3]), "day")]
-    hours, minutes, seconds = int(found[4]), int(found[5]), int(found[7])
-    fraction = (found[8] or "").rstrip("0")
+    hours, minutes = int(found[4]), int(found[5])
+    # it went through a double: microseconds come a nanosecond short now and then
+    seconds, _, fraction = str(Decimal(found[7]).quantize(_MICROSECOND)).partition(".")
     return _postgres_interval(
         [(number, unit) for number, unit in units if number],
         negative=hours < 0 or minutes < 0 or bool(found[6]),
-        clock=(abs(hours), abs(minutes), seconds, fraction),
+        clock=(abs(hours), abs(minutes), int(seconds), fraction.rstrip("0")),
     )
 
 
