@@ -609,6 +609,20 @@ def test_an_archiver_that_stopped_for_another_reason_is_to_blame() -> None:
     assert (blame.layer, blame.words[-36:]) == ("archiver", ": lost between Kafka and the archive")
 
 
+@pytest.mark.parametrize(("why_not", "layer"), [("", "capture"), ("away", "archiver")])
+def test_an_archiver_that_stopped_where_kafka_has_a_gap_is_not_to_blame(why_not: str, layer: str) -> None:
+    """It can't go on without a parent's row; unless nobody knows whether Kafka had it."""
+    world = lossy()
+    stop(world, 10**6)
+    early = next(s for s in stages_of(world) if isinstance(s, InTopic) and s.at_s > 1.0)
+    bend = both(without(InSegment), changed(TopicRead, why_not=why_not))
+    kept = [s for s in stages_of(world) if getattr(s, "xid", 0) != early.xid]
+    blame = found(world, [bent for stage in kept for bent in bend(stage)]).blame
+    assert blame is not None
+    assert blame.layer == layer
+    assert ("the archiver stopped, and a.writer" in blame.words) == (layer == "capture")
+
+
 def test_rows_of_a_snapshot_are_found_by_their_keys() -> None:
     """They came under no transaction of their own, as they were by then."""
     world = lossy()

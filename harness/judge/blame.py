@@ -56,6 +56,7 @@ class _Court:
         self.wording = Wording(case.timeline)
         self._restores = {judged.restore.number: judged for judged in case.restores}
         self._txs = {tx.name: tx for tx in case.timeline.transactions}
+        self._gaps: dict[int, Blame | None] = {}
         self._seen_s: dict[tuple[str, str], float] = {}
         for entry in case.timeline.of(ObjectSeen):
             self._seen_s.setdefault((entry.key, entry.version), entry.at_s)
@@ -164,8 +165,8 @@ class _Court:
         if not self.stages.archives:
             return Blame(layer=None, words=f"{name}and what the archive holds was not read")
         name = f"{name}and in no segment: "
-        state = self._state()
-        if state == "stopped" and (why := self._why_stopped(name)) is not None:
+        state = self._state(trace.tx)
+        if state == "stopped" and (why := self._why_stopped(trace.tx, name)) is not None:
             return why
         for late, high in self.stages.disordered():
             if late is trace.topic:
@@ -178,7 +179,7 @@ class _Court:
             return Blame(layer=None, words=f"{name}the archive had come to {end} when the drill ended")
         return Blame(layer="archiver", words=f"{name}lost between Kafka and the archive")
 
-    def _why_stopped(self, name: str) -> Blame | None:
+    def _why_stopped(self, stuck: Transaction, name: str) -> Blame | None:
         """Return the blame for an archiver that was right to stop: Kafka held what it must not hold."""
         if (ghost := self.stages.ghost()) is not None:
             told, tx, fork_lsn = ghost
@@ -193,7 +194,22 @@ class _Court:
         for late, high in self.stages.disordered()[:1]:
             words = f"the archiver stopped, since Kafka has transaction {late.xid} only after {high.xid}"
             return Blame(layer="broker", words=f"{name}{words}, which was committed later: out of order")
-        return None
+        gap = self._gap(stuck.cluster)
+        return structs.replace(gap, words=f"{name}the archiver stopped, and {gap.words}") if gap else None
+
+    def _gap(self, cluster: int) -> Blame | None:
+        """Return the blame for the first acked write of a cluster that Kafka has not whole, if any."""
+        if cluster not in self._gaps:
+            steps = (s for line in self.case.lines.values() for t in line.stretches for s in t.steps)
+            acked = [s for s in steps if s.role == "own" and s.tx.acked and s.tx.cluster == cluster]
+            blames = (self._passed_over(step) for step in sorted(acked, key=lambda s: s.tx.order))
+            self._gaps[cluster] = next((blame for blame in blames if blame is not None), None)
+        return self._gaps[cluster]
+
+    def _passed_over(self, step: Step) -> Blame | None:
+        trace = self.stages.trace(step.tx, step.tx.tenant, step.writes, whole=True)
+        blame = self._between_wal_and_kafka(trace, step.writes)
+        return blame if blame is not None and blame.layer == "capture" else None
 
     def _at_the_end(self, finding: Finding, trace: Trace, judged: Judged | None) -> Blame:
         """Blame for a write that is in the archive, whole: it came late, or a restore has not got it."""
@@ -293,9 +309,11 @@ class _Court:
         stretches = line.stretches if line else []
         return [s.writes[row] for stretch in stretches for s in stretch.steps if row in s.writes]
 
-    def _state(self) -> str:
-        """Return what the system said of itself last."""
-        seen = self.case.timeline.of(WatermarkSeen)
+    def _state(self, tx: Transaction) -> str:
+        """Return what the system said of itself last, before the transaction's cluster was wiped out."""
+        wiped_s = self.case.timeline.wiped_s
+        until_s = wiped_s if tx.sent_s < wiped_s else NEVER
+        seen = [e for e in self.case.timeline.of(WatermarkSeen) if e.at_s < until_s]
         return seen[-1].state if seen else ""
 
     def _beyond(self, tx: Transaction) -> str:

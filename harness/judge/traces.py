@@ -91,10 +91,10 @@ class Stages:
     ) -> Trace:
         """Find a transaction with these rows. ``whole``: that each of them must be told row by row."""
         tx = self._swap_of(tx, rows) if tx.actor == "restore" else tx
-        topic = _fullest([*self._topics_with(tx), *_holding(self._snapshots(tx), rows)], rows)
+        topic = _fullest(self._topics_with(tx) or _holding(self._snapshots(tx), rows), rows)
         segments = [one for one in self._segments_with(tx) if one.tenant == tenant]
-        snapshots = [one for one in self._kept_snapshots(tx) if one.tenant == tenant]
-        segment = _fullest([*segments, *_holding(snapshots, rows)], rows)
+        snapshots = (one for one in self._kept_snapshots(tx) if one.tenant == tenant)
+        segment = _fullest(segments or _holding(snapshots, rows), rows)
         return Trace(
             tx=tx,
             tenant=tenant,
@@ -226,11 +226,16 @@ class Stages:
         return [one for one in self._kept[tx.xid & XID_MASK] if one.epoch in epochs and _fits(tx, one.lsn)]
 
     def _snapshots(self, tx: Transaction) -> Iterator[InTopic]:
-        return (one for one in self._told[SNAPSHOT] if self._timeline.same_rows(tx.cluster, one.cluster))
+        """Return snapshots that came after the transaction began: an earlier one can't hold it."""
+        return (
+            one
+            for one in self._told[SNAPSHOT]
+            if one.at_s >= tx.begun_s and self._timeline.same_rows(tx.cluster, one.cluster)
+        )
 
     def _kept_snapshots(self, tx: Transaction) -> Iterator[InSegment]:
         epochs = self._epochs(tx)
-        return (one for one in self._kept[SNAPSHOT] if one.epoch in epochs)
+        return (one for one in self._kept[SNAPSHOT] if one.epoch in epochs and one.lsn >= tx.lsn_lower)
 
     def _epochs(self, tx: Transaction) -> set[int]:
         same = self._timeline.same_rows
