@@ -11,10 +11,11 @@ import pytest
 from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, checks, findings, finish
 from harness.judge import check_run, load
 from harness.judge.on_demand import OnDemand
+from harness.judge.timeline import index
 from harness.model import folder as names
 from harness.model import plan as plans
 from harness.model.errors import BadInput
-from harness.model.history import encode_line
+from harness.model.history import RestoreDone, Settled, encode_line
 from harness.model.stages import TopicRead, encode_stage
 
 
@@ -176,3 +177,14 @@ def test_a_mapping_on_demand_is_made_once_and_only_when_looked_into() -> None:
     assert made == []
     assert (mapping["a"], list(mapping), len(mapping), mapping.get("c")) == (1, ["a", "b"], 2, None)
     assert made == [1]
+
+
+def test_what_is_told_of_something_that_never_began_is_passed_over() -> None:
+    """A witness for a transaction that was never sent, an answer to a restore that was never asked for."""
+    timeline = index(
+        [
+            Settled(at_s=1.0, name="nobody", outcome="acked", witness="the first snapshot"),
+            RestoreDone(at_s=2.0, restore=7, tenant="a", result="restored"),
+        ]
+    )
+    assert (timeline.transactions, timeline.restores) == ((), ())
