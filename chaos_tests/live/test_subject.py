@@ -264,9 +264,9 @@ def test_a_kill_in_the_middle_of_writes_loses_nothing(pipeline: Pipeline, servic
 def test_restoring_is_quick_once_the_manifest_is_known(pipeline: Pipeline) -> None:
     """A small tenant follows its own size: well under a second, even on a busy machine."""
     pipeline.reach()
-    pipeline.beside(BEFORE)
+    pipeline.beside(NEIGHBOUR)
     began_s = time.monotonic()
-    result = pipeline.do(pipeline.subject.restore(BEFORE, Cut(), "scratch"))
+    result = pipeline.do(pipeline.subject.restore(NEIGHBOUR, Cut(), "scratch"))
     assert result.result == "restored"
     assert time.monotonic() - began_s < 1.0
 

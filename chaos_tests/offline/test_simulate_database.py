@@ -225,6 +225,18 @@ def test_a_commit_cut_off_by_the_servers_death_is_unknown() -> None:
     on_bench(test)
 
 
+def test_a_commit_to_a_dead_server_is_unknown() -> None:
+    """It died since the last statement: whoever sends COMMIT then gets no answer."""
+
+    async def test(bench: Bench) -> None:
+        session = await bench.session()
+        await session.insert(MERCHANT, {"code": "acme", "title": "A"})
+        bench.server.die()
+        assert (await session.commit()).outcome == "unknown"
+
+    on_bench(test)
+
+
 def test_a_script_removes_what_its_effects_say_and_tells_what_is_left() -> None:
     """A whole tenant goes, its neighbour stays, and the counts are those of the rows."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from fixtures.handmade import shop_plan
 from harness import schemas
+from harness.generate.campaigns import campaign
 from harness.model.errors import BadInput
 from harness.model.faults import (
     KINDS,
@@ -25,11 +27,12 @@ from harness.model.faults import (
     misplaced,
     name_of,
 )
-from harness.model.history import Destroyed, Done, FaultHealed, WriterSkipped
+from harness.model.history import Destroyed, Done, FaultHealed, Sent, WriterSkipped
 from harness.model.plan import Plan, Survivors
 from harness.simulate import drill, faults, simulate
 
 SHOP = schemas.load("shop").schema
+HELPDESK = schemas.load("helpdesk").schema
 
 
 def every_fault(phase: FaultPhase, after_s: float, down_s: float) -> Iterator[Fault]:
@@ -102,6 +105,19 @@ def test_faults_may_overlap() -> None:
         Kill(service="primary", phase="write", after_s=4.5, down_s=0.3),
     )
     assert drill(a_plan(*some), SHOP).verdict == "proven"
+
+
+@pytest.mark.parametrize("kind", [CancelCommit, TerminateCommit])
+def test_an_insert_with_an_identity_id_may_be_left_open(kind: type[CancelCommit | TerminateCommit]) -> None:
+    """The database gave the id, and nobody heard whether it committed; the oracle keeps it open."""
+    plan, *_ = campaign(HELPDESK, seed=5, plans=1, profile="simulated", tenants=4)
+    plan = msgspec.structs.replace(plan, faults=(kind(phase="write", after_s=1.5, down_s=1.5),))
+    history = simulate(plan, HELPDESK).history
+    given = {t.name for t in HELPDESK.tables for c in t.columns if c.given_by == "identity"}
+    left_open = {e.name for e in history if isinstance(e, Done) and e.outcome == "unknown"}
+    made = [c.table for e in history if isinstance(e, Sent) and e.name in left_open for c in e.changes]
+    assert given & {*made}
+    assert drill(plan, HELPDESK).verdict == "proven"
 
 
 @pytest.mark.parametrize("kind", [CancelCommit, TerminateCommit])

@@ -96,9 +96,9 @@ class Connection:
 
     async def commit(self) -> Ack:
         """Send COMMIT: settle what was deferred, write the record, wait for the standby, answer."""
-        server, work = self._current()
         latency = self._address.latency
         try:
+            server, work = self._current()  # it may have died since the last statement
             await self._address.ask()
             await Statements(server).settle(work)
             server.write_commit(work, latency.clock.now_s())
