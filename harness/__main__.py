@@ -17,8 +17,10 @@ from typer.exceptions import TyperException
 
 from harness.model.errors import (
     EXIT_BAD_INPUT,
+    EXIT_BROKEN,
     EXIT_HARNESS_FAILED,
     EXIT_PROVEN,
+    EXIT_UNKNOWN,
     BadInput,
     RestoreproofError,
 )
@@ -155,6 +157,47 @@ def coverage(
         _print_json(maps.told(the_map))
     else:
         typer.echo("\n".join(maps.lines(the_map)))
+
+
+@app.command()
+def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    defects: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORDS", help="Only defects with these words in their names. Repeat."),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=1000, help="Campaigns against each defect.")] = 20,
+    plans: Annotated[int, typer.Option(min=0, help="Plans without a defect.")] = 2_000,
+    host: Annotated[Literal["simulated"], typer.Option(help="Where drills are run.")] = "simulated",
+    seed: Annotated[
+        int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
+    ] = None,
+    schema: SchemaName = "helpdesk",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many at once; as many as there are cores.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results; goes on where it was.")] = Path(
+        "runs/power"
+    ),
+    json: Json = False,
+) -> None:
+    """Measure what campaigns catch: defects that were planted, and false alarms without any.
+
+    Ends with 0 when every trial caught its defect by an expected check, and nothing else was called broken;
+    with 1 when not; with 2 when something could not be run.
+    """
+    from harness.power import measure
+    from harness.report import power as report
+
+    options = measure.Options(
+        defects=tuple(defects or ()), trials=trials, plans=plans, host=host, seed=seed, schema=schema,
+        processes=processes, out=out,
+    )  # fmt: skip
+    made = measure.measure(options, _console(json))
+    if json:
+        _print_json(made)
+    else:
+        report.show(Console(highlight=False), made, str(out))
+    raise typer.Exit(EXIT_BROKEN if not made.sharp else EXIT_PROVEN if made.whole else EXIT_UNKNOWN)
 
 
 @app.command()

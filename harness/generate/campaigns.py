@@ -35,7 +35,7 @@ from harness.generate import swarm
 from harness.generate.expand import expand
 from harness.generate.profiles import Settings, profile_named
 from harness.generate.shapes import PlanShape
-from harness.generate.steps import possible
+from harness.generate.steps import possible, step_named
 from harness.generate.strategies import BATCHINGS, SURVIVORS, FaultPhase, Pins, reruns, shapes
 from harness.generate.swarm import Unavailable
 from harness.model.coverage import Cell, cells_named
@@ -68,6 +68,30 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
 
     Raises BadInput for arguments of which none can be drawn, UnknownName.
     """
+    return list(
+        each(
+            schema, seed=seed, plans=plans, profile=profile, tenants=tenants, survivors=survivors,
+            budget_s=budget_s, flush_interval_s=flush_interval_s, unavailable=unavailable, towards=towards,
+            failover=failover,
+        )
+    )  # fmt: skip
+
+
+def each(  # noqa: PLR0913 - see ``campaign``
+    schema: Schema,
+    *,
+    seed: int,
+    plans: int,
+    profile: str = "quick",
+    tenants: int | None = None,
+    survivors: Survivors | None = None,
+    budget_s: float | None = None,
+    flush_interval_s: float = 1.0,
+    unavailable: Unavailable = lambda _: "",
+    towards: Collection[Cell] = (),
+    failover: bool = True,
+) -> Iterator[Plan]:
+    """Yield the plans of that ``campaign``, each drawn when it is asked for."""
     if plans < 1 or seed < 0:
         raise BadInput(
             f"{plans} plans of seed {seed} can't be drawn",
@@ -78,10 +102,8 @@ def campaign(  # noqa: PLR0913 - each is an option of the command line
     pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm, failover=failover)
     if storm:
         pinned = with_swarms(pinned, Random(f"swarms {seed}"), unavailable, towards)
-    return [
-        expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
-        for number, pins in enumerate(pinned)
-    ]
+    for number, pins in enumerate(pinned):
+        yield expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
 
 
 def pinned_plan(
@@ -154,10 +176,19 @@ def _scripts(schema: Schema, *, storm: bool) -> list[Pins]:
 
 
 def _best(scripts: list[Pins], seen: set[tuple[object, ...]], rng: Random, survivors: Survivors) -> Pins:
-    """Return the script that brings most that is new; when all has been seen, any."""
+    """Return the script that brings most that is new; when all has been seen, any.
+
+    Of those that bring as many new values, one whose traces a fresh cluster would wipe out comes last
+    there.
+    """
     candidates = [msgspec.structs.replace(script, survivors=survivors) for script in scripts]
     rng.shuffle(candidates)
-    return max(candidates, key=lambda pins: (len(_values(pins) - seen), len(_pairs(pins) - seen)))
+
+    def worth(pins: Pins) -> tuple[int, bool, int]:
+        wasted = survivors == "archive" and step_named(pins.kind or "").in_place
+        return len(_values(pins) - seen), not wasted, len(_pairs(pins) - seen)
+
+    return max(candidates, key=worth)
 
 
 def _values(pins: Pins) -> set[tuple[object, ...]]:

@@ -9,7 +9,7 @@ from harness.generate.book import COMMON, Book, LiveRow
 from harness.generate.facts import SchemaFacts
 from harness.generate.initial import load
 from harness.generate.layout import Layout, lay_out
-from harness.generate.profiles import Pace, Settings, pace
+from harness.generate.profiles import Pace, Settings, pace, profile_named
 from harness.generate.scribe import Scribe
 from harness.generate.shapes import PlanShape
 from harness.generate.steps import step_named, write_again, write_script
@@ -52,7 +52,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     again = tuple(tenant for tenant in first[: shape.again] if tenant != victim)
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
-    stage = _Stage(facts, layout, shape, timing, shared_rows, _giants(shape), quiet)
+    stage = _Stage(facts, layout, shape, timing, shared_rows, _giants(shape, settings), quiet)
     tenants = tuple(_tenant(stage, index) for index in range(len(layout.tenants)))
     return Plan(
         seed=shape.seed,
@@ -100,7 +100,9 @@ def _first_damaged(script: Script) -> tuple[str, ...]:
     return ()
 
 
-def _giants(shape: PlanShape) -> dict[int, list[int]]:
+def _giants(shape: PlanShape, settings: Settings) -> dict[int, list[int]]:
+    if not profile_named(settings.profile).giants:
+        return {}
     rng = Random(f"giants {shape.seed}")
     low, high = GIANT_CHARS
     found: dict[int, list[int]] = {}

@@ -106,7 +106,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     the archive is attacked, and further watermarks are checked in copies of it. ``older``,
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
-    it.
+    it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
     """
 
     name: str
@@ -124,6 +124,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     floors_s: float = 60.0
     older: int = OLDER
     transactions: int = TRANSACTIONS
+    rows: tuple[int, int] = (5, 500)
+    giants: bool = True
 
 
 PROFILES = {
@@ -168,7 +170,9 @@ PROFILES = {
             floors_s=0.0,
             older=0,
             transactions=0,
-            huge_rows=200,
+            huge_rows=100,
+            rows=(5, 30),
+            giants=False,
         ),
         Profile(
             name="audit",

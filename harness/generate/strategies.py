@@ -33,7 +33,6 @@ from harness.model.faults import Kill
 from harness.model.plan import Plan, Survivors, SwitchOver
 from harness.model.schema import Schema
 
-ROWS = (5, 500)
 FIRST_ID_MAX = 500_000_000
 AGAIN_MAX = 3
 TENANTS_MIN = 2
@@ -107,10 +106,9 @@ def shapes(
             cure=f"give at least {TENANTS_MIN}: one must be left alone",
         )
     asked = profile_named(profile)
-    huge_rows = asked.huge_rows
-    drawn = _shapes(count, pins, _steps(schema, pins, storm=asked.storm), schema)
+    drawn = _shapes(count, pins, _steps(schema, pins, storm=asked.storm), schema, asked.rows)
     drawn = drawn.map(
-        lambda shape: _enlarged(shape, huge_rows) if step_named(shape.script.kind).huge else shape
+        lambda shape: _enlarged(shape, asked.huge_rows) if step_named(shape.script.kind).huge else shape
     )
     return st.builds(_tried, drawn, attacks(), watermarks()) if asked.tried else drawn
 
@@ -158,13 +156,15 @@ def reruns(step: Step, means: Means) -> bool:
 
 
 @st.composite
-def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema) -> PlanShape:
+def _shapes(
+    draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: Schema, rows: tuple[int, int]
+) -> PlanShape:
     survivors = draw(st.sampled_from(SURVIVORS if pins.survivors is None else (pins.survivors,)))
     destroy_after_s = 0.0 if survivors == "all" else draw(st.integers(0, 20)) / 10
     return PlanShape(
         seed=draw(st.integers(0, 2**31 - 1)),
         first_id=draw(st.integers(1, FIRST_ID_MAX)),
-        tenants=tuple(draw(_tenant(pins)) for _ in range(count)),
+        tenants=tuple(draw(_tenant(pins, rows)) for _ in range(count)),
         survivors=survivors,
         initial=draw(st.sampled_from(INITIALS if pins.initial is None else (pins.initial,))),
         script=draw(_script(count, pins, steps, schema)),
@@ -180,9 +180,9 @@ def _shapes(draw: st.DrawFn, count: int, pins: Pins, steps: list[Step], schema: 
 
 
 @st.composite
-def _tenant(draw: st.DrawFn, pins: Pins) -> TenantShape:
+def _tenant(draw: st.DrawFn, pins: Pins, between: tuple[int, int]) -> TenantShape:
     """Initial rows log-uniform: as many tenants between 5 and 50 as between 50 and 500."""
-    low, high = ROWS
+    low, high = between
     rows = pins.rows or round(low * (high / low) ** (draw(st.integers(0, 100)) / 100))
     return TenantShape(rows=rows, writers=draw(st.integers(1, 2)), bulk_chars=pins.bulk_chars)
 

@@ -149,8 +149,11 @@ class MemoryStore:
         self._require_up()
         return [
             StoredObject(key=key, version=found[0][0], size_bytes=len(found[0][1]))
-            for key, found in sorted(self.versions.items())
-            if key.startswith(prefix) and key > after
+            for key, found in sorted(
+                (key, found)
+                for key, found in self.versions.items()
+                if key.startswith(prefix) and key > after
+            )
         ]
 
     async def versions_of(self, key: str) -> Sequence[StoredObject]:

@@ -9,38 +9,24 @@ A defect more is a class here, or in ``faulty``, and one entry in the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import msgspec
-
 from harness.model.attacks import Attack
-from harness.model.layers import Layer
 from harness.model.watermarks import WatermarkCheck
-from harness.simulate import faulty, forked, gaps, misled, movers, reshaped, tampered
+from harness.simulate import (
+    careless,
+    faulty,
+    forked,
+    gaps,
+    hasty,
+    misled,
+    movers,
+    reshaped,
+    surroundings,
+    tampered,
+)
+from harness.simulate.defect import Defect
 from harness.simulate.world import Parts
 
-
-class Defect(msgspec.Struct, frozen=True, kw_only=True):
-    """A backup system that is wrong. ``caught_by``: names of checks, each of which must find it.
-
-    ``where`` it sits, which blame has to name. ``parts`` makes it anew for each drill. ``failure_mode`` is
-    its number in the catalogue of failure modes. ``near_miss`` looks like it and must be proven, None where
-    nothing of the kind exists. ``step``: the kind of script in which it shows itself, in the plan of that
-    ``seed``; None: any. ``attacks`` on the archive under which it shows itself, and ``watermark_checks``
-    that must see it.
-    """
-
-    name: str
-    failure_mode: str
-    where: Layer
-    words: str
-    caught_by: tuple[str, ...]
-    parts: Callable[[], Parts]
-    near_miss: Callable[[], Parts] | None = None
-    step: str | None = None
-    seed: int = 0
-    attacks: tuple[Attack, ...] = ()
-    watermark_checks: tuple[WatermarkCheck, ...] = ()
+__all__ = ["DEFECTS", "EVERYWHERE", "Defect", "defect"]
 
 
 EVERYWHERE = tuple(range(0, 1000, 20))
@@ -63,6 +49,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the restorer leaves one row of each tenant out",
         caught_by=("prefix",),
         parts=lambda: Parts(restorer=faulty.LosesRowInTheMiddle),
+        no_near_miss="a restore that lost no row is the reference",
     ),
     Defect(
         name="restores a neighbour's row",
@@ -80,6 +67,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the restorer forgets one deletion for good reason",
         caught_by=("resurrection",),
         parts=lambda: Parts(restorer=faulty.BringsBackDeletedRow),
+        no_near_miss="a restore that forgot no deletion is the reference",
     ),
     Defect(
         name="skips a tenant",
@@ -88,6 +76,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver drops all that one tenant writes",
         caught_by=("restored",),
         parts=lambda: Parts(archiver=faulty.SkipsTenant),
+        no_near_miss="an archiver that skips nobody is the reference",
     ),
     Defect(
         name="moves the offset before the write",
@@ -96,14 +85,16 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver moves the offset one flush ahead of its writes; a kill makes a hole",
         caught_by=("honest",),
         parts=lambda: Parts(archiver=faulty.MovesOffsetFirst),
+        no_near_miss="the same archiver that nobody kills, which a test of its own sees",
     ),
     Defect(
         name="cuts all at the start of the script",
         failure_mode="FM-10",
         where="restorer",
         words="each tenant is cut where the first one was damaged",
-        caught_by=("loss",),
+        caught_by=("loss", "honest"),
         parts=lambda: Parts(subject=faulty.CutsAllAtTheStart),
+        no_near_miss="the same under a script of one transaction, which a test of its own sees",
     ),
     Defect(
         name="flushes only when asked",
@@ -120,7 +111,8 @@ DEFECTS: tuple[Defect, ...] = (
         where="archiver",
         words="the archiver archives nothing any more once nothing came for a while",
         caught_by=("loss", "exposure"),
-        parts=lambda: Parts(archiver=faulty.FallsAsleep),
+        parts=lambda: Parts(archiver=faulty.DozesOff),
+        no_near_miss="the same with 299 s lost of 300 s, which a test of its own sees",
     ),
     Defect(
         name="never says that it is breached",
@@ -130,6 +122,8 @@ DEFECTS: tuple[Defect, ...] = (
         caught_by=("breach",),
         parts=lambda: Parts(subject=faulty.NeverBreached),
         near_miss=lambda: Parts(subject=faulty.BreachedSoon),
+        changed=surroundings.cut_off,
+        hint="310 s without an archiver",
     ),
     Defect(
         name="restores the canary too",
@@ -206,7 +200,7 @@ DEFECTS: tuple[Defect, ...] = (
         failure_mode="FM-10",
         where="restorer",
         words="whom two operators damage is cut where the tenant restored before was cut",
-        caught_by=("loss",),
+        caught_by=("loss", "honest"),
         parts=lambda: Parts(subject=misled.CutsLikeTheOneBefore),
         near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
         step="two_operators",
@@ -361,6 +355,7 @@ DEFECTS: tuple[Defect, ...] = (
         caught_by=("untampered",),
         parts=lambda: Parts(archiver=tampered.ChainsAfterForged),
         attacks=(Attack(kind="forge entry", moment="write", after_s=4.0),),
+        no_near_miss="one that chains after its own entries alone is the reference",
     ),
     Defect(
         name="leaves segments unlocked",
@@ -409,6 +404,8 @@ DEFECTS: tuple[Defect, ...] = (
             connector=forked.RunsAhead, server=forked.FallsBehind, archiver=forked.MergesHistories
         ),
         near_miss=lambda: Parts(connector=forked.SendsAllAgain, archiver=forked.MergesHistories),
+        changed=surroundings.before_a_failover,
+        hint="a failover while the standby is behind",
     ),
     Defect(
         name="folds away by LSN alone",
@@ -417,7 +414,19 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver takes what comes at a position given before for a repetition",
         caught_by=("honest",),
         parts=lambda: Parts(archiver=forked.FoldsAwayByLsn),
+        no_near_miss="the same on one cluster, which a test of its own sees",
     ),
+    *careless.DEFECTS,
+    Defect(
+        name="flushes half a transaction",
+        failure_mode="FM-79",
+        where="archiver",
+        words="a flush in the midst of a transaction puts its later half into the next segment",
+        caught_by=("prefix",),
+        parts=lambda: Parts(archiver=hasty.FlushesHalf),
+        near_miss=lambda: Parts(archiver=hasty.WritesHalvesTogether),
+    ),
+    *surroundings.DEFECTS,
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -29,7 +29,6 @@ from harness.subject.reference.ports import FeedStart, Swap
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.sealing import Entropy
 
-SLEEP_AFTER_S: Final = 8.0
 FULL_ROWS: Final = 2_000
 LATER_S: Final = 2.0
 AHEAD_BYTES: Final = 1 << 20
@@ -205,6 +204,8 @@ class FallsAsleep(Archiver):
     Only in the archive's first epoch, so that a drill goes on after its incident.
     """
 
+    after_s: ClassVar[float] = 8.0
+
     _wrote_s: float | None = None
     _asleep = False
 
@@ -212,11 +213,17 @@ class FallsAsleep(Archiver):
         """Add a transaction to the batch while awake."""
         now_s = self.clock.now_s()
         if len(self.assembler.epochs) == 1 and transaction.beat is None:
-            if self._wrote_s is not None and now_s - self._wrote_s > SLEEP_AFTER_S:
+            if self._wrote_s is not None and now_s - self._wrote_s > self.after_s:
                 self._asleep = True
             self._wrote_s = now_s
         if not self._asleep:
             super().admit(transaction)
+
+
+class DozesOff(FallsAsleep):
+    """The same, after a shorter silence."""
+
+    after_s = 1.4
 
 
 class Wrapped:

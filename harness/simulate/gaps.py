@@ -10,21 +10,18 @@ from harness.simulate.server import Committed
 from harness.subject.reference.archiver import Archiver
 from harness.subject.reference.assembler import Transaction
 
-FIRST: Final = 150
-LAST: Final = 230
-"""Which of the cluster's transactions are passed over: some seconds of writes, heartbeats among them."""
+FIRST_S: Final = 2.0
+LAST_S: Final = 4.5
+"""Which of the cluster's transactions are passed over, by when in virtual time they were committed: some
+seconds of writes, heartbeats among them."""
 
 
 class PassesOver(Connector):
     """Passes over some of the first cluster's transactions, as after a slot was advanced (FM-72)."""
 
-    _seen = 0
-
     def publish(self, transactions: Sequence[Committed]) -> None:
         """Append transactions to the topic, without those passed over."""
-        numbered = list(enumerate(transactions, self._seen))
-        self._seen += len(transactions)
-        kept = [one for number, one in numbered if not FIRST <= number < LAST]
+        kept = [one for one in transactions if not FIRST_S <= one.at_s < LAST_S]
         if kept:
             super().publish(kept)
 

@@ -36,7 +36,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._virtual_s_max = virtual_s_max
         self._steps_max = steps_max
         self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle | asyncio.Future[None]]] = []
         self._asked = 0
         self._unheard: list[str] = []
         self._closed = False
@@ -64,6 +64,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def alarm(self, seconds: float) -> asyncio.Future[None]:
+        """Return what is done in so many seconds: a timer without a handle, since a drill has thousands."""
+        over: asyncio.Future[None] = asyncio.Future(loop=self)
+        self._asked += 1
+        heapq.heappush(self._timers, (self._now_s + seconds, self._asked, over))
+        return over
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -145,7 +152,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if self._now_s > self._virtual_s_max:
             raise TimedOut(f"an end within {self._virtual_s_max:g} virtual s", self._now_s, self._waiting())
         while self._timers and self._timers[0][0] <= self._now_s:
-            self._ready.append(heapq.heappop(self._timers)[2])
+            due = heapq.heappop(self._timers)[2]
+            if isinstance(due, asyncio.Handle):
+                self._ready.append(due)
+            elif not due.done():
+                due.set_result(None)
 
     def _waiting(self) -> str:
         return ", ".join(sorted(_described(task) for task in asyncio.all_tasks(self))) or "no task"
@@ -178,17 +189,8 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass; others run meanwhile, even for 0 seconds."""
         loop = asyncio.get_running_loop()
-        over = loop.create_future()
-        timer = loop.call_later(max(seconds, 0.0), _wake, over)
-        try:
-            await over
-        finally:
-            timer.cancel()
-
-
-def _wake(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
+        assert isinstance(loop, VirtualLoop)
+        await loop.alarm(max(seconds, 0.0))
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from harness.model.schema import ByColumn, ByPath, Schema, Table
 from harness.model.values import RawRow
@@ -17,12 +17,15 @@ _Owners = dict[tuple[str, tuple[str, ...]], dict[_Cells, str]]
 
 def rows_by_tenant(schema: Schema, view: View, tenants: Collection[str]) -> OwnedRows:
     """Sort the rows of owned tables by tenant, for these tenants."""
-    found: OwnedRows = {t: {table.name: [] for table in schema.owned} for t in tenants}
+    tables = schema.owned
+    found: OwnedRows = {t: {table.name: [] for table in tables} for t in tenants}
     owners: _Owners = {}
-    for table in schema.owned:
+    referred = _referred(tables)
+    for table in tables:
         owner_of = _finder(table, owners)
         known = {
-            columns: owners.setdefault((table.name, columns), {}) for columns in _referred(schema, table)
+            columns: owners.setdefault((table.name, columns), {})
+            for columns in referred.get(table.name, ())
         }
         for key in sorted(view[table.name]):
             row = view[table.name][key]
@@ -45,11 +48,11 @@ def _finder(table: Table, owners: _Owners) -> Callable[[RawRow], str | None]:
     raise AssertionError(f"{table.name} is not owned")
 
 
-def _referred(schema: Schema, table: Table) -> list[tuple[str, ...]]:
-    """Return the columns by which rows of other tables find their owner through this one."""
-    steps = [
-        child.foreign_key(child.tenancy.columns)
-        for child in schema.owned
-        if isinstance(child.tenancy, ByPath)
-    ]
-    return list(dict.fromkeys(s.parent_columns for s in steps if s.parent == table.name))
+def _referred(tables: Sequence[Table]) -> dict[str, dict[tuple[str, ...], None]]:
+    """Return by table the columns through which rows of others find their owner."""
+    found: dict[str, dict[tuple[str, ...], None]] = {}
+    for child in tables:
+        if isinstance(child.tenancy, ByPath):
+            step = child.foreign_key(child.tenancy.columns)
+            found.setdefault(step.parent, {})[step.parent_columns] = None
+    return found

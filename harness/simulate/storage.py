@@ -75,13 +75,14 @@ class TableStore:
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """What a simulated database is like, and its DDL: a schema, and what it lacks of it.
 
-    ``lost``: leaves of partitioned tables that are gone.
+    ``lost``: leaves of partitioned tables that are gone. ``disabled``: tables whose triggers are.
     """
 
     schema: Schema
     gone: tuple[str, ...] = ()
     unpublished: tuple[str, ...] = ()
     lost: tuple[tuple[str, int], ...] = ()
+    disabled: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return a digest that tells one catalogue from another."""
@@ -99,6 +100,7 @@ class Storage:
         self.gone: set[str] = set()
         self.unpublished: set[str] = set()
         self.lost: set[tuple[str, int]] = set()
+        self.disabled: set[str] = set()
         self.tables: dict[str, TableStore] = {}
         self.incoming: dict[str, list[tuple[Table, ForeignKey]]] = {t.name: [] for t in schema.tables}
         self.sequences: dict[str, int] = {}
@@ -123,6 +125,7 @@ class Storage:
             gone=tuple(sorted(self.gone)),
             unpublished=tuple(sorted(self.unpublished)),
             lost=tuple(sorted(self.lost)),
+            disabled=tuple(sorted(self.disabled)),
         )
 
     def become(self, catalogue: Catalogue) -> None:
@@ -130,6 +133,7 @@ class Storage:
         self.gone = {*catalogue.gone}
         self.unpublished = {*catalogue.unpublished}
         self.lost = {*catalogue.lost}
+        self.disabled = {*catalogue.disabled}
 
     def rebuild(self, catalogue: Catalogue) -> None:
         """Become another catalogue; what was gone and is back begins anew, sequences at their start."""

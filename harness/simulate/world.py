@@ -55,7 +55,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The backup system's parts: the reference ones, or defective ones derived from them.
 
     ``connector`` and ``server`` are not the backup system's own, but may misbehave as real ones do.
-    ``store`` is the archiver's client of the object store.
+    ``store`` is the archiver's client of the object store. ``database`` and ``machinery`` are the harness's
+    own hold on the world.
     """
 
     archiver: type[Archiver] = Archiver
@@ -65,6 +66,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     server: type[Server] = Server
     store: type[LivingStore] = LivingStore
     target: type[SimulatedTarget] = SimulatedTarget
+    database: type[SimulatedDatabase] = SimulatedDatabase
+    machinery: Callable[[Site], SimulatedMachinery] = lambda site: SimulatedMachinery(site)  # noqa: PLW0108 - it is defined below
 
 
 class Site:
@@ -310,11 +313,11 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     def over_copy(copy: MemoryStore) -> Subject:
         return _subject(site, plan, copy, LivingStore(copy, site.latency, Life()))
 
-    machinery = SimulatedMachinery(site)
+    machinery = site.parts.machinery(site)
     holdings = ReferenceHoldings(schema=schema, store=site.store, keys=site.keys, trust=site.trust)
     return World(
         clock=site.latency.clock,
-        database=SimulatedDatabase(
+        database=site.parts.database(
             schema, site.live, site.scratch, clients=site.live.by(site.wires["clients-primary"])
         ),
         bucket=SimulatedBucket(site.store, restores),

@@ -43,4 +43,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="detached", means=_means, due=_due, storm=True)
+STEP = Step(kind="detached", means=_means, due=_due, storm=True, in_place=True)

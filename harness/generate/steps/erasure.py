@@ -45,4 +45,4 @@ def _erasures(ground: Ground, tenant: str) -> list[Order]:
     return []
 
 
-STEP = Step(kind="erasure", means=_means, due=_due, storm=True)
+STEP = Step(kind="erasure", means=_means, due=_due, storm=True, in_place=True)

@@ -56,4 +56,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="moved", means=_means, due=_due, storm=True)
+STEP = Step(kind="moved", means=_means, due=_due, storm=True, in_place=True)

@@ -55,4 +55,4 @@ def _run(ground: Ground, hit: list[str], number: int) -> ScriptTransaction:
     )
 
 
-STEP = Step(kind="reaped", means=_means, due=_due, storm=True)
+STEP = Step(kind="reaped", means=_means, due=_due, storm=True, in_place=True)

@@ -29,4 +29,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="rehomed", means=_means, due=_due, storm=True)
+STEP = Step(kind="rehomed", means=_means, due=_due, storm=True, in_place=True)

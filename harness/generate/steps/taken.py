@@ -32,4 +32,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="taken", means=_means, due=_due, storm=True, takes=True)
+STEP = Step(kind="taken", means=_means, due=_due, storm=True, in_place=True, takes=True)

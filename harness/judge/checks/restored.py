@@ -2,6 +2,7 @@
 
 A restore that is refused or fails gives nothing back. One in place has to be refused, though, where
 somebody has taken a natural key of the tenant's: then it must name both rows, and beside it must work.
+One may be refused, too, where nothing of the tenant had to be in the archive yet; that proves nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check, unknown
+from harness.judge.demands import owed
 from harness.judge.takings import Taking
 from harness.model.verdict import Finding
 
@@ -19,7 +21,7 @@ def _run(case: Case) -> Iterator[Finding]:
         if taken := case.taken.get(judged.restore.number):
             yield from _refused(case, judged, taken)
         elif not judged.restore.restored:
-            yield _not_restored(judged)
+            yield _not_restored(case, judged)
 
 
 def _refused(case: Case, judged: Judged, taken: Sequence[Taking]) -> Iterator[Finding]:
@@ -46,10 +48,13 @@ def _broken(judged: Judged, message: str) -> Finding:
     )
 
 
-def _not_restored(judged: Judged) -> Finding:
+def _not_restored(case: Case, judged: Judged) -> Finding:
     done, number = judged.restore.done, judged.restore.number
     if done is None:
         message = "the restore was never answered"
+        return unknown("restored", message, tenant=judged.tenant, restore=number)
+    if done.result == "refused" and not owed(case, judged):
+        message = f"nothing of it had to be in the archive yet, and the restore was refused: {done.detail}"
         return unknown("restored", message, tenant=judged.tenant, restore=number)
     return Finding(
         check="restored",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check, unknown
+from harness.judge.demands import owed
 from harness.model.history import Attacked, Lock, LocksSeen
 from harness.model.verdict import Finding
 
@@ -28,7 +29,7 @@ def _run(case: Case) -> Iterator[Finding]:
                 yield _broken(f"{lock.key} (version {lock.version}), which restores need, {why}")
     for judged in case.restores:
         before = [a for a in acts if not a.refused and a.at_s < judged.restore.began_s]
-        rightly_refused = bool(case.taken.get(judged.restore.number))
+        rightly_refused = bool(case.taken.get(judged.restore.number)) or not owed(case, judged)
         answered = judged.restore.done is not None and not judged.restore.restored
         if before and answered and not rightly_refused:
             yield _stopped(case, judged, before[-1])

@@ -1,0 +1,211 @@
+"""What ``restoreproof power`` does: from its options to trials, ``power.json`` and the page."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import secrets
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import harness
+from harness.model.errors import BadInput, UnknownName
+from harness.model.power import (
+    Asked,
+    Clean,
+    Entry,
+    Machine,
+    Planted,
+    Power,
+    Small,
+    Trial,
+    decode,
+    encode,
+)
+from harness.power import work
+from harness.power.draws import schema_of
+from harness.report import power as report
+from harness.simulate.defects import DEFECTS, Defect
+
+RESULT = "power.json"
+LIBRARIES = ("restoreproof", "hypothesis", "msgspec", "cryptography", "zstandard")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asked for. ``defects``: names, or parts of names; none: all. ``seed`` None: the
+    one that ``out`` holds results of, else a new one.
+    """
+
+    out: Path
+    defects: tuple[str, ...] = ()
+    trials: int = 20
+    plans: int = 2_000
+    plans_max: int = 30
+    host: str = "simulated"
+    schema: str = "helpdesk"
+    profile: str = "hunt"
+    seed: int | None = None
+    processes: int | None = None
+
+
+def measure(options: Options, console: Console) -> Power:
+    """Do what is left to be done, write ``power.json`` and ``report.html``, and return all of it.
+
+    Raises BadInput and UnknownName before anything is run.
+    """
+    began_s = time.monotonic()
+    chosen = choose(options.defects)
+    schema_of(options.schema)
+    before = _before(options.out)
+    asked = _asked(options, before)
+    kept = work.Kept(options.out, asked.code)
+    spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
+
+    def power() -> Power:
+        return _power(asked, chosen, kept, round(spent_s + time.monotonic() - began_s, 1))
+
+    _store(options.out, power())
+    names = [planted.name for planted in chosen]
+    try:
+        _work(asked, list(work.units(asked, names, kept)), kept, options, console)
+        _work(asked, list(work.reductions(names, kept)), kept, options, console)
+    finally:
+        _store(options.out, power())
+    return power()
+
+
+def choose(wanted: Sequence[str]) -> tuple[Defect, ...]:
+    """Return the defects whose names have one of these words in them, all for none; raises UnknownName."""
+    for word in wanted:
+        if not any(word in planted.name for planted in DEFECTS):
+            raise UnknownName("defect", word, [planted.name for planted in DEFECTS])
+    return tuple(one for one in DEFECTS if not wanted or any(word in one.name for word in wanted))
+
+
+def code() -> str:
+    """Return a digest of the program's own source."""
+    root = Path(harness.__file__).parent
+    found = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".toml", ".sql"):
+            found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _before(out: Path) -> Power | None:
+    path = out / RESULT
+    return decode(path.read_bytes(), source=str(path)) if path.exists() else None
+
+
+def _asked(options: Options, before: Power | None) -> Asked:
+    seed = options.seed
+    if seed is None:
+        seed = before.asked.seed if before is not None else secrets.randbelow(1 << 31)
+    asked = Asked(
+        host=options.host,
+        schema=options.schema,
+        profile=options.profile,
+        seed=seed,
+        trials=options.trials,
+        plans_max=options.plans_max,
+        clean=options.plans,
+        code=code(),
+    )
+    if before is not None and _draws(before.asked) != _draws(asked) and before.asked.code == asked.code:
+        raise BadInput(
+            f"{options.out} holds results of other plans: {before.asked}",
+            cure="give another --out, or the same --seed, --schema and --host as before",
+        )
+    return asked
+
+
+def _draws(asked: Asked) -> tuple[object, ...]:
+    return asked.host, asked.schema, asked.profile, asked.seed, asked.plans_max
+
+
+def _work(asked: Asked, todo: list[work.Unit], kept: work.Kept, options: Options, console: Console) -> None:
+    """Do the units, with one line on the terminal that says how far they are."""
+    if not todo:
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        what = "plans made small" if todo[0].reduce else "trials and clean batches"
+        task = progress.add_task(what, total=sum(len(unit.defects) or 1 for unit in todo))
+
+        def seen(unit: work.Unit, entries: list[Entry]) -> None:
+            progress.advance(task, len(unit.defects) or 1)
+            for words in map(_worth_telling, entries):
+                if words:
+                    progress.console.print(words, markup=False)
+
+        work.run(asked, todo, kept, options.processes or os.cpu_count() or 1, seen)
+
+
+def _worth_telling(entry: Entry) -> str:
+    """Say at once what should not be."""
+    match entry:
+        case Trial(named=None):
+            return f"not named in {entry.drills} plans: {entry.defect} (trial {entry.number})"
+        case Trial(alarms=(first, *_)):
+            return f"false alarm: near miss of {entry.defect}, plan {first.plan} of trial {entry.number}"
+        case Clean(alarms=(first, *_)):
+            return f"false alarm: plan {first.plan} of batch {entry.number}: {first.checks} {first.words}"
+    return ""
+
+
+def _power(asked: Asked, chosen: Sequence[Defect], kept: work.Kept, wall_s: float) -> Power:
+    names = {planted.name for planted in chosen}
+    trials = [e for e in kept.entries if isinstance(e, Trial) and e.number <= asked.trials]
+    batches = -(-asked.clean // work.BATCH)
+    return Power(
+        made_at=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        asked=asked,
+        machine=machine(),
+        wall_s=wall_s,
+        planted=tuple(map(_told, chosen)),
+        trials=tuple(sorted((t for t in trials if t.defect in names), key=lambda t: (t.defect, t.number))),
+        clean=tuple(e for e in kept.entries if isinstance(e, Clean) and e.number <= batches),
+        small=tuple(e for e in kept.entries if isinstance(e, Small) and e.defect in names),
+    )
+
+
+def _told(planted: Defect) -> Planted:
+    return Planted(
+        name=planted.name,
+        failure_mode=planted.failure_mode,
+        where=planted.where,
+        words=planted.words,
+        switch=planted.switch,
+        caught_by=planted.caught_by,
+        near_miss=planted.near_words,
+        hint=planted.hint or planted.kind,
+    )
+
+
+def machine() -> Machine:
+    """Say where this runs."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = models[0].partition(":")[2].strip() if models else processor
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        processor=processor,
+        cores=os.cpu_count() or 1,
+        load=round(os.getloadavg()[0], 2),
+        versions=versions,
+    )
+
+
+def _store(out: Path, power: Power) -> None:
+    (out / RESULT).write_bytes(encode(power))
+    report.write(out, power)
