@@ -13,7 +13,10 @@ from harness.stack.programs import cache
 
 DOC = Path(__file__).parents[2] / "docs" / "pytest.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOC.read_text(), re.MULTILINE | re.DOTALL)
-FIXTURES = ("drill", "postgres_pair", "cdc_pipeline", "locked_bucket")
+PARTS = ("postgres_pair", "cdc_pipeline", "locked_bucket")
+"""Parts of a stack for tests of one's own: tried where users have them, which is in containers."""
+
+FIXTURES = ("drill", *PARTS)
 LINES_MAX = 14
 """Lines of an example's test, imports not counted."""
 
@@ -71,7 +74,9 @@ def test_every_fixture_has_a_short_example() -> None:
         assert len(test.splitlines()) <= LINES_MAX
 
 
-@pytest.mark.parametrize("fixture", FIXTURES)
+@pytest.mark.parametrize(
+    "fixture", ["drill", *(pytest.param(part, marks=pytest.mark.containers) for part in PARTS)]
+)
 def test_the_example_of_each_fixture_works(
     pytester: pytest.Pytester, restoreproof_options: StackOptions, fixture: str
 ) -> None:

@@ -37,10 +37,12 @@ from harness.stack.wait import wait_until
 pytestmark = pytest.mark.live
 
 OWNER = """
+import signal
 import sys
 from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
 from harness.stack.wait import hold
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs behind it ignores it
 with Stack.start(StackOptions(host=sys.argv[1])) as stack:
     sys.stdout.write(f"{stack.folder}\\n")
     sys.stdout.flush()
