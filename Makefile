@@ -22,7 +22,7 @@ endif
 endif
 # In containers only what runs on services is tested again, and nothing is linted twice.
 # Pure tests share the processors. Those on services have them for themselves: a starved drill proves nothing.
-PURE_TESTS_local := chaos_tests/offline chaos_tests/tidy chaos_tests/planted/test_offline.py
+PURE_TESTS_local := chaos_tests/offline chaos_tests/tidy chaos_tests/planted --ignore=chaos_tests/planted/test_live.py
 LIVE_TESTS_local := chaos_tests/live chaos_tests/planted/test_live.py
 LIVE_TESTS_containers := chaos_tests/live
 TESTED_AFTER_local := lint
