@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations, product
 from random import Random
+from typing import TypedDict, Unpack
 
 import msgspec
 from hypothesis import HealthCheck, Phase, given
@@ -48,36 +49,28 @@ SWITCHES_FIRST, SWITCHES_EVERY = 9, 12
 """From which plan of a storm on, and how often, primary and standby are exchanged so many times (FM-23)."""
 
 
-def campaign(  # noqa: PLR0913 - each is an option of the command line
-    schema: Schema,
-    *,
-    seed: int,
-    plans: int,
-    profile: str = "quick",
-    tenants: int | None = None,
-    survivors: Survivors | None = None,
-    budget_s: float | None = None,
-    flush_interval_s: float = 1.0,
-    unavailable: Unavailable = lambda _: "",
-    towards: Collection[Cell] = (),
-    failover: bool = True,
-) -> list[Plan]:
-    """Return ``plans`` plans. ``unavailable``: which faults the host can't do. ``towards``: cells of the
-    coverage map that were marked already; a storm goes to the others first. ``failover``: whether a
+class Wanted(TypedDict, total=False):
+    """What a campaign is asked for. ``unavailable``: which faults the host can't do. ``towards``: cells of
+    the coverage map that were marked already; a storm goes to the others first. ``failover``: whether a
     standby can take over.
-
-    Raises BadInput for arguments of which none can be drawn, UnknownName.
     """
-    return list(
-        each(
-            schema, seed=seed, plans=plans, profile=profile, tenants=tenants, survivors=survivors,
-            budget_s=budget_s, flush_interval_s=flush_interval_s, unavailable=unavailable, towards=towards,
-            failover=failover,
-        )
-    )  # fmt: skip
+
+    profile: str
+    tenants: int | None
+    survivors: Survivors | None
+    budget_s: float | None
+    flush_interval_s: float
+    unavailable: Unavailable
+    towards: Collection[Cell]
+    failover: bool
 
 
-def each(  # noqa: PLR0913 - see ``campaign``
+def campaign(schema: Schema, *, seed: int, plans: int, **wanted: Unpack[Wanted]) -> list[Plan]:
+    """Return ``plans`` plans. Raises BadInput for arguments of which none can be drawn, UnknownName."""
+    return list(each(schema, seed=seed, plans=plans, **wanted))
+
+
+def each(  # noqa: PLR0913 - each is an option of the command line
     schema: Schema,
     *,
     seed: int,
@@ -91,7 +84,7 @@ def each(  # noqa: PLR0913 - see ``campaign``
     towards: Collection[Cell] = (),
     failover: bool = True,
 ) -> Iterator[Plan]:
-    """Yield the plans of that ``campaign``, each drawn when it is asked for."""
+    """Yield the plans of that ``campaign``, each drawn when it is asked for; see ``Wanted``."""
     if plans < 1 or seed < 0:
         raise BadInput(
             f"{plans} plans of seed {seed} can't be drawn",

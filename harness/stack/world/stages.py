@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from harness.drive.ports import Clock
 from harness.model.position import Position
@@ -25,6 +24,7 @@ from harness.stack.identity import STANDBY
 from harness.stack.services.kafka import RECORD_BYTES_MAX
 from harness.subject.port import Traceable
 from harness.subject.reference.adapters.envelope import Reader
+from harness.subject.reference.adapters.kafka_feed import feed_name
 from harness.subject.reference.ports import FeedEvent
 from harness.subject.reference.traces import in_topic
 
@@ -109,7 +109,7 @@ class StackStages:
     def _end(self) -> tuple[str, int]:
         """Return the topic's id and end, nothing where there is none yet."""
         try:
-            feed = _feed(self._names)
+            feed = feed_name(self._names.kafka_direct, self._names.topic)
             with _Reading(self._names) as reading:
                 return feed, reading.bounds()[1]
         except (KafkaException, OSError):
@@ -118,7 +118,7 @@ class StackStages:
     def _first(self) -> tuple[str, int]:
         """Return the topic's id and from where on it is of this drill."""
         try:
-            feed = _feed(self._names)
+            feed = feed_name(self._names.kafka_direct, self._names.topic)
         except (KafkaException, OSError):
             return self._begun
         return feed, self._begun[1] if feed == self._begun[0] else 0
@@ -220,12 +220,6 @@ class _Reading:
             if time.monotonic() > until_s:
                 break
         return messages
-
-
-def _feed(names: Endpoints) -> str:
-    admin = AdminClient({"bootstrap.servers": names.kafka_direct, "log_level": 0})
-    asked = admin.describe_topics(TopicCollection([names.topic]), request_timeout=ANSWER_S_MAX)
-    return f"{names.topic}@{asked[names.topic].result(ANSWER_S_MAX).topic_id}"
 
 
 def _settings(names: Endpoints) -> dict[str, object]:

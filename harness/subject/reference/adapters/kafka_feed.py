@@ -91,20 +91,22 @@ class KafkaFeed:
         committed = self._consumer.committed([place], timeout=ANSWER_S_MAX)[0].offset
         low, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX)
         offset = low if committed == OFFSET_INVALID else max(committed, low)
-        name = f"{self._topic}@{self._topic_id()}"
+        name = feed_name(self._bootstrap, self._topic)
         self._consumer.assign([TopicPartition(self._topic, _PARTITION, offset)])
         return FeedStart(feed=name, offset=offset)
-
-    def _topic_id(self) -> str:
-        admin = AdminClient({"bootstrap.servers": self._bootstrap}, logger=_log)
-        asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_S_MAX)
-        return str(asked[self._topic].result(ANSWER_S_MAX).topic_id)
 
     async def _run(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except (KafkaException, TimeoutError) as error:
             raise FeedUnavailable(f"the broker at {self._bootstrap}: {error}") from error
+
+
+def feed_name(bootstrap: str, topic: str) -> str:
+    """Return the topic's name with its id: one that was made anew has another. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})  # the reader has one
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S_MAX)
+    return f"{topic}@{asked[topic].result(ANSWER_S_MAX).topic_id}"
 
 
 def _settings(bootstrap: str, group: str) -> dict[str, object]:
