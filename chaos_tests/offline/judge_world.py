@@ -191,6 +191,24 @@ class World:
         self._plan(tenant, actor, name, changes)
         return name
 
+    def fail(
+        self, tenant: str, at_s: float, *, begun_s: float, lost: bool = False, writer: str = "writer"
+    ) -> str:
+        """Let a planned transaction of a writer fail at ``at_s``; ``lost``: because its connection had."""
+        name = f"{tenant}.{writer}.{len(self.entries)}"
+        done = h.Done(
+            at_s=at_s,
+            name=name,
+            actor="writer",
+            tenant=tenant,
+            outcome="refused",
+            begun_s=begun_s,
+            lost=lost,
+        )
+        self.add(done)
+        self._plan(tenant, "writer", name, (item(tenant, 7, "never"),))
+        return name
+
     def sent(
         self,
         name: str,

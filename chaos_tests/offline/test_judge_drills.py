@@ -25,6 +25,7 @@ from chaos_tests.offline.judge_world import (
     whole,
 )
 from harness.model import history as h
+from harness.model.faults import Kill, Service
 from harness.model.plan import Effect, Floors
 from harness.model.values import Digest
 from harness.model.verdict import Finding
@@ -709,6 +710,56 @@ def test_a_transaction_that_ran_into_a_restore_overlaps_it() -> None:
     world.restore("q")
     world.end()
     assert the_finding(world, "refusals").restore == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "lost", "begun_s", "blamed"),
+    [
+        ("primary", False, -0.05, False),
+        ("primary", False, 0.01, True),
+        ("primary", True, 0.01, False),
+        ("archiver", False, -0.05, True),
+        ("archiver", True, 0.01, True),
+    ],
+)
+def test_what_a_fault_took_with_it_is_no_doing_of_a_restore(
+    service: Service, lost: bool, begun_s: float, blamed: bool
+) -> None:
+    """It began while the primary was gone, or found only after the heal that its connection was.
+
+    Begun after the heal (at 0) and refused by the server: the restore's doing. So is whatever goes wrong
+    where a fault struck by which no commit is held up.
+    """
+    world = a_drill()
+    world.faults = (Kill(service=service, phase="script", after_s=0.0, down_s=0.1),)
+    world.write("b", item("b", 77, "before"))
+    struck_s, healed_s = world.tick(), world.tick()
+    world.add(
+        h.FaultBegan(at_s=struck_s, fault=0, proof="gone", bit=True),
+        h.FaultHealed(at_s=healed_s, fault=0, proof="back"),
+    )
+    world.fail("b", healed_s + 0.02, begun_s=healed_s + begun_s, lost=lost)
+    for tenant in "abq":
+        world.restore(tenant)
+    world.end()
+    assert ("refusals" in checks(world.verdict())) == blamed
+
+
+def test_a_connection_that_was_lost_is_an_excuse_once() -> None:
+    """Whoever had an outcome after the heal was connected again: what it loses then, the restore took."""
+    world = a_drill()
+    world.faults = (Kill(service="primary", phase="script", after_s=0.0, down_s=0.1),)
+    struck_s, healed_s = world.tick(), world.tick()
+    world.add(
+        h.FaultBegan(at_s=struck_s, fault=0, proof="gone", bit=True),
+        h.FaultHealed(at_s=healed_s, fault=0, proof="back"),
+    )
+    world.fail("b", healed_s + 0.02, begun_s=healed_s + 0.01, lost=True)
+    second = world.fail("b", healed_s + 0.04, begun_s=healed_s + 0.03, lost=True)
+    for tenant in "abq":
+        world.restore(tenant)
+    world.end()
+    assert the_finding(world, "refusals").operation == second
 
 
 def test_a_transaction_that_went_down_with_its_cluster_is_nobodys_doing() -> None:

@@ -62,7 +62,8 @@ class Performer:
             await _give_up(session)
             return self._done(transaction, "refused", begun_s, detail=str(refused))
         except ConnectionLost as lost:
-            self._done(transaction, "refused", begun_s, detail=f"connection lost before COMMIT: {lost}")
+            detail = f"connection lost before COMMIT: {lost}"
+            self._done(transaction, "refused", begun_s, detail=detail, lost=True)
             return "lost"
         return await self._commit(session, transaction, run, ready, begun_s)
 
@@ -107,6 +108,7 @@ class Performer:
         *,
         lsn_upper: int | None = None,
         detail: str = "",
+        lost: bool = False,
     ) -> Outcome:
         done = Done(
             at_s=self._where.journal.now_s(),
@@ -117,6 +119,7 @@ class Performer:
             lsn_upper=lsn_upper,
             detail=detail,
             begun_s=begun_s,
+            lost=lost,
         )
         self._where.journal.write(done)
         self._where.doubts.done(done)

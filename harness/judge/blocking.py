@@ -13,14 +13,14 @@ from harness.model.history import FaultBegan, FaultHealed
 def blocked_s(case: Case, what: Blocked, begin_s: float, end_s: float) -> float:
     """Return for how many seconds between two instants faults blocked ``what``, overlaps counted once."""
     total_s, done_s = 0.0, begin_s
-    for began_s, healed_s in sorted(_windows(case, what)):
+    for began_s, healed_s in sorted(windows(case, what)):
         first_s, last_s = max(began_s, done_s), min(healed_s, end_s)
         if last_s > first_s:
             total_s, done_s = total_s + last_s - first_s, last_s
     return total_s
 
 
-def _windows(case: Case, what: Blocked) -> Iterator[tuple[float, float]]:
+def windows(case: Case, what: Blocked) -> Iterator[tuple[float, float]]:
     """Yield from when to when each such fault bit, its injection included."""
     healed = {entry.fault: entry.at_s for entry in case.timeline.of(FaultHealed)}
     for entry in case.timeline.of(FaultBegan):

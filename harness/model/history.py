@@ -100,7 +100,8 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
 
     A transaction rolled back on purpose, or that failed before COMMIT, is ``refused`` and may have no
     ``Sent``. A script's transaction that was refused may be sent again, under the same name. ``detail``
-    carries the error's text, ``begun_s`` when the transaction began, if that is known.
+    carries the error's text, ``begun_s`` when the transaction began, if that is known. ``lost``: the
+    connection ended, or turned out to have ended long before, and COMMIT was not sent.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
     lsn_upper: int | None = None
     detail: str = ""
     begun_s: float | None = None
+    lost: bool = False
 
 
 class Settled(Entry, frozen=True, kw_only=True, tag="settled"):

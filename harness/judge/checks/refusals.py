@@ -4,13 +4,15 @@ Neighbours never conflict among themselves, so whatever refused theirs was the r
 tenants that the script hit, those to whom it gave rows of others (these may be in the way of theirs), and
 those that came back with less than they had: rows that their writers name may be gone. Nor is a transaction
 that began on a cluster destroyed since, or before a restore was seen to have rebuilt what the script had
-dropped.
+dropped. Nor is one that a fault met which blocks commits: one of its own time, or, if the connection turned
+out to be lost, one since that connection was heard of last. Each writer has one such transaction at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from harness.judge.blocking import windows
 from harness.judge.case import Case
 from harness.judge.check import Check
 from harness.judge.reshaping import rebuilt_s
@@ -24,14 +26,15 @@ def _run(case: Case) -> Iterator[Finding]:
     whole_s = rebuilt_s(case)
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
     first_s = min((r.began_s for r in case.timeline.restores), default=NEVER)
-    for done in case.timeline.of(Done):
+    struck = list(windows(case, "commits"))
+    for done, heard_s in _with_last_words(case):
         if done.outcome == "acked" or done.at_s < first_s:
             continue
         if done.name in planned or done.tenant not in untouched:
             continue
         if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
             continue
-        if _begun_s(done) < whole_s:
+        if _begun_s(done) < whole_s or _met(struck, heard_s, done.at_s):
             continue
         restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
         if restore is not None:
@@ -41,6 +44,22 @@ def _run(case: Case) -> Iterator[Finding]:
 def _rolled_back_as_planned(case: Case) -> set[str]:
     writers = (w for tenant in case.plan.tenants for w in tenant.writers)
     return {tx.name for writer in writers for tx in writer if not tx.commit}
+
+
+def _with_last_words(case: Case) -> Iterator[tuple[Done, float]]:
+    """Yield every outcome, with since when its connection may not have led anywhere any more."""
+    writers = (w for tenant in case.plan.tenants for w in tenant.writers)
+    writer_of = {tx.name: number for number, writer in enumerate(writers) for tx in writer}
+    heard_s: dict[int | None, float] = {}
+    for done in case.timeline.of(Done):
+        writer, begun_s = writer_of.get(done.name), _begun_s(done)
+        yield done, heard_s.get(writer, begun_s) if done.lost else begun_s
+        if writer is not None:
+            heard_s[writer] = done.at_s
+
+
+def _met(struck: Iterable[tuple[float, float]], since_s: float, until_s: float) -> bool:
+    return any(began_s <= until_s and since_s <= healed_s for began_s, healed_s in struck)
 
 
 def _untouched(case: Case, tenant: str) -> bool:
