@@ -98,6 +98,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     options = session.DrillOptions(
         profile=profile, plans=plans, seed=seed, tenants=tenants, survivors=survivors,
         budget_s=budget, schema=schema, out=out, towards=tuple(towards or ()),
+        host=host,
     )  # fmt: skip
     campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
     judged = session.run_campaign(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from harness.drive.campaign import Campaign
     from harness.drive.progress import Progress
+    from harness.model.faults import Fault
     from harness.model.plan import Plan
     from harness.schemas import LoadedSchema
     from harness.stack.host import HostName
@@ -45,7 +46,8 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for.
 
     ``seed`` None: a new one. ``survivors``: ``every`` kind in turn, or one. ``schema``: a name or a folder.
-    ``towards``: earlier runs, whose cells of the coverage map come last.
+    ``towards``: earlier runs, whose cells of the coverage map come last. ``host``: on which the plans are
+    to run; faults that it can't do are not drawn.
     """
 
     schema: str = "helpdesk"
@@ -57,6 +59,7 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float | None = None
     out: Path = Path("runs")
     towards: tuple[Path, ...] = ()
+    host: HostName = "local"
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,9 @@ def draw(options: DrillOptions) -> Campaign:
     from harness.schemas import load
     from harness.stack.world.faults import unavailable
 
+    def unable(fault: Fault) -> str:
+        return unavailable(fault, options.host)
+
     seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
     storm = profile_named(options.profile).storm
     plans = campaign(
@@ -87,14 +93,14 @@ def draw(options: DrillOptions) -> Campaign:
         tenants=options.tenants,
         survivors=None if options.survivors == "every" else options.survivors,
         budget_s=options.budget_s,
-        unavailable=unavailable,
+        unavailable=unable,
         towards=coverage.read(options.towards, ()).hits,
     )
     return Campaign(
         plans=tuple(plans),
         seed=seed,
         profile=options.profile,
-        unavailable=listed(unavailable) if storm else {},
+        unavailable=listed(unable) if storm else {},
     )
 
 

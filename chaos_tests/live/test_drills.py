@@ -19,8 +19,9 @@ from harness.generate.campaigns import campaign, pinned_plan
 from harness.judge import check_run
 from harness.model import folder
 from harness.model.attacks import Attack, AttackKind, Moment
-from harness.model.faults import AdvanceSlot, CancelCommit, CutLink, Kill
-from harness.model.history import Attacked, Done, FaultHealed, LocksSeen, decode_lines
+from harness.model.errors import BadInput
+from harness.model.faults import AdvanceSlot, CancelCommit, ClockJump, CutLink, Kill, Pause
+from harness.model.history import Attacked, Done, FaultBegan, FaultHealed, LocksSeen, decode_lines
 from harness.model.watermarks import WatermarkCheck
 from harness.schemas import load
 from harness.session import LiveSession
@@ -110,17 +111,33 @@ def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copie
 
 
 def test_faults_bite_and_heal_while_tenants_write(shop: LiveSession, tmp_path: Path) -> None:
-    """A worker that dies, a bucket out of reach while a commit's wait is cancelled: all proven to bite."""
+    """A worker that dies, then stands still; a bucket out of reach while a commit's wait is cancelled."""
     faults = (
         Kill(service="connect", phase="write", after_s=1.0, down_s=0.5),
+        Pause(service="connect", phase="write", after_s=5.0, down_s=0.5),
         CutLink(link="archiver-minio", phase="write", after_s=7.0, down_s=1.5),
         CancelCommit(phase="write", after_s=7.5, down_s=0.5),
     )
     verdict = shop.drill(shop_plan(write_s=13.0, budget_s=9.0, faults=faults), tmp_path / "run")
     assert verdict.verdict == "proven"
     entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
-    assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2]
+    assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2, 3]
     assert any(isinstance(e, Done) and e.outcome == "unknown" for e in entries)
+
+
+def test_a_primary_whose_clock_goes_back_changes_nothing(shop: LiveSession, tmp_path: Path) -> None:
+    """Cuts are positions, and ages are of monotonic clocks. Images of containers hold no libfaketime."""
+    jump = ClockJump(service="primary", phase="write", after_s=1.0, down_s=2.0, jump_s=-600.0)
+    plan = shop_plan(write_s=10.0, budget_s=9.0, faults=(jump,))
+    if shop.stack.host_name == "containers":
+        with pytest.raises(BadInput, match="libfaketime"):
+            shop.drill(plan, tmp_path / "run")
+        return
+    verdict = shop.drill(plan, tmp_path / "run")
+    assert verdict.verdict == "proven"
+    entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
+    (bit,) = [entry.proof for entry in entries if isinstance(entry, FaultBegan)]
+    assert "and is -600 s off" in bit
 
 
 def test_a_slot_that_was_advanced_is_noticed_and_repaired_by_a_snapshot(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import time
 from pathlib import Path
 
@@ -170,13 +171,14 @@ def _status_after(folder: Path, word: LastWord | None) -> process.Status:
     (folder / "archiver.json").write_text(encode_config(_config(folder)))
     if word is not None:
         (folder / "state.json").write_bytes(msgspec.json.encode(word))
+        os.utime(folder / "state.json", (word.left_s, word.left_s))
     return process.status(folder / "archiver.json")
 
 
 def test_a_status_without_bucket_and_database_goes_on_from_the_archivers_last_word(tmp_path: Path) -> None:
     """What it knew ages on; nothing that could not be looked at is called well."""
     health = msgspec.structs.replace(OK, exposure_s=290.0, state="behind")
-    found = _status_after(tmp_path, LastWord(health=health, at_s=time.time() - 20, pid=1))
+    found = _status_after(tmp_path, LastWord(health=health, left_s=time.time() - 20, pid=1))
     assert found.state == "breached"
     assert found.exposure_s == pytest.approx(310, abs=5)
     assert found.pipeline == "heartbeat not written"
@@ -187,7 +189,7 @@ def test_a_status_without_bucket_and_database_goes_on_from_the_archivers_last_wo
 
 def test_a_status_tells_a_stopped_archiver_and_its_reason(tmp_path: Path) -> None:
     """Stopped is said with the reason, whatever else is known."""
-    found = _status_after(tmp_path, LastWord(stopped="a DDL", at_s=time.time()))
+    found = _status_after(tmp_path, LastWord(stopped="a DDL", left_s=time.time()))
     assert (found.state, found.stopped) == ("stopped", "a DDL")
 
 
@@ -282,7 +284,7 @@ def test_an_archive_that_catches_up_is_still_late(second: str | None, late_s: fl
 )
 def test_who_left_word_just_now_is_at_work(age_s: float, stopped: str | None, works: bool) -> None:
     """Old word is of an archiver that is gone, or stands still; a reason is of one that stopped."""
-    assert is_at_work(LastWord(at_s=time.time() - age_s, stopped=stopped)) is works
+    assert is_at_work(LastWord(left_s=time.time() - age_s, stopped=stopped)) is works
 
 
 def test_who_never_left_word_is_not_at_work() -> None:

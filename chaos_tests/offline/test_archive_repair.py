@@ -54,10 +54,20 @@ def test_an_archiver_that_stopped_or_is_gone_is_not_running(tmp_path: Path) -> N
     assert not wiring.is_running(config)
     wiring.write_state(config, reason="it found a gap")
     assert not wiring.is_running(config)
-    for at_s, pid in ((time.time() - 60.0, os.getpid()), (time.time(), 2**22 + 1)):
-        word = msgspec.json.encode(wiring.LastWord(at_s=at_s, pid=pid))
+    for left_s, pid in ((time.time() - 60.0, os.getpid()), (time.time(), 2**22 + 1)):
+        word = msgspec.json.encode(wiring.LastWord(pid=pid))
         Path(config.state_path).write_bytes(word)
+        os.utime(config.state_path, (left_s, left_s))
         assert not wiring.is_running(config)
+
+
+def test_an_archiver_whose_clock_is_off_is_running_all_the_same(tmp_path: Path) -> None:
+    """What counts is when its word was written by the filesystem's clock."""
+    _, config = _config(tmp_path)
+    word = msgspec.json.encode(wiring.LastWord(pid=os.getpid(), at_s=time.time() - 600.0))
+    Path(config.state_path).parent.mkdir(parents=True, exist_ok=True)
+    Path(config.state_path).write_bytes(word)
+    assert wiring.is_running(config)
 
 
 def test_without_a_connect_worker_there_is_no_snapshot_to_ask_for(tmp_path: Path) -> None:

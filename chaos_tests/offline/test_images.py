@@ -52,6 +52,7 @@ def programs(tmp_path: Path) -> Programs:
         connect_jars=(paths["kafka"], paths["debezium"]),
         minio=paths["minio"],
         toxiproxy=paths["toxiproxy"],
+        faketime=tmp_path / "faketime",
         aot_dir=tmp_path / "aot-gg",
         versions={"java": "25", "kafka": "4", "debezium": "3", "minio": "1", "toxiproxy": "2"},
     )

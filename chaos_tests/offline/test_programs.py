@@ -258,7 +258,7 @@ def test_each_pinned_file_has_name_size_and_hash() -> None:
     """The list is complete: nothing could be downloaded that is not checked."""
     listed = pins.load()
     assert {pin.program for pin in listed} == {
-        *("postgres", "java", "go", "kafka"),
+        *("postgres", "java", "faketime", "go", "kafka"),
         *("debezium", "losing-debezium"),
     }
     for pin in listed:

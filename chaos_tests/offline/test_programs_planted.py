@@ -18,7 +18,8 @@ def programs(tmp_path: Path) -> Programs:
     jars = tuple(tmp_path / name for name in (mended.JAR, "kafka.jar", "dbz.jar"))
     return Programs(
         postgres_bin=tmp_path, java=tmp_path / "java", broker_jars=jars[1:2], connect_jars=jars,
-        minio=tmp_path, toxiproxy=tmp_path, aot_dir=tmp_path / "aot-1", versions={"debezium": "mended"},
+        minio=tmp_path, toxiproxy=tmp_path, faketime=tmp_path,
+        aot_dir=tmp_path / "aot-1", versions={"debezium": "mended"},
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ NO_PROGRAMS = Programs(
     connect_jars=(),
     minio=Path("minio"),
     toxiproxy=Path("toxiproxy"),
+    faketime=Path("faketime"),
     aot_dir=Path("aot"),
     versions={},
 )

@@ -105,7 +105,10 @@ class FullDisk(_Fault, frozen=True, kw_only=True, tag="full_disk"):
 
 
 class ClockJump(_OnService, frozen=True, kw_only=True, tag="clock_jump"):
-    """The service's wall clock is ``jump_s`` seconds off, backwards if negative."""
+    """The service comes back from a crash with its wall clock ``jump_s`` seconds off, back if negative.
+
+    Healed by another crash, after which its clock is right.
+    """
 
     jump_s: float = 600.0
 
@@ -279,7 +282,7 @@ def touches(fault: Fault) -> Touches:
     if traits.touches is not None:
         return traits.touches
     found = TARGETS[target] if target else Touches((), ())
-    return Touches(found.stages, ()) if isinstance(fault, DelayLink | ClockJump) else found
+    return Touches(found.stages, ()) if isinstance(fault, DelayLink) else found
 
 
 def blocks(fault: Fault, what: Blocked) -> bool:

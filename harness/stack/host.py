@@ -69,6 +69,11 @@ class Host(Site, Protocol):
     logs: Path
 
     @property
+    def name(self) -> HostName:
+        """Which of the hosts it is."""
+        ...
+
+    @property
     def beside(self) -> Site:
         """Where processes of the harness itself run: the archiver's names, whatever the others run in."""
         ...

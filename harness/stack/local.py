@@ -22,9 +22,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from harness.model.errors import BadInput, HarnessFailed, MissingProgram, ServiceDied
 from harness.stack import folder as folders
 from harness.stack import processes
+from harness.stack.host import HostName
 from harness.stack.options import JavaOptions
 from harness.stack.portblock import LOOPBACK, PortBlock, reserve
 from harness.stack.programs import Programs, located
@@ -95,6 +98,11 @@ class LocalHost:
         return postgres_major(self._programs.postgres_bin / "postgres")
 
     @property
+    def name(self) -> HostName:
+        """Plain processes."""
+        return "local"
+
+    @property
     def beside(self) -> LocalHost:
         """Everything runs beside the harness here."""
         return self
@@ -144,6 +152,14 @@ class LocalHost:
             own(folder / name, spec)
         own(folder, spec)
 
+    def clock_off(self, offset_s: float) -> dict[str, str]:
+        """Return the environment in which a program's wall clock is so many seconds off."""
+        return {
+            "LD_PRELOAD": str(self._programs.faketime),
+            "FAKETIME": f"{offset_s:+g}s",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
     def templates(self) -> Path:
         """Return the folder in which templates are kept from stack to stack."""
         return self._programs.aot_dir / "templates"
@@ -184,13 +200,14 @@ class LocalHost:
 
 
 class LocalService:
-    """One service as processes of this machine: Killable, Pausable, Restartable."""
+    """One service as processes of this machine: Killable, Pausable, Restartable, Copyable, Clocked."""
 
     def __init__(self, host: LocalHost, spec: ServiceSpec) -> None:
         self.spec = spec
         self._host = host
         self._data = Path(host.data(spec.name))
         self._log = host.logs / f"{spec.name}.log"
+        self._clock: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def describe(self, spec: ServiceSpec) -> None:
@@ -205,8 +222,14 @@ class LocalService:
         if self.is_running():
             raise BadInput(f"{self.spec.name} is running already", cure="kill it first")
         self._prepare()
-        self._process = self._host.spawn(self._host.argv(self.spec.run), self.spec, self._log)
+        environment = {**self.spec.environment, **self._clock}
+        timed = msgspec.structs.replace(self.spec, environment=environment)
+        self._process = self._host.spawn(self._host.argv(self.spec.run), timed, self._log)
         self.wait_ready()
+
+    def set_clock(self, offset_s: float) -> None:
+        """Set the wall clock off, from the next start on."""
+        self._clock = self._host.clock_off(offset_s) if offset_s else {}
 
     def wait_ready(self) -> None:
         """Wait for the readiness fact; raises TimedOut or ServiceDied."""

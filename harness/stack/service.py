@@ -5,8 +5,8 @@ ready. It names no path and no address of a machine: those it asks of a ``Site``
 host. The local host runs a description as a plain process, the container host as a container.
 
 What can be done to a service are tiny protocols (``Killable``, ``Pausable``, ``Restartable``,
-``Partitionable``, ``Copyable``); a description lists those that make sense for it, and a host may be
-unable to do one.
+``Partitionable``, ``Copyable``, ``Clocked``); a description lists those that make sense for it, and a host
+may be unable to do one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,18 @@ class Copyable(Protocol):
         ...
 
 
-ALL_ABILITIES: tuple[type, ...] = (Killable, Pausable, Restartable, Partitionable)
+@runtime_checkable
+class Clocked(Protocol):
+    """Its wall clock can be set off from the machine's; what is monotonic goes on as it was."""
+
+    def set_clock(self, offset_s: float) -> None:
+        """From its next start on its wall clock is so many seconds ahead, behind if negative."""
+        ...
+
+
+KERNELS_CLOCK: tuple[type, ...] = (Killable, Pausable, Restartable, Partitionable)
+"""What a static Go program is able to: it asks the kernel for the time, and no library in between."""
+ALL_ABILITIES: tuple[type, ...] = (*KERNELS_CLOCK, Clocked)
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

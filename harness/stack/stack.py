@@ -22,7 +22,7 @@ from harness.stack.capture import Capture
 from harness.stack.copies import COPY_PORTS, BucketCopies
 from harness.stack.endpoints import Endpoints, endpoints_of
 from harness.stack.failover import Failover, OldPrimary, Promotion, RejoinBy
-from harness.stack.host import Host, Service
+from harness.stack.host import Host, HostName, Service
 from harness.stack.identity import AT_FIRST, Identity, new_identity
 from harness.stack.links import LINKS, PROXIES, LinkName
 from harness.stack.options import StackOptions
@@ -302,6 +302,11 @@ class Stack:
         idle. The client will connect anew.
         """
         return self._proxies.downstream_bytes_settled(link)
+
+    @property
+    def host_name(self) -> HostName:
+        """On which host it runs."""
+        return self._host.name
 
     def evidence(self) -> dict[str, object]:
         """Return what a verdict must name of the stack: host, versions, and what its Postgres can't do."""

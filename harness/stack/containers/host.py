@@ -17,7 +17,7 @@ from harness.stack.containers.gate import Gate
 from harness.stack.containers.labels import of_stack
 from harness.stack.containers.network import StackNetwork
 from harness.stack.containers.service import ContainerService
-from harness.stack.host import Service
+from harness.stack.host import HostName, Service
 from harness.stack.images import Image, ImageName
 from harness.stack.local import LocalHost
 from harness.stack.service import Address, ServiceSpec
@@ -55,6 +55,11 @@ class ContainersHost:
             logs=self.logs,
             templates=templates,
         )
+
+    @property
+    def name(self) -> HostName:
+        """Containers."""
+        return "containers"
 
     @property
     def beside(self) -> LocalHost:

@@ -9,17 +9,18 @@ import msgspec
 from harness.model.errors import MissingProgram
 from harness.stack.programs import cache, golang, mended, parts, pins
 
+FAKETIME = ("libfaketime", "vendor", "libfaketime", "src", "libfaketime.so.1")
 CURE = "run `make setup`, or `python -m harness.stack.programs` without a checkout"
 
 
 class Programs(msgspec.Struct, frozen=True, kw_only=True):
     """The programs of the stack, whole and unchanged since they were checked.
 
-    ``postgres_bin`` (postgres, initdb, pg_basebackup, pg_dump, psql, pg_rewind, ...) lies where an
-    unprivileged user can read it. ``broker_jars`` and ``connect_jars`` are class paths, sorted; the latter
-    holds Debezium, and before all others the jar with its mended class. ``aot_dir`` is where ahead-of-time
-    caches for exactly this Java and these jars may be kept; it need not exist. ``versions``: of each
-    program, for the evidence.
+    ``postgres_bin`` (postgres, initdb, pg_basebackup, pg_dump, psql, pg_rewind, ...) and ``faketime``, the
+    library that sets a program's wall clock off, lie where an unprivileged user can read them.
+    ``broker_jars`` and ``connect_jars`` are class paths, sorted; the latter holds Debezium, and before all
+    others the jar with its mended class. ``aot_dir`` is where ahead-of-time caches for exactly this Java
+    and these jars may be kept; it need not exist. ``versions``: of each program, for the evidence.
     """
 
     postgres_bin: Path
@@ -28,6 +29,7 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True):
     connect_jars: tuple[Path, ...]
     minio: Path
     toxiproxy: Path
+    faketime: Path
     aot_dir: Path
     versions: dict[str, str]
 
@@ -48,6 +50,12 @@ def locate() -> Programs:
         connect_jars=(mending, *broker, *debezium),
         minio=folders["minio"] / "minio",
         toxiproxy=folders["toxiproxy"] / "toxiproxy",
+        faketime=folders["faketime"]
+        / "libfaketime"
+        / "vendor"
+        / "libfaketime"
+        / "src"
+        / "libfaketime.so.1",
         aot_dir=aot_dir(),
         versions={name: _version(folder) for name, folder in folders.items()},
     )

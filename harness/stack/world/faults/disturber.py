@@ -9,9 +9,10 @@ import psycopg
 from harness.drive.ports import Proof
 from harness.model import faults as f
 from harness.model.errors import RestoreproofError
+from harness.stack.host import HostName
 from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket
-from harness.stack.world.faults import capture, commits, links, lost, processes
+from harness.stack.world.faults import capture, clocks, commits, links, lost, processes
 from harness.stack.world.faults.ground import STORE_AWAY, Ground, Performed, all_well
 from harness.subject.reference.config import ArchiveConfig
 
@@ -23,6 +24,7 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
     f.ResetLink: links.RESET,
     f.SlowStore: links.SLOW_STORE,
     f.FullStore: links.FULL_STORE,
+    f.ClockJump: clocks.CLOCK_JUMP,
     f.RestartConnector: capture.RESTART_CONNECTOR,
     f.PauseConnector: capture.PAUSE_CONNECTOR,
     f.DropSlot: lost.DROP_SLOT,
@@ -36,7 +38,6 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
 UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
     f.LoseOffsets: "a snapshot beside the old slot is younger than it says: see docs/findings.md",
     f.FullDisk: "services share this machine's filesystem: filling it would fill everybody's",
-    f.ClockJump: "libfaketime is no part of the stack, and MinIO, a static Go program, ignores it",
 }
 """For each other kind, why not."""
 
@@ -45,10 +46,12 @@ FAILED: Final = (RestoreproofError, psycopg.Error, *STORE_AWAY)
 """What ends an attempt: the fault is then not proven, and the drill goes on to say so."""
 
 
-def unavailable(fault: f.Fault) -> str:
-    """Return why no host can do a fault, or an empty text."""
+def unavailable(fault: f.Fault, host: HostName) -> str:
+    """Return why a host can't do a fault, or an empty text."""
     if isinstance(fault, f.Kill | f.Pause) and fault.service == "restorer":
         return "restores run in the harness's own process"
+    if isinstance(fault, f.ClockJump):
+        return clocks.unavailable(fault, host)
     return "" if type(fault) in PERFORM else UNAVAILABLE[type(fault)]
 
 
@@ -63,7 +66,7 @@ class Disturber:
 
     def available(self, fault: f.Fault) -> str:
         """Return why this host can't do a fault, or an empty text."""
-        return unavailable(fault)
+        return unavailable(fault, self._ground.stack.host_name)
 
     def disturb(self, fault: f.Fault) -> Proof:
         """Inject a fault; that it could not be done is a proof of nothing."""

@@ -10,6 +10,7 @@ from harness.stack.wait import wait_until
 from harness.stack.world.faults.ground import Ground, Performed, seen
 
 STILL_S_MAX = 5.0
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 def _kill(ground: Ground, fault: Kill) -> Proof:
@@ -59,9 +60,14 @@ def _stands_still(pid: int) -> bool:
 
 
 def _frozen(pid: int) -> bool:
-    group = Path(f"/proc/{pid}/cgroup").read_text().rpartition(":")[2].strip()
-    events = Path(f"/sys/fs/cgroup{group}/cgroup.events")
-    return events.exists() and "frozen 1" in events.read_text()
+    """Whether its control group is: of version 2, or of version 1's freezer, which old engines use."""
+    lines = (line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    groups = {controllers: group for _, controllers, group in lines}
+    unified = CGROUPS / groups.get("", "/").lstrip("/") / "cgroup.events"
+    freezer = CGROUPS / "freezer" / groups.get("freezer", "/").lstrip("/") / "freezer.state"
+    if unified.exists() and "frozen 1" in unified.read_text():
+        return True
+    return freezer.exists() and freezer.read_text().strip() == "FROZEN"
 
 
 KILL = Performed(_kill, _start)

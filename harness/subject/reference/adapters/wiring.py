@@ -44,11 +44,16 @@ FRESH_S = 4.0
 
 
 class LastWord(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archiver leaves on its own disk, about each second. ``at_s``: seconds since 1970."""
+    """What an archiver leaves on its own disk, about each second.
+
+    ``at_s``: when, in seconds since 1970, by the archiver's own clock. ``left_s``: by the filesystem's,
+    which the reader fills in: an archiver whose clock is off is at work all the same.
+    """
 
     stopped: str | None = None
     health: Health | None = None
     at_s: float = 0.0
+    left_s: float = 0.0
     pid: int = 0
 
 
@@ -184,8 +189,10 @@ def write_state(config: ArchiveConfig, *, reason: str | None, health: Health | N
 
 def last_word(config: ArchiveConfig) -> LastWord | None:
     """Return what the archiver left word of last; None when it never did, or its disk is gone."""
+    file = Path(config.state_path)
     try:
-        return msgspec.json.decode(Path(config.state_path).read_bytes(), type=LastWord)
+        word = msgspec.json.decode(file.read_bytes(), type=LastWord)
+        return msgspec.structs.replace(word, left_s=file.stat().st_mtime)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -193,7 +200,7 @@ def last_word(config: ArchiveConfig) -> LastWord | None:
 def is_running(config: ArchiveConfig) -> bool:
     """Whether an archiver of this configuration is at work on this machine, by its last word."""
     word = last_word(config)
-    if word is None or word.stopped is not None or time.time() - word.at_s > WORD_OLD_S:
+    if word is None or word.stopped is not None or time.time() - word.left_s > WORD_OLD_S:
         return False
     return Path(f"/proc/{word.pid}").exists()
 
@@ -206,7 +213,7 @@ def stopped_reason(config: ArchiveConfig) -> str | None:
 
 def is_at_work(word: LastWord | None) -> bool:
     """Whether the archiver left word just now, and no reason of a stop."""
-    return word is not None and word.stopped is None and time.time() - word.at_s < FRESH_S
+    return word is not None and word.stopped is None and time.time() - word.left_s < FRESH_S
 
 
 def refuse_what_cant_be_carried(config: ArchiveConfig) -> None:

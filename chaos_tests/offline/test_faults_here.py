@@ -1,0 +1,43 @@
+"""Which faults a host can't do, each with the reason: refused by name when a plan is drawn."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.generate.swarm import all_names, listed, made
+from harness.model.faults import ClockJump, Fault, Service
+from harness.stack.host import HostName
+from harness.stack.world.faults import unavailable
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "why"),
+    [
+        ("primary", "local", ""),
+        ("primary", "containers", "no libfaketime"),
+        ("standby", "local", ""),
+        ("archiver", "local", "may stand still"),
+        ("kafka", "containers", "may stand still"),
+        ("minio", "local", "static Go program"),
+        ("minio", "containers", "static Go program"),
+    ],
+)
+def test_whose_clock_can_jump(service: Service, host: HostName, why: str) -> None:
+    """Postgres on plain processes only: a library between it and the kernel tells another time."""
+    jump = ClockJump(service=service, phase="write", after_s=1.0, down_s=1.0)
+    reason = unavailable(jump, host)
+    assert why in reason
+    assert bool(reason) is bool(why)
+
+
+@pytest.mark.parametrize("host", ["local", "containers"])
+def test_each_fault_can_be_done_or_is_listed_with_its_reason(host: HostName) -> None:
+    """None is passed over in silence."""
+
+    def unable(fault: Fault) -> str:
+        return unavailable(fault, host)
+
+    reasons = listed(unable)
+    can = [name for name in all_names() if not unable(made(name, phase="write", after_s=0.0, down_s=0.0))]
+    assert sorted([*reasons, *can]) == sorted(all_names())
+    assert all(reasons.values())
