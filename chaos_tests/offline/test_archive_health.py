@@ -27,6 +27,7 @@ from harness.subject.reference.health import (
     Pulse,
     Trail,
     age_s,
+    exposed_s,
     open_metrics,
     state_of,
 )
@@ -285,6 +286,17 @@ def test_an_archive_that_catches_up_is_still_late(second: str | None, late_s: fl
 def test_who_left_word_just_now_is_at_work(age_s: float, stopped: str | None, works: bool) -> None:
     """Old word is of an archiver that is gone, or stands still; a reason is of one that stopped."""
     assert is_at_work(LastWord(left_s=time.time() - age_s, stopped=stopped)) is works
+
+
+@pytest.mark.parametrize(
+    ("by_beat_s", "at_work", "exposed"),
+    [(None, False, 90.0), (0.0, True, 90.0), (95.0, True, 95.0), (4.0, False, 4.0)],
+)
+def test_a_database_whose_clock_went_back_hides_no_exposure(
+    by_beat_s: float | None, at_work: bool, exposed: float
+) -> None:
+    """The archiver's own clock is monotonic; but one that is gone may have a successor."""
+    assert exposed_s(by_beat_s, 90.0, at_work=at_work) == exposed
 
 
 def test_who_never_left_word_is_not_at_work() -> None:

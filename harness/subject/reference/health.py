@@ -177,6 +177,17 @@ _STATES: tuple[State, ...] = ("ok", "behind", "breached", "stopped")
 _PIPELINES: tuple[Pipeline, ...] = ("working", "idle", "heartbeat not written", "heartbeat not arrived")
 
 
+def exposed_s(by_beat_s: float | None, said_s: float, *, at_work: bool) -> float:
+    """Return the exposure, of the age of the newest archived heartbeat and what the archiver last said.
+
+    The first is by the database's clock, which may have been set back, the second by a monotonic one; yet
+    one that is not ``at_work`` any more may have been followed by another, which it knows nothing of.
+    """
+    if by_beat_s is None:
+        return said_s
+    return max(by_beat_s, said_s) if at_work else by_beat_s
+
+
 def age_s(at: str, now: str | None) -> float | None:
     """Return how old a printed time is by the same clock's ``now``, or by this machine's."""
     return _seconds_between(at, now or datetime.now(UTC).isoformat())

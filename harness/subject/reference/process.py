@@ -30,6 +30,7 @@ from harness.subject.reference.health import (
     Pipeline,
     State,
     age_s,
+    exposed_s,
     open_metrics,
     state_of,
 )
@@ -198,17 +199,13 @@ def _status(settings: ArchiveConfig, manifest: Manifest, seen: Glance | None, aw
 def _exposure_s(
     entries: list[ManifestEntry], seen: Glance | None, word: wiring.LastWord | None
 ) -> float | None:
-    """Return the age of the newest heartbeat in the archive, and no less than an archiver at work says.
-
-    The former is by the database's clock, which may have been set back; the latter by a monotonic one.
-    """
+    """Return the age of the newest heartbeat in the archive, and no less than an archiver at work says."""
     at = entries[-1].beat.at if entries and entries[-1].beat else None
     by_beat_s = age_s(at, seen.now if seen else None) if at is not None else None
-    if by_beat_s is not None and not wiring.is_at_work(word):
-        return by_beat_s
     if word is None or word.health is None or word.health.exposure_s is None:
         return by_beat_s
-    return max(by_beat_s or 0.0, word.health.exposure_s + max(time.time() - word.left_s, 0.0))
+    said_s = word.health.exposure_s + max(time.time() - word.left_s, 0.0)
+    return exposed_s(by_beat_s, said_s, at_work=wiring.is_at_work(word))
 
 
 def _pipeline(
