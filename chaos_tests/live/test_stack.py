@@ -23,7 +23,7 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from fixtures.interleaved import come_back_amid
+from fixtures.comebacks import come_back_amid, come_back_between
 from fixtures.stack import begin_capture, read_topic, traces, wait_arrived, write
 from harness.model.errors import BadInput, UnknownName
 from harness.stack import rest
@@ -160,6 +160,14 @@ def test_a_transaction_comes_as_begin_row_end(stack: Stack) -> None:
 def test_a_connector_that_comes_back_amid_an_interleaved_transaction_sends_all_of_it(stack: Stack) -> None:
     """A row that begins where another transaction ended is not taken for the last one sent."""
     written, arrived = come_back_amid(stack)
+    assert arrived == written
+
+
+def test_a_connector_that_comes_back_between_delete_and_insert_of_a_changed_key_sends_both(
+    stack: Stack,
+) -> None:
+    """Both lie at one position: whoever goes on behind it loses the row."""
+    written, arrived = come_back_between(stack)
     assert arrived == written
 
 

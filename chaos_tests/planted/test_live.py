@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fixtures.comebacks import come_back_amid, come_back_between
 from fixtures.handmade import shop_plan
-from fixtures.interleaved import come_back_amid
 from fixtures.planted import WRITE_S, PlantedStack, plan_for
 from fixtures.stack import begin_capture
 from harness.model.verdict import DrillVerdict, Finding
@@ -58,17 +58,20 @@ def test_each_defect_is_caught_by_its_check(
 
 
 @pytest.mark.local_only
-def test_debezium_as_published_loses_rows_of_an_interleaved_transaction(
+def test_debezium_as_published_loses_rows_when_it_comes_back_amid_a_transaction(
     restoreproof_options: StackOptions, tmp_path: Path
 ) -> None:
-    """Only the last of three rows comes: what is mended is needed, and the test of it would see it missing.
+    """What is mended is needed, and the tests of it would see it missing.
 
-    In containers it would need an image of its own, for the same class path.
+    Of three rows only the last one comes, of an interleaved transaction and of one with a changed key. In
+    containers it would need an image of its own, for the same class path.
     """
     options = msgspec.structs.replace(
         restoreproof_options, programs=with_published_debezium(locate()), java_options={}, logs=tmp_path
     )
     with Stack.start(options) as stack:
         begin_capture(stack)
-        written, arrived = come_back_amid(stack)
-    assert arrived == written[2:]
+        interleaved, arrived = come_back_amid(stack)
+        assert arrived == interleaved[2:]
+        moved, arrived = come_back_between(stack)
+        assert arrived == moved[2:]

@@ -1,17 +1,18 @@
-"""Debezium's ``WalPositionLocator``, mended: one jump less than in the published class, in a jar of ours.
+"""Debezium's ``WalPositionLocator``, mended: it looks for no place within a transaction, in a jar of ours.
 
-As published, a connector that restarts within an interleaved transaction may take one of its rows for the
-last one sent, and filter what came before it (``docs/findings.md``). ``resumeFromLsn`` knows such false
-matches, and then starts from the first position it receives; but it asks for them only where the last
-message stored was a COMMIT. Here that question is taken out:
+As published, a connector that restarts amid a transaction looks for the event after the last one it stored,
+and filters all before it. It may look in vain: a row of an interleaved transaction can lie at the very
+position where another one ended, and the DELETE and the INSERT that a changed key is told as lie at one
+(``docs/findings.md``). Here ``searchingEnabled`` says no, as it does for a connector without offsets:
 
-    aload_0; getfield lastProcessedMessageType; getstatic COMMIT; if_acmpne  →  pop2; nop; nop
-    aload_2; invokeinterface getOperation; ...                                  as published
+    aload_0; getfield lastEventStoredLsn; ifnull →; iconst_1; goto →; iconst_0; ireturn      as published
+                                                    iconst_0                                mended
 
-The two operands are dropped as the jump dropped them, so frames and lengths stay as they are. What is sent
-twice by it is folded by the archiver. The place is looked for by names in the constant pool, must be the
-only one, and what comes out is compared with our SHA-256. ``add_jar`` puts the class into a jar beside the
-published ones; before them on the class path it is the one that is taken.
+So each restart begins with the whole of the first transaction that was not committed by the stored
+position, as Postgres sends it. What is sent twice by it is folded by the archiver. The place is looked for
+by names in the constant pool, must be the only one, and what comes out is compared with our SHA-256.
+``add_jar`` puts the class into a jar beside the published ones; before them on the class path it is the one
+that is taken.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from harness.model.errors import MissingProgram
 WORDS = "WalPositionLocator mended"
 JAR = "restoreproof-wal-position-locator.jar"
 CLASS = "io/debezium/connector/postgresql/connection/WalPositionLocator.class"
-SHA256 = "81f6d34077f2caed32ee7cfd53ec274bcb299caa0b14ec57a0d333577d1aa8f9"
+SHA256 = "7fb20e9892b7c3321928163eb0f14fc7afe6e0e1c7ec49f830972d19457f8327"
 """Of the mended class of the pinned version."""
 
 CURE = "mend harness/stack/programs/mended.py for the pinned version of Debezium, or pin the one it knows"
@@ -40,13 +41,15 @@ _SIZES = {3: 5, 4: 5, _LONG: 9, _DOUBLE: 9, 7: 3, 8: 3, _HANDLE: 4, 16: 3, 19: 3
     _PAIRS, 5
 )
 
-_ALOAD_0, _ALOAD_2, _GETFIELD, _GETSTATIC, _IF_ACMPNE, _INVOKEINTERFACE = 0x2A, 0x2C, 0xB4, 0xB2, 0xA6, 0xB9
-_SHAPE = {0: _ALOAD_0, 1: _GETFIELD, 4: _GETSTATIC, 7: _IF_ACMPNE, 10: _ALOAD_2, 11: _INVOKEINTERFACE}
-"""Offset -> opcode of the instructions looked for; indices and the jump's distance lie between."""
-_NAMES = {2: "lastProcessedMessageType", 5: "COMMIT", 12: "getOperation"}
-"""Offset of an index -> the name of the field or method it must refer to."""
-_JUMP = slice(7, 10)
-_POP_BOTH = bytes((0x58, 0x00, 0x00))
+_ALOAD_0, _GETFIELD, _IFNULL, _GOTO, _IRETURN = 0x2A, 0xB4, 0xC6, 0xA7, 0xAC
+_ICONST_0, _ICONST_1 = 0x03, 0x04
+_SHAPE = {
+    0: _ALOAD_0, 1: _GETFIELD, 4: _IFNULL, 7: _ICONST_1, 8: _GOTO, 11: _ICONST_0, 12: _IRETURN,
+}  # fmt: skip
+"""Offset -> opcode of the instructions looked for; indices and the jumps' distances lie between."""
+_NAMES = {2: "lastEventStoredLsn"}
+"""Offset of an index -> the name of the field it must refer to."""
+_ANSWER = 7
 
 
 def add_jar(tree: Path) -> None:
@@ -58,15 +61,15 @@ def add_jar(tree: Path) -> None:
 
 
 def mend(published: bytes) -> bytes:
-    """Return the class without the jump; raises MissingProgram unless there is exactly one such place."""
+    """Return the class that searches for nothing; raises MissingProgram unless there is one such place."""
     places = list(_places(published))
     if len(places) != 1:
         raise MissingProgram(
-            f"{CLASS} can't be mended: the comparison to take out is there {len(places)} times, not once",
+            f"{CLASS} can't be mended: the answer to change is there {len(places)} times, not once",
             cure=CURE,
         )
-    begin, end = places[0] + _JUMP.start, places[0] + _JUMP.stop
-    return published[:begin] + _POP_BOTH + published[end:]
+    place = places[0] + _ANSWER
+    return published[:place] + bytes((_ICONST_0,)) + published[place + 1 :]
 
 
 def checked(mended: bytes) -> bytes:
