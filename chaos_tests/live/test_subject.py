@@ -20,6 +20,7 @@ from fixtures.helpdesk_rows import add_country, add_tenant
 from harness.drive.ports import Rows, World
 from harness.generate.steps.moves import estate
 from harness.generate.steps.sql import move
+from harness.model.faults import LoseOffsets
 from harness.model.history import Cut
 from harness.model.position import Xid, parse_lsn
 from harness.schemas import load
@@ -338,6 +339,22 @@ def test_a_fresh_snapshot_stands_for_what_the_feed_has_lost(pipeline: Pipeline) 
     pipeline.reach()
     assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
     assert pipeline.epoch() == 1
+    assert process.verify(pipeline.config).ok
+
+
+def test_a_connector_that_lost_its_offsets_stops_the_archiver(pipeline: Pipeline) -> None:
+    """The snapshot that it takes by itself is not archived; one that is asked for is (FM-82)."""
+    pipeline.reach()
+    fault = LoseOffsets(phase="write", after_s=0.0, down_s=0.0)
+    struck = pipeline.do(pipeline.world.machinery.disturb(fault))
+    assert struck.seen, struck.words
+    pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'unasked')")
+    healed = pipeline.do(pipeline.world.machinery.heal(fault))
+    assert healed.seen, healed.words
+    assert "nobody asked for" in healed.words
+    pipeline.sql(f"INSERT INTO helpdesk.labels (tenant_id, name) VALUES ({NEIGHBOUR}, 'asked')")
+    pipeline.reach()
+    assert pipeline.beside(NEIGHBOUR) == pipeline.rows(NEIGHBOUR)
     assert process.verify(pipeline.config).ok
 
 

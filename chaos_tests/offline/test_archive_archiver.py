@@ -220,6 +220,7 @@ def test_after_a_gap_the_archiver_goes_on_with_a_snapshot() -> None:
         bench.feed.committed = len(bench.feed.events)
         bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(2, "acme")))
         bench.tape.commit(insert("app.note", note_row(3, "acme")))
+        bench.tape.heartbeat()
         await bench.archive()
         assert (await bench.verifier().verify()).ok
         with pytest.raises(RestoreRefused, match="capture was interrupted"):
@@ -229,6 +230,85 @@ def test_after_a_gap_the_archiver_goes_on_with_a_snapshot() -> None:
         return [row["id"] for row in (await bench.rows("acme"))["app.note"]]
 
     assert virtually(scene) == ["2", "3"]
+
+
+def test_a_snapshot_that_nobody_asked_for_stops_the_archiver() -> None:
+    """A connector that lost its offsets begins anew beside its slot, with the old number (FM-82)."""
+
+    async def scene(bench: Bench) -> str:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        before = bench.tape.lsn
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), asked=False)
+        bench.tape.commit(insert("app.note", note_row(3, "acme")))
+        for _ in range(2):  # a restart finds it again, and nothing of it in the archive
+            archiver = bench.archiver()
+            await archiver.resume()
+            with pytest.raises(ArchiverStopped, match="that nobody asked for") as stopped:
+                await archiver.step()
+            assert [entry.end.lsn for entry in await _entries(bench)] == [before]
+        bench.feed.committed = len(bench.feed.events)
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), ("app.note", note_row(2, "acme")))
+        bench.tape.heartbeat()
+        await bench.archive()
+        assert (await bench.verifier().verify()).ok
+        assert [row["id"] for row in (await bench.rows("acme"))["app.note"]] == ["2"]
+        return stopped.value.cure
+
+    assert "archive resnapshot" in virtually(scene)
+
+
+def test_a_snapshot_that_was_asked_for_may_begin_again_and_come_twice() -> None:
+    """It was interrupted, or the archiver was killed before it could say how far it had come."""
+
+    async def scene(bench: Bench) -> list[tuple[int, int]]:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        bench.tape.begin_snapshot(("app.tenant", tenant_row("acme")))
+        begun = len(bench.feed.events)
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat(1)
+        await bench.archive()
+        bench.feed.committed = begun
+        bench.tape.heartbeat(2)
+        await bench.archive()
+        return [(entry.end.lsn, entry.asked) for entry in await _entries(bench)]
+
+    assert virtually(scene) == [(1010, 0), (1030, 1), (1040, 1)]
+
+
+@pytest.mark.parametrize("timeline", [1, 2])
+def test_a_snapshot_waits_for_a_heartbeat_that_is_newer_than_its_rows(timeline: int) -> None:
+    """Begun anew beside its slot it is younger than its position: what it read comes once more (FM-82)."""
+
+    async def scene(bench: Bench) -> list[int]:
+        bench.tape.snapshot()
+        bench.tape.heartbeat(1)
+        await bench.archive()
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), beat=3)
+        for beat in (2, 3):
+            bench.tape.heartbeat(beat)
+            await bench.archive()
+            assert len(await _entries(bench)) == 1, beat
+        bench.tape.heartbeat(4 if timeline == 1 else 2, timeline=timeline)
+        await bench.archive()
+        return [entry.end.lsn for entry in await _entries(bench)]
+
+    assert virtually(scene) == [1020, 1060]
+
+
+def test_without_its_feed_a_cluster_that_is_known_begins_with_a_snapshot_that_was_asked_for() -> None:
+    """A broker that was lost had the connector's offsets, too."""
+
+    async def scene(bench: Bench) -> None:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        bench.feed = bench.tape.feed = MemoryFeed(bench.clock, name="feed-2")
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")), asked=False)
+        with pytest.raises(ArchiverStopped, match="that nobody asked for"):
+            await bench.archive()
+
+    virtually(scene)
 
 
 def test_a_heartbeat_that_never_came_stops_the_archiver() -> None:

@@ -158,9 +158,24 @@ def test_a_ghost_that_is_in_the_archive_stops_an_archiver_that_is_started_again(
 def test_a_fresh_snapshot_heals_an_archive_with_a_ghost() -> None:
     """It stands for everything before it: what the message tells to do must work."""
     feed = Feed(Assembler(epochs=(FIRST,), last=Position(epoch=1, lsn=960), expects_snapshot=True))
-    feed.snapshot(985, heartbeat(2, fork=950))
+    feed.snapshot(985, {**heartbeat(2, fork=950), "asked": "1"})
     feed.commit(990, 15)
     assert feed.out == [(2, 990, 15)]
+
+
+def test_a_snapshot_after_a_failover_must_have_been_asked_for_too() -> None:
+    """Its timeline is new, its cluster is not; on another cluster any snapshot is the first one (FM-82)."""
+
+    def feed() -> Feed:
+        return Feed(Assembler(epochs=(FIRST,), last=Position(epoch=1, lsn=960), asked=7))
+
+    for lsn, number in ((985, "7"), (985, "0"), (940, "7")):
+        with pytest.raises(ArchiverStopped, match="nobody asked for"):
+            feed().snapshot(lsn, {**heartbeat(2, fork=950), "asked": number})
+    other = feed()
+    other.snapshot(5, heartbeat(1, system="other"))
+    other.commit(9, 15)
+    assert other.out == [(2, 9, 15)]
 
 
 def test_another_cluster_forked_off_from_nothing_here() -> None:

@@ -162,6 +162,7 @@ def test_a_later_snapshot_stands_for_all_there_is() -> None:
         bench.tape.snapshot(("app.note", note_row(1, "acme")), ("app.note", note_row(2, "acme")))
         await bench.archive()
         bench.tape.snapshot(("app.note", note_row(2, "acme")))
+        bench.tape.heartbeat()
         await bench.archive()
         return await bench.rows("acme")
 
@@ -169,16 +170,23 @@ def test_a_later_snapshot_stands_for_all_there_is() -> None:
 
 
 def test_a_cut_where_capture_was_away_is_refused() -> None:
-    """Between the last position before it and the new snapshot nothing is known."""
+    """Between the last position before it and the new snapshot nothing is known, and nothing is sure until
+    a heartbeat has come that is newer than its rows (FM-82).
+    """
 
     async def scene(bench: Bench) -> None:
         bench.tape.snapshot()
         await bench.archive()
         hole = bench.tape.lsn + 5
-        bench.tape.snapshot()
+        taken = bench.tape.snapshot()
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        unsure = bench.tape.lsn
+        bench.tape.heartbeat()
         await bench.archive()
-        with pytest.raises(RestoreRefused, match="capture was interrupted"):
-            await bench.rows("acme", Cut(epoch=1, lsn_lower=hole))
+        for lsn in (hole, taken, unsure):
+            with pytest.raises(RestoreRefused, match="capture was interrupted"):
+                await bench.rows("acme", Cut(epoch=1, lsn_lower=lsn))
+        assert await bench.rows("acme", Cut(epoch=1, lsn_lower=bench.tape.lsn))
 
     virtually(scene)
 

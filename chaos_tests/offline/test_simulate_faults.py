@@ -11,6 +11,7 @@ import pytest
 from fixtures.handmade import shop_plan
 from harness import schemas
 from harness.generate.campaigns import campaign
+from harness.model.envelope import Allowed, Envelope
 from harness.model.errors import BadInput
 from harness.model.faults import (
     KINDS,
@@ -21,6 +22,7 @@ from harness.model.faults import (
     FaultPhase,
     FullDisk,
     Kill,
+    LoseOffsets,
     Pause,
     ResetLink,
     TerminateCommit,
@@ -29,15 +31,18 @@ from harness.model.faults import (
 )
 from harness.model.history import Destroyed, Done, FaultHealed, Sent, WriterSkipped
 from harness.model.plan import Plan, Survivors
-from harness.simulate import drill, faults, simulate
+from harness.simulate import drill, faults, gaps, simulate
+from harness.simulate.world import Parts
 
 SHOP = schemas.load("shop").schema
 HELPDESK = schemas.load("helpdesk").schema
 
 
 def every_fault(phase: FaultPhase, after_s: float, down_s: float) -> Iterator[Fault]:
-    """One fault of every name that the simulator can do."""
+    """One fault of every name that the simulator can do, of those for which the promise is made."""
     for kind, traits in KINDS.items():
+        if not traits.in_envelope:
+            continue
         for target in traits.targets or (None,):
             what: dict[str, Any] = {"link" if "-" in target else "service": target} if target else {}
             fault = kind(phase=phase, after_s=after_s, down_s=down_s, **what)
@@ -86,6 +91,58 @@ def test_a_fault_changes_no_verdict(fault: Fault, survivors: Survivors) -> None:
         *verdict.findings,
         *(f for t in verdict.tenants for f in t.findings),
     ]
+
+
+def losing_offsets(phase: FaultPhase, after_s: float, *others: Fault) -> Plan:
+    """A plan in which the connector loses its offsets."""
+    return a_plan(LoseOffsets(phase=phase, after_s=after_s, down_s=0.5), *others)
+
+
+def test_lost_offsets_stop_the_archiver_and_every_tenant_is_proven_after_the_repair() -> None:
+    """In an envelope of its own: long before the incident there is nothing that it takes (FM-82)."""
+    plan = losing_offsets("write", 3.0)
+    envelope = Envelope(faults=(Allowed(fault="lose offsets", longest_s=5.0),))
+    plan = msgspec.structs.replace(plan, envelope=envelope)
+    assert drill(plan, SHOP).verdict == "proven"
+    [healed] = [e for e in simulate(plan, SHOP).history if isinstance(e, FaultHealed)]
+    assert "that nobody asked for" in healed.proof
+
+
+@pytest.mark.parametrize(("phase", "after_s"), [("write", 11.6), ("script", 0.0)])
+def test_a_cut_between_lost_offsets_and_the_repair_is_refused_by_name(
+    phase: FaultPhase, after_s: float
+) -> None:
+    """Nothing wrong comes back from there; outside the envelope that is no breach."""
+    verdict = drill(losing_offsets(phase, after_s), SHOP)
+    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    assert verdict.verdict == "unknown"
+    assert {f.check for f in findings} == {"envelope", "restored", "census"}
+    refused = [f.message for f in findings if f.check == "restored"]
+    assert all("capture was interrupted from" in words for words in refused)
+
+
+def test_lost_offsets_that_nobody_notices_are_not_seen_healed() -> None:
+    """An archiver that goes on says nothing of them."""
+    verdict = drill(losing_offsets("write", 3.0), SHOP, Parts(archiver=gaps.TakesAnySnapshot))
+    assert "faults" in {f.check for f in verdict.findings if f.verdict == "unknown"}
+
+
+def test_without_heartbeats_no_offsets_can_be_shown_lost() -> None:
+    """Where the archiver is down, nothing is written that the connector does not read."""
+    dead = Kill(service="archiver", phase="write", after_s=1.0, down_s=30.0)
+    verdict = drill(losing_offsets("write", 3.0, dead), SHOP)
+    assert "faults" in {f.check for f in verdict.findings if f.verdict == "unknown"}
+
+
+def test_a_connector_killed_while_it_begins_anew_does_so_again() -> None:
+    """Its offsets are still gone."""
+    kill = Kill(service="connect", phase="write", after_s=4.3, down_s=1.0)
+    proofs = [
+        e.proof
+        for e in simulate(losing_offsets("write", 3.0, kill), SHOP).history
+        if isinstance(e, FaultHealed)
+    ]
+    assert any("that nobody asked for" in proof for proof in proofs)
 
 
 def test_a_fault_that_outlives_the_destruction_is_healed_after_it() -> None:

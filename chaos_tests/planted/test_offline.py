@@ -116,11 +116,13 @@ ALSO: dict[str, tuple[Layer, ...]] = {
 
 INSTEAD: dict[str, Layer] = {
     "names too little": "archiver",
+    "goes on with an unasked snapshot": "restorer",
     "passes over NULLs": "restorer",
     "reads rows twice": "restorer",
 }
 """Whom the findings blame where the layer at fault leaves no trace of its own: what is lost was archived by
-nobody, whatever was named; and a harness that reads wrongly takes it for the restorer's doing.
+nobody, whatever was named; what an unasked snapshot lacks is in the archive, before it; and a harness that
+reads wrongly takes it for the restorer's doing.
 """
 
 

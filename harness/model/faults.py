@@ -122,7 +122,7 @@ class PauseConnector(_Fault, frozen=True, kw_only=True, tag="pause_connector"):
 
 
 class LoseOffsets(_Fault, frozen=True, kw_only=True, tag="lose_offsets"):
-    """The connector's stored offsets are gone when it comes back (FM-53, FM-82)."""
+    """The connector's stored offsets are gone when it comes back: it takes a snapshot by itself (FM-82)."""
 
 
 class DropSlot(_Fault, frozen=True, kw_only=True, tag="drop_slot"):

@@ -318,6 +318,20 @@ DEFECTS: tuple[Defect, ...] = (
         near_miss=lambda: Parts(archiver=gaps.OverlooksMissingBeats),
     ),
     Defect(
+        name="goes on with an unasked snapshot",
+        failure_mode="FM-82",
+        where="archiver",
+        words="the connector loses its offsets now and then, and the archive goes on with snapshots that"
+        " it takes by itself, as if they were of their positions",
+        caught_by=("honest",),
+        parts=lambda: Parts(
+            connector=gaps.LosesItsOffsets,
+            archiver=gaps.TakesAnySnapshot,
+            restorer=gaps.TakesSnapshotsAtTheirWord,
+        ),
+        near_miss=lambda: Parts(archiver=gaps.TakesAnySnapshot, restorer=gaps.TakesSnapshotsAtTheirWord),
+    ),
+    Defect(
         name="pins only keys",
         failure_mode="FM-85",
         where="restorer",

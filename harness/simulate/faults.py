@@ -25,11 +25,18 @@ AGAIN: Final = 3
 COMMIT_S_MAX: Final = 20.0
 POLL_S: Final = 0.01
 SLOWER_BY: Final = 25.0
+UNREAD_BEATS: Final = 2
+NOTICED_S_MAX: Final = 30.0
+"""So long after its end at most until the archiver must have noticed what the capture lacks."""
 
 
 class Place(Protocol):
-    """What is shared between the parts of a world, as far as faults reach it."""
+    """What is shared between the parts of a world, as far as faults reach it.
 
+    ``stopped``: why the archiver stopped.
+    """
+
+    stopped: str | None
     latency: Latency
     live: Address
     store: MemoryStore
@@ -55,6 +62,10 @@ class Machine(Protocol):
     async def stop_connector(self) -> None: ...
 
     def start_connector(self, *, again: int) -> None: ...
+
+    def forget_offsets(self) -> None: ...
+
+    async def resnapshot(self) -> None: ...
 
 
 Strike = Callable[[Machine, Any], Awaitable[Proof]]
@@ -264,6 +275,44 @@ async def _pause_connector(machine: Machine, _: f.PauseConnector) -> Proof:
     return _seen("the connector is paused")
 
 
+async def _lose_offsets(machine: Machine, _: f.LoseOffsets) -> Proof:
+    """Stop the connector until it has not read some heartbeats, and let it come back without offsets."""
+    await machine.stop_connector()
+    begun = _beat(machine)
+    if not await _comes_true(machine, lambda: _beat(machine) >= begun + UNREAD_BEATS, COMMIT_S_MAX):
+        return Proof(seen=False, words=f"no {UNREAD_BEATS} heartbeats were written in {COMMIT_S_MAX:g} s")
+    machine.forget_offsets()
+    machine.start_connector(again=0)
+    return _seen(f"{UNREAD_BEATS} heartbeats were written with the connector stopped; its offsets are gone")
+
+
+async def _repair(machine: Machine, _: f.LoseOffsets) -> Proof:
+    """Once the archiver has stopped with its reason, do as an operator would."""
+    if not await _comes_true(machine, lambda: not machine.archiver_runs(), NOTICED_S_MAX):
+        return Proof(seen=False, words=f"nobody noticed within {NOTICED_S_MAX:g} s")
+    noticed = machine.site.stopped
+    await machine.resnapshot()
+    await machine.start_archiver()
+    return Proof(
+        seen=machine.archiver_runs() and bool(noticed),
+        words=f"the archiver stopped: {noticed}; then a fresh snapshot was taken, and it was started",
+    )
+
+
+def _beat(machine: Machine) -> int:
+    return int(_server(machine).heartbeat["beat"] or 0)
+
+
+async def _comes_true(machine: Machine, is_so: Callable[[], bool], limit_s: float) -> bool:
+    clock = machine.site.latency.clock
+    began_s = clock.now_s()
+    while not is_so():
+        if clock.now_s() - began_s > limit_s:
+            return False
+        await clock.sleep(POLL_S)
+    return True
+
+
 async def _waive(machine: Machine, _: f.EmptySyncNames) -> Proof:
     _server(machine).standby.waived = True
     return _seen("commits wait for nobody")
@@ -278,13 +327,10 @@ def _end_commit(error: Callable[[], Cancelled | ConnectionLost]) -> Strike:
     """Freeze the standby until a commit waits for it, and end that one's wait."""
 
     async def strike(machine: Machine, _: f.CancelCommit | f.TerminateCommit) -> Proof:
-        standby, clock = _server(machine).standby, machine.site.latency.clock
+        standby = _server(machine).standby
         standby.freeze()
-        began_s = clock.now_s()
-        while not standby.end_one(error()):
-            if clock.now_s() - began_s > COMMIT_S_MAX:
-                return Proof(seen=False, words=f"no commit waited for the standby in {COMMIT_S_MAX:g} s")
-            await clock.sleep(POLL_S)
+        if not await _comes_true(machine, lambda: standby.end_one(error()), COMMIT_S_MAX):
+            return Proof(seen=False, words=f"no commit waited for the standby in {COMMIT_S_MAX:g} s")
         return _seen(f"a commit waited for the standby: {error()}")
 
     return strike
@@ -305,6 +351,7 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
     f.FullStore: Performed(_full_store, _roomy_store),
     f.RestartConnector: Performed(_restart_connector, _connector_runs),
     f.PauseConnector: Performed(_pause_connector, _connector_runs),
+    f.LoseOffsets: Performed(_lose_offsets, _repair),
     f.EmptySyncNames: Performed(_waive, _unwaive),
     f.CancelCommit: Performed(_end_commit(lambda: Cancelled("it was cancelled")), _thaw),
     f.TerminateCommit: Performed(_end_commit(lambda: ConnectionLost("it was terminated")), _thaw),
@@ -314,7 +361,6 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
 UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
     f.FullDisk: "simulated services have no disks",
     f.ClockJump: "simulated services have no wall clocks",
-    f.LoseOffsets: "the simulated connector keeps no offsets",
     f.DropSlot: "the simulated connector has no slot",
     f.AdvanceSlot: "the simulated connector has no slot",
 }

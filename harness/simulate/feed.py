@@ -2,7 +2,8 @@
 
 The topic is what Kafka would hold: BEGIN, row events with full images, END, in commit order, each with an
 offset; heartbeat rows travel among them. A reader begins at the committed offset, so that one that was
-killed reads again what it had not yet committed. The connector begins with a snapshot.
+killed reads again what it had not yet committed. The connector begins with a snapshot; one that has lost
+its offsets takes one by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -34,6 +35,9 @@ from harness.subject.reference.ports import (
 from harness.subject.reference.shapes import Altered
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
+BEGINS_S: Final = 0.6
+"""So long after it noted its position a snapshot beside an existing slot begins to read (FM-82)."""
+
 _WALL_START_MS = 1_767_600_000_000
 _Kind = Literal["insert", "update", "delete", "snapshot", "truncate", "message"]
 _Change = tuple[str, _Kind, RawRow | None, RawRow | None]
@@ -119,6 +123,7 @@ class Connector:
         self.topic = topic
         self._latency = latency
         self._first = self._done = len(server.wal)
+        self._has_offsets = True
 
     async def run(self) -> None:
         """Capture until the server dies (or the task is cancelled)."""
@@ -128,6 +133,8 @@ class Connector:
     async def stream(self) -> None:
         """Follow the WAL from where the last one stopped, never ahead of the standby."""
         while self._server.alive:
+            if not self._has_offsets:
+                await self.begin_anew()
             await self._server.wal_grew.wait()
             self._server.wal_grew.clear()
             await self._latency.capture()
@@ -149,15 +156,36 @@ class Connector:
         self._done = max(self._first, min(self._done, len(server.wal)) - again)
         server.wal_grew.set()
 
+    def forget(self) -> None:
+        """Lose the offsets."""
+        self._has_offsets = False
+
+    async def begin_anew(self) -> None:
+        """Take a snapshot beside the old slot, as a connector without offsets does by itself.
+
+        Its rows are younger than its position; what was committed in between comes once more after it.
+        """
+        lsn, done = self._server.lsn, len(self._server.wal)
+        await self._latency.clock.sleep(BEGINS_S)
+        self.begin_snapshot(self.rows())
+        self.topic.publish([SnapshotEnd(offset=len(self.topic.events), lsn=lsn)])
+        self._done, self._has_offsets = done, True
+        self._server.wal_grew.set()
+
+    def on_new_slot(self, server: Server) -> None:
+        """Begin at the end of the WAL of ``server``: a snapshot of a new slot comes next."""
+        self._server, self._has_offsets = server, True
+        self._first = self._done = len(server.wal)
+
     def snapshot(self) -> None:
-        """Emit all visible rows and the heartbeat row as one snapshot, as of now."""
+        """Emit all rows and the heartbeat row as one snapshot of a new slot, exact as of now."""
         lsn = self._server.lsn
         self.begin_snapshot(self.rows())
         self.topic.publish([SnapshotEnd(offset=len(self.topic.events), lsn=lsn)])
 
     def rows(self) -> list[tuple[str, RawRow]]:
         """Return what a snapshot holds: table and row, the heartbeat row last."""
-        view = self._server.snapshot()
+        view = self._server.snapshot(decoded=True)
         unpublished = self._server.built.unpublished
         rows = [(t, row) for t, of in view.items() if t not in unpublished for row in of.values()]
         return [*rows, (HEARTBEAT_TABLE, self._server.heartbeat)]

@@ -254,12 +254,15 @@ class Server:
         self._next_xid += 1
         return self._next_xid - 1
 
-    def snapshot(self, own: Work | None = None) -> View:
-        """Return all visible rows: the committed ones and those of ``own``. Rows are not to be changed."""
+    def snapshot(self, own: Work | None = None, *, decoded: bool = False) -> View:
+        """Return all visible rows: the committed ones and those of ``own``. Rows are not to be changed.
+
+        ``decoded``: as of the WAL's end, as a new slot gives it: what waits for the standby is there too.
+        """
         view = {name: dict(store.rows) for name, store in self.built.tables.items()}
         seen: set[tuple[str, Key]] = set()
         for work in self._open:
-            if work is own:
+            if work is own or (decoded and work.lsn is not None):
                 continue
             for table, key, row in work.first_images():
                 if (table, key) not in seen:

@@ -135,6 +135,7 @@ class SimulatedMachinery:
             "system_id": server.system_id,
             "timeline": str(server.timeline),
             "beat": "0",
+            "asked": "0",
             "at": pg_timestamp(self._site.latency.clock.now_s()),
         }
         entries = self._entries()
@@ -184,6 +185,25 @@ class SimulatedMachinery:
         server = self._server()
         self.connector.resume(server, again=again)
         self._capturing = _spawn(self.connector.stream(), f"connector of {server.system_id}")
+
+    def forget_offsets(self) -> None:
+        """Have a connector that stands still lose its offsets."""
+        if self.connector is not None:
+            self.connector.forget()
+
+    async def resnapshot(self) -> None:
+        """Do what ``archive resnapshot`` does: a new slot, the reader at the topic's end, a larger number.
+
+        The archiver is not running, and is started by whoever asked.
+        """
+        server = self._server()
+        if self.connector is None or self.topic is None or not server.alive:
+            raise HarnessFailed("there is no capture to be repaired")
+        await self.stop_connector()
+        self.topic.committed = len(self.topic.events)
+        server.heartbeat = {**server.heartbeat, "asked": str(int(server.heartbeat["asked"] or 0) + 1)}
+        self.connector.on_new_slot(server)
+        self._capturing = _spawn(self.connector.run(), f"connector of {server.system_id}")
 
     async def start_archiver(self) -> None:
         """Start a new archiver on the same feed, store and disk."""

@@ -168,7 +168,7 @@ class Archiver:
     def look_for_gap(self, transaction: Transaction) -> None:
         """Raise ArchiverStopped when heartbeats before this transaction's are missing."""
         if transaction.snapshot:
-            self.beats.begin(transaction.beat, transaction.position.epoch)
+            self.beats.begin(transaction.beat, transaction.position.epoch, asked=transaction.asked)
         elif transaction.beat is not None:
             self.beats.take(transaction.beat, transaction.position.epoch)
 
@@ -190,10 +190,13 @@ class Archiver:
     async def flush(self) -> None:
         """Make the batch durable, and only then let the feed go on from there.
 
-        Not while it may belong to a timeline of which no heartbeat has come yet (FM-25): then it waits.
+        Not while it may belong to a timeline of which no heartbeat has come yet (FM-25), and no snapshot
+        without a heartbeat that is newer than its rows (FM-82): then it waits.
         """
         self.flushed_s = self.clock.now_s()
-        if self.batch.end is None or not await self.where.is_sure(self.assembler.epochs):
+        if self.batch.end is None or self.beats.awaits_newer:
+            return
+        if not await self.where.is_sure(self.assembler.epochs):
             return
         batch, self.batch = self.batch, Batch()
         offset = self.offset_to_commit()
@@ -324,6 +327,7 @@ class Archiver:
             beat=batch.beat or (before.entry.beat if before else None),
             fence=self.fence,
             catalogue=self.catalogue.known or "",
+            asked=max(batch.asked, before.entry.asked if before else 0),
         )
 
     async def resume(self) -> None:
@@ -341,6 +345,7 @@ class Archiver:
             last=last.entry.end if last else None,
             expects_snapshot=not same_feed,
             gap=gap,
+            asked=last.entry.asked if last else 0,
         )
         self.beats = Beats(last.entry.beat if last else None, last.entry.end.epoch if last else 0)
         self._know_shapes(manifest.links if same_feed else [])

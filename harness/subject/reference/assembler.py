@@ -30,7 +30,7 @@ from harness.subject.reference.ports import (
     TruncateEvent,
     Unreadable,
 )
-from harness.subject.reference.repair import RESNAPSHOT
+from harness.subject.reference.repair import RESNAPSHOT, unasked_words
 
 HEARTBEAT_TABLE = "restoreproof.heartbeat"
 
@@ -40,7 +40,8 @@ Piece = RowEvent | TruncateEvent | MessageEvent
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """A whole transaction: its events in order. ``xid`` is 0 for a snapshot.
 
-    ``beat`` is set when it wrote the heartbeat row; ``catalogue`` is the digest in that row, if any.
+    ``beat`` is set when it wrote the heartbeat row; ``catalogue`` is the digest in that row, if any;
+    ``asked`` is a snapshot's number in it.
     """
 
     xid: int
@@ -50,6 +51,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: bool = False
     beat: Beat | None = None
     catalogue: str = ""
+    asked: int = 0
 
 
 class _Open:
@@ -74,6 +76,7 @@ class Assembler:
     ``epochs``: those known to the archive. ``last``: the position up to which it is complete.
     ``expects_snapshot``: whether this feed must begin with one (an archive, or a feed, that is new).
     ``gap``: what is lost before this feed goes on, if anything is: only a snapshot can stand for it.
+    ``asked``: the number of the newest snapshot in the archive.
     """
 
     epochs_kind: type[Epochs] = Epochs
@@ -85,11 +88,13 @@ class Assembler:
         last: Position | None = None,
         expects_snapshot: bool = True,
         gap: str = "",
+        asked: int = 0,
     ) -> None:
         self._epochs = self.epochs_kind(epochs, durable_lsn=last.lsn if last else 0)
         self.last = last
         self._expects_snapshot = expects_snapshot
         self._gap = gap
+        self._asked = asked
         self._open: _Open | None = None
         self._awaited: int | None = None
 
@@ -194,11 +199,13 @@ class Assembler:
     def _end_snapshot(self, end: SnapshotEnd) -> Transaction | None:
         pieces = self._open.in_order() if self._open is not None and not self._open.xid else ()
         self._open = None
+        asked = self._number(pieces, end)
         beat, epoch = self._epoch_of(pieces, end)
         position = Position(epoch=epoch, lsn=end.lsn)
         self._expects_snapshot, self._gap = False, ""
         if self.last is not None and position <= self.last:
             return None
+        self._asked = max(self._asked, asked)
         return self._whole(
             Transaction(
                 xid=0,
@@ -206,8 +213,27 @@ class Assembler:
                 events=pieces,
                 snapshot=True,
                 beat=beat,
+                asked=asked,
             )
         )
+
+    def _number(self, pieces: tuple[Piece, ...], end: SnapshotEnd) -> int:
+        """Return a snapshot's number; raises ArchiverStopped for one that came by itself.
+
+        The first one of a cluster never did. One that is in the archive, and comes again, is folded away
+        like anything else.
+        """
+        row = next(_heartbeats(pieces), {})
+        asked, epoch = int(row.get("asked") or 0), self._epochs.of(row)
+        again = epoch is not None and self.last is not None and _at(epoch, end.lsn) <= self.last
+        if not again and row.get("system_id") in self._epochs.clusters:
+            self.require_asked(asked, end)
+        return asked
+
+    def require_asked(self, asked: int, end: SnapshotEnd) -> None:
+        """Raise ArchiverStopped for a snapshot that nobody asked for, by its number."""
+        if asked <= self._asked:
+            raise ArchiverStopped(unasked_words(end.lsn), cure=RESNAPSHOT)
 
     def _epoch_of(self, pieces: tuple[Piece, ...], end: End | SnapshotEnd) -> tuple[Beat | None, int]:
         """Return the heartbeat in ``pieces``, if any, and the epoch that they belong to."""
@@ -223,6 +249,10 @@ class Assembler:
         is_new = self.last is None or end.lsn > self.last.lsn
         ordinal = self._epochs.beat(row, is_new=is_new, voids=isinstance(end, SnapshotEnd))
         return Beat(beat=int(row["beat"] or 0), at=row["at"] or ""), ordinal
+
+
+def _at(epoch: Epoch, lsn: int) -> Position:
+    return Position(epoch=epoch.ordinal, lsn=lsn)
 
 
 def _catalogue_in(pieces: tuple[Piece, ...]) -> str:

@@ -33,6 +33,7 @@ class Batch:
     """Whole transactions in commit order, not durable yet.
 
     ``end``: the last one's position; ``sure``: that of the last one with a heartbeat, or of a snapshot.
+    ``asked``: the number of the newest snapshot among them, 0 when there is none.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Batch:
         self.end: Position | None = None
         self.sure: Position | None = None
         self.beat: Beat | None = None
+        self.asked = 0
         self.rows = 0
 
     def add(self, transaction: Transaction, split: Split) -> None:
@@ -53,6 +55,7 @@ class Batch:
         if transaction.snapshot or transaction.beat is not None:
             self.sure = self.end
         self.beat = transaction.beat or self.beat
+        self.asked = max(self.asked, transaction.asked)
 
     def belongs_to(self, epoch: Epoch) -> None:
         """File what lies beyond the fork of ``epoch``, and came before its first heartbeat, under it."""

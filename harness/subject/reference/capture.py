@@ -40,6 +40,8 @@ CREATE OR REPLACE FUNCTION restoreproof.forked_at() RETURNS text
 $$;
 COMMENT ON FUNCTION restoreproof.forked_at IS 'where this timeline forked off, NULL for the first one';
 ALTER TABLE {HEARTBEAT} ADD COLUMN IF NOT EXISTS catalogue text NOT NULL DEFAULT '';
+ALTER TABLE {HEARTBEAT} ADD COLUMN IF NOT EXISTS asked bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN {HEARTBEAT}.asked IS 'which snapshot was asked for last: a later one has a larger number';
 ALTER TABLE {HEARTBEAT} REPLICA IDENTITY FULL;
 CREATE TABLE IF NOT EXISTS {SET_ASIDE} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -49,6 +51,13 @@ CREATE TABLE IF NOT EXISTS {SET_ASIDE} (
     row jsonb NOT NULL
 );
 COMMENT ON COLUMN {SET_ASIDE}.row IS 'column to text as Postgres prints it, or null';
+"""
+
+ASK_SQL = f"""\
+UPDATE {HEARTBEAT} SET asked = greatest(asked + 1, extract(epoch FROM clock_timestamp())::bigint)
+    WHERE id = 1 RETURNING asked"""
+"""Ask for a snapshot: it will carry the number. One taken from the clock is also larger than any before it
+in a database that was taken back to an earlier state, by a failover or a backup.
 """
 
 _STAMP = f"""\

@@ -34,6 +34,16 @@ class Epochs:
         self._sure_lsn = durable_lsn
         self._seen: deque[tuple[int, int]] = deque(maxlen=SEEN_MAX)
 
+    @property
+    def clusters(self) -> set[str]:
+        """System ids of all clusters so far."""
+        return {epoch.system_id for epoch in self.known}
+
+    def of(self, row: RawRow) -> Epoch | None:
+        """Return the epoch of a heartbeat's row, None if there was none of it before."""
+        here = _cluster_in(row)
+        return next((epoch for epoch in self.known if (epoch.system_id, epoch.timeline) == here), None)
+
     def at(self, lsn: int) -> int:
         """Return the ordinal of the epoch of a transaction at ``lsn`` that has no heartbeat in it."""
         number = len(self.known)
@@ -51,12 +61,12 @@ class Epochs:
         ``begun`` is then that epoch, if it was never seen before. ``is_new``: it is no repetition.
         ``voids``: it is in a snapshot, which stands for everything before it, ghosts included.
         """
-        system_id, timeline = row["system_id"] or "", int(row["timeline"] or 0)
-        for epoch in self.known:
-            if (epoch.system_id, epoch.timeline) == (system_id, timeline):
-                if is_new and epoch is self.known[-1]:
-                    self._all_sure()
-                return epoch.ordinal
+        known = self.of(row)
+        if known is not None:
+            if is_new and known is self.known[-1]:
+                self._all_sure()
+            return known.ordinal
+        system_id, timeline = _cluster_in(row)
         forked_at = row.get("forked_at")
         fork_lsn = parse_lsn(forked_at) if forked_at else None
         goes_on = bool(self.known) and self.known[-1].system_id == system_id
@@ -93,3 +103,8 @@ class Epochs:
 def _lies_before(lsn: int, epoch: Epoch, before: Epoch) -> bool:
     """Whether a position lies before the fork of ``epoch``, which goes on from ``before``."""
     return epoch.fork_lsn is not None and lsn <= epoch.fork_lsn and before.system_id == epoch.system_id
+
+
+def _cluster_in(row: RawRow) -> tuple[str, int]:
+    """Return system id and timeline in a heartbeat's row."""
+    return row.get("system_id") or "", int(row.get("timeline") or 0)

@@ -210,7 +210,8 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     table so far. ``segment`` is None when nothing but infrastructure was written. ``fence``: see there.
     ``schema``: the newest one archived; ``catalogue``: the digest in force at ``end``, empty if unknown.
     ``sure``: up to where a heartbeat or a snapshot has shown that nothing is missing. What is archived
-    beyond may follow a gap that the next heartbeat gives away.
+    beyond may follow a gap that the next heartbeat gives away. ``asked``: the number of the newest snapshot
+    so far; on the same cluster only one with a larger number was asked for (``repair``).
     """
 
     format: Literal[1] = FORMAT
@@ -229,6 +230,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     fence: Fence | None = None
     catalogue: str = ""
     sure: Position | None = None
+    asked: int = 0
     signature: str | None = None
 
     @property

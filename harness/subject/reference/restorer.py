@@ -182,9 +182,26 @@ class Restorer:
                 f"the archive knows no epoch {cut.epoch}",
                 cure=f"its epochs are {[e.ordinal for e in links[-1].entry.epochs]}",
             )
-        _require_no_hole(links, cut)
+        self._require_no_hole(links, cut)
         base = _last_snapshot(wanted, self.lower_bound(cut))
         return [link for link in wanted if base is None or link.entry.end >= base]
+
+    def _require_no_hole(self, links: Sequence[Link], cut: Cut) -> None:
+        """Refuse a cut in a stretch that only a later snapshot stands for: its transactions are unknown."""
+        lower = Position(epoch=cut.epoch, lsn=cut.lsn_lower)
+        for link in links:
+            start = link.entry.start
+            for taken in (found for found in link.entry.globals if found.kind == "snapshot"):
+                until = self.sure_from(link, taken)
+                if start and start.epoch == taken.epoch and start < lower < until:
+                    raise RestoreRefused(
+                        f"capture was interrupted from {start} to {until}, and the cut lies between",
+                        cure=f"restore to {start}, or to {until}",
+                    )
+
+    def sure_from(self, link: Link, taken: Global) -> Position:
+        """Return from where on a state after a snapshot is sure: the newest heartbeat with it."""
+        return max(link.entry.watermark, taken.position)
 
     def upper_bound(self, cut: Cut) -> Position:
         """Return a position that nothing of the restored state lies after."""
@@ -227,19 +244,6 @@ class Restorer:
         if digest(body) != schema.sha256:
             raise ArchiveBroken(f"{schema.key} is not what the manifest says: SHA-256 {digest(body)}")
         return body.decode()
-
-
-def _require_no_hole(links: Sequence[Link], cut: Cut) -> None:
-    """Refuse a cut in a stretch that only a later snapshot stands for: its transactions are unknown."""
-    lower = Position(epoch=cut.epoch, lsn=cut.lsn_lower)
-    for link in links:
-        start = link.entry.start
-        for taken in (found for found in link.entry.globals if found.kind == "snapshot"):
-            if start and start.epoch == taken.epoch and start < lower < taken.position:
-                raise RestoreRefused(
-                    f"capture was interrupted from {start} to {taken.position}, and the cut lies between",
-                    cure=f"restore to {start}, or to {taken.position}",
-                )
 
 
 def _last_snapshot(links: Sequence[Link], until: Position) -> Position | None:

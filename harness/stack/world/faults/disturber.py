@@ -27,6 +27,7 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
     f.ClockJump: clocks.CLOCK_JUMP,
     f.RestartConnector: capture.RESTART_CONNECTOR,
     f.PauseConnector: capture.PAUSE_CONNECTOR,
+    f.LoseOffsets: lost.LOSE_OFFSETS,
     f.DropSlot: lost.DROP_SLOT,
     f.AdvanceSlot: lost.ADVANCE_SLOT,
     f.EmptySyncNames: commits.EMPTY_SYNC_NAMES,
@@ -36,7 +37,6 @@ PERFORM: Final[dict[type[f.Fault], Performed]] = {
 """For each kind that real services can be made to meet, how it is performed."""
 
 UNAVAILABLE: Final[dict[type[f.Fault], str]] = {
-    f.LoseOffsets: "a snapshot beside the old slot is younger than it says: see docs/findings.md",
     f.FullDisk: "services share this machine's filesystem: filling it would fill everybody's",
 }
 """For each other kind, why not."""

@@ -1,4 +1,4 @@
-"""Faults after which the capture lacks something: its slot dropped, or advanced.
+"""Faults after which the capture lacks something: its slot dropped or advanced, or its offsets gone.
 
 Each strikes while the connector is stopped and two heartbeats are written that nobody reads; then it comes
 back. What follows is the system's to notice: the task fails, or the archiver stops with its reason. Only
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from harness.drive.ports import Proof
-from harness.model.faults import AdvanceSlot, DropSlot
+from harness.model.faults import AdvanceSlot, DropSlot, LoseOffsets
 from harness.stack.services import postgres
 from harness.stack.services.connect import NOT_THERE
 from harness.stack.wait import NotYet, wait_for
@@ -25,6 +25,17 @@ NOTICED_S_MAX = 30.0
 _BEAT = "SELECT beat FROM restoreproof.heartbeat"
 _ADVANCE = "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())"
 _CONFIRMED = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s"
+
+
+def _lose_offsets(ground: Ground, _: LoseOffsets) -> Proof:
+    """The slot stays: the connector takes a snapshot beside it, by itself (FM-82)."""
+
+    def strike() -> str:
+        name, client = ground.stack.identity.connector, ground.stack.capture.client
+        client.forget_offsets(name)
+        return f"Connect's offsets of {name} are {client.offsets(name)}"
+
+    return _while_stopped(ground, strike)
 
 
 def _drop_slot(ground: Ground, _: DropSlot) -> Proof:
@@ -70,7 +81,7 @@ def _beat(ground: Ground) -> int:
     return int(str(found[0])) if found else 0
 
 
-def _repair(ground: Ground, _: DropSlot | AdvanceSlot) -> Proof:
+def _repair(ground: Ground, _: DropSlot | AdvanceSlot | LoseOffsets) -> Proof:
     noticed = wait_for(
         "the archiver stopped, or the connector's task failed",
         lambda: _noticed(ground),
@@ -99,5 +110,6 @@ def _noticed(ground: Ground) -> str:
     raise NotYet(f"the archiver runs, {status}")
 
 
+LOSE_OFFSETS = Performed(_lose_offsets, _repair)
 DROP_SLOT = Performed(_drop_slot, _repair)
 ADVANCE_SLOT = Performed(_advance_slot, _repair)

@@ -1,10 +1,11 @@
 """``archive resnapshot``: has the capture take a fresh snapshot, and the archiver go on with it.
 
-    connector stopped, its offsets forgotten  →  slot dropped  →  reader moved to the feed's end  →  resumed
+    connector stopped, its offsets forgotten  →  slot dropped  →  reader moved to the feed's end
+    →  number raised in the heartbeat row  →  resumed
 
 While the connector is stopped nothing comes into the feed, so what comes next there is the snapshot. The
-archiver takes the gap before it for what it is, and goes on only because a snapshot follows. Each step may
-be made again: a run that broke off is simply run again.
+archiver takes the gap before it for what it is, and goes on only because a snapshot follows that was asked
+for, which its number shows. Each step may be made again: a run that broke off is simply run again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import psycopg
 from harness.model.errors import BadInput, SubjectFailed
 from harness.subject.reference.adapters.clock import MonotonicClock
 from harness.subject.reference.adapters.wiring import feed_of
+from harness.subject.reference.capture import ASK_SQL, HEARTBEAT
 from harness.subject.reference.config import ArchiveConfig
 
 WAITS_S_MAX: Final = 60.0
@@ -29,11 +31,12 @@ _DROP = "SELECT pg_drop_replication_slot(%s)"
 
 
 class Resnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done. ``offset``: where in the feed the snapshot will begin."""
+    """What was done. ``offset``: where in the feed the snapshot will begin; ``asked``: its number."""
 
     connector: str
     slot: str
     offset: int
+    asked: int
     next: str = "start the archiver again: it goes on with the snapshot"
 
 
@@ -51,8 +54,9 @@ async def resnapshot(config: ArchiveConfig) -> Resnapshot:
         await _ask(connect, "DELETE", f"{url}/offsets")
         await _drop_slot(config)
         offset = await _skip_to_end(config)
+        asked = await _number(config)
         await _ask(connect, "PUT", f"{url}/resume")
-    return Resnapshot(connector=config.connector, slot=config.slot, offset=offset)
+    return Resnapshot(connector=config.connector, slot=config.slot, offset=offset, asked=asked)
 
 
 async def _ask(connect: httpx.AsyncClient, method: str, url: str) -> None:
@@ -86,6 +90,21 @@ async def _drop_slot(config: ArchiveConfig) -> None:
             return row != (True,)
 
         await _until(f"nobody streams from slot {config.slot}", is_gone)
+
+
+async def _number(config: ArchiveConfig) -> int:
+    """Give the snapshot that will come its number, by the role that writes heartbeats."""
+    try:
+        async with await psycopg.AsyncConnection.connect(config.dsn, autocommit=True) as session:
+            row = await (await session.execute(ASK_SQL.encode())).fetchone()
+    except psycopg.Error as error:
+        raise SubjectFailed(
+            f"the snapshot can't be asked for: {error}",
+            cure="prepare the capture again (capture_sql), then run this again",
+        ) from error
+    if row is None:
+        raise SubjectFailed(f"{HEARTBEAT} has no row", cure="prepare the capture again (capture_sql)")
+    return int(row[0])
 
 
 async def _skip_to_end(config: ArchiveConfig) -> int:
