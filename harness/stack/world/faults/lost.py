@@ -17,6 +17,7 @@ from harness.stack.services.connect import NOT_THERE
 from harness.stack.wait import NotYet, wait_for
 from harness.stack.world.faults.ground import WELL_S_MAX, Ground, Performed, archives, seen
 from harness.subject.reference.adapters.resnapshot import resnapshot
+from harness.subject.reference.adapters.wiring import stopped_reason
 
 UNREAD_BEATS = 2
 NOTICED_S_MAX = 30.0
@@ -103,7 +104,8 @@ def _noticed(ground: Ground) -> str:
     """Return what stopped, and why."""
     stack = ground.stack
     if not stack.is_running("archiver"):
-        return f"the archiver stopped: {stack.service('archiver').log_tail().strip().splitlines()[-1:]}"
+        told = stopped_reason(ground.config) or stack.service("archiver").log_tail().strip()
+        return f"the archiver stopped: {told.splitlines()[:1]}"
     status = stack.capture.client.status(stack.identity.connector)
     if status.failure:
         return f"the connector's task failed: {status.failure.splitlines()[0][:200]}"
