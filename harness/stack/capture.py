@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -111,14 +111,20 @@ class Capture:
                 cure="wait for Capture.wait_failover_slot before a failover",
             )
 
-    def resume(self) -> None:
+    def resume(self, expect: Callable[[], None] = lambda: None) -> None:
         """Wait until the connector goes on from the same slot on a new primary.
 
         A task that gave up while no primary was there is started again, as an operator would do.
+        ``expect`` raises when there is nothing to wait for any more.
         """
+
+        def probe() -> None:
+            expect()
+            self._expect_resumed()
+
         wait_for(
             "the connector streams from its slot again",
-            self._expect_resumed,
+            probe,
             limit_s=STREAMING_S_MAX,
             transient=_NOT_THERE,
         )

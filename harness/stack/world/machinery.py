@@ -57,7 +57,7 @@ class StackMachinery:
         self._captures = False
         self._alone = False
         self._catalogue = ""
-        self._disturber = Disturber(stack, watch, config)
+        self._disturber = Disturber(stack, watch, config, lambda: self._has_cluster)
 
     async def prepare(self, *, fresh: bool) -> None:
         """Make a cluster with the schema run; a fresh one replaces what was captured before.

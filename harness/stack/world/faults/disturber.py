@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -13,7 +14,7 @@ from harness.stack.host import HostName
 from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket
 from harness.stack.world.faults import capture, clocks, commits, links, lost, processes
-from harness.stack.world.faults.ground import STORE_AWAY, Ground, Performed, all_well
+from harness.stack.world.faults.ground import STORE_AWAY, Gone, Ground, Performed, all_well
 from harness.subject.reference.config import ArchiveConfig
 
 PERFORM: Final[dict[type[f.Fault], Performed]] = {
@@ -58,11 +59,14 @@ def unavailable(fault: f.Fault, host: HostName) -> str:
 class Disturber:
     """Does faults to a stack; synchronous, to be called in a thread.
 
-    ``watch``: listings of its own; ``config``: what the archiver is told.
+    ``watch``: listings of its own; ``config``: what the archiver is told; ``has_cluster``: whether more
+    than the archive is left by now.
     """
 
-    def __init__(self, stack: Stack, watch: MinioBucket, config: ArchiveConfig) -> None:
-        self._ground = Ground(stack, watch, config)
+    def __init__(
+        self, stack: Stack, watch: MinioBucket, config: ArchiveConfig, has_cluster: Callable[[], bool]
+    ) -> None:
+        self._ground = Ground(stack, watch, config, has_cluster)
 
     def available(self, fault: f.Fault) -> str:
         """Return why this host can't do a fault, or an empty text."""
@@ -79,8 +83,13 @@ class Disturber:
         """Undo a fault, and see that what it touched works again, as far as it was not ``destroyed``."""
         try:
             undone = PERFORM[type(fault)].heal(self._ground, fault)
-            if destroyed or not undone.seen:
-                return undone
-            return Proof(seen=True, words=f"{undone.words}; {all_well(self._ground, fault)}")
+            return undone if destroyed or not undone.seen else self._seen_well(fault, undone)
         except FAILED as failed:
             return Proof(seen=False, words=f"it could not be healed: {failed}")
+
+    def _seen_well(self, fault: f.Fault, undone: Proof) -> Proof:
+        """See that all is well after a fault was undone; what is destroyed meanwhile need not be."""
+        try:
+            return Proof(seen=True, words=f"{undone.words}; {all_well(self._ground, fault)}")
+        except Gone:
+            return undone

@@ -12,6 +12,7 @@ import urllib3
 from minio.error import S3Error
 
 from harness.drive.ports import Proof
+from harness.model.errors import HarnessFailed
 from harness.model.faults import Fault, Stage, touches
 from harness.stack.identity import STANDBY
 from harness.stack.services import minio, postgres
@@ -30,17 +31,30 @@ FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'
 """
 
 
+class Gone(HarnessFailed):
+    """What was waited for was destroyed meanwhile."""
+
+
 class Ground(msgspec.Struct, frozen=True):
-    """The stack, listings of its bucket that are the faults' own, and what its archiver is told."""
+    """The stack, listings of its bucket that are the faults' own, and what its archiver is told.
+
+    ``has_cluster``: whether more than the archive is left by now.
+    """
 
     stack: Stack
     watch: MinioBucket
     config: ArchiveConfig
+    has_cluster: Callable[[], bool]
 
     @property
     def admin(self) -> str:
         """The superuser's way to the primary, by a link that no fault cuts."""
         return self.stack.endpoints.admin_dsn
+
+    def expect_cluster(self) -> None:
+        """Raise Gone once the cluster was destroyed: nobody need wait for it to be well again."""
+        if not self.has_cluster():
+            raise Gone("everything but the archive was destroyed meanwhile")
 
 
 Strike = Callable[[Ground, Any], Proof]
@@ -62,14 +76,16 @@ def seen(words: str) -> Proof:
 
 
 def all_well(ground: Ground, fault: Fault) -> str:
-    """Wait until everything that a fault touched works again; return that in words. Raises TimedOut."""
-    return "; ".join(dict.fromkeys(_WELL[stage](ground) for stage in touches(fault).stages))
+    """Wait until everything that a fault touched works again; return that in words. Raises TimedOut, Gone."""
+    facts = dict.fromkeys(_WELL[stage] for stage in touches(fault).stages)
+    return "; ".join(fact(ground) for fact in facts)
 
 
 def in_sync(ground: Ground) -> str:
     """Wait until the primary answers and its standby has all of it."""
 
     def probe() -> None:
+        ground.expect_cluster()
         found = postgres.one(ground.admin, _IN_SYNC, STANDBY)
         if found != (True,):
             raise NotYet(f"in sync: {found}")
@@ -80,9 +96,14 @@ def in_sync(ground: Ground) -> str:
 
 def answers(ground: Ground) -> str:
     """Wait until the primary answers at the clients' address."""
+
+    def probe() -> None:
+        ground.expect_cluster()
+        postgres.one(ground.stack.endpoints.app_dsn, "SELECT 1")
+
     wait_for(
         "the primary answers its clients",
-        lambda: postgres.one(ground.stack.endpoints.app_dsn, "SELECT 1"),
+        probe,
         limit_s=WELL_S_MAX,
         transient=(psycopg.OperationalError,),
     )
@@ -91,7 +112,7 @@ def answers(ground: Ground) -> str:
 
 def captures(ground: Ground) -> str:
     """Wait until connector and task run and stream from the slot."""
-    ground.stack.capture.resume()
+    ground.stack.capture.resume(ground.expect_cluster)
     return "connector and task are RUNNING and stream from the slot"
 
 
@@ -111,6 +132,7 @@ def archives(ground: Ground) -> str:
     ground.watch.look()
 
     def probe() -> None:
+        ground.expect_cluster()
         if not ground.watch.look():
             raise NotYet("no new object in the bucket")
 
