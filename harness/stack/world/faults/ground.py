@@ -76,7 +76,7 @@ def seen(words: str) -> Proof:
 
 
 def all_well(ground: Ground, fault: Fault) -> str:
-    """Wait until everything that a fault touched works again; return that in words. Raises TimedOut, Gone."""
+    """Wait until all that a fault touched works again; return that in words. Raises TimedOut, Gone."""
     facts = dict.fromkeys(_WELL[stage] for stage in touches(fault).stages)
     return "; ".join(fact(ground) for fact in facts)
 
