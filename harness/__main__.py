@@ -50,6 +50,12 @@ Without = Annotated[
     list[str] | None,
     typer.Option(metavar="EPOCH:XID", help="Leave out what it gave the tenant of others' rows. Repeat."),
 ]
+Towards = Annotated[
+    list[Path] | None, typer.Option(help="Earlier runs: go to cells of the coverage map they left empty.")
+]
+Witness = Annotated[
+    bool, typer.Option("--witness", help="Hear a second witness: a point-in-time restore by Barman.")
+]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
 Host = Annotated[
     Literal["local", "containers"],
@@ -77,13 +83,11 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         typer.Option(help="What is left after the incident."),
     ] = "every",
     budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
-    towards: Annotated[
-        list[Path] | None,
-        typer.Option(help="Earlier runs: go to cells of the coverage map they left empty."),
-    ] = None,
+    towards: Towards = None,
     host: Host = "local",
     schema: SchemaName = "helpdesk",
     out: Out = Path("runs"),
+    witness: Witness = False,
     json: Json = False,
     planted: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
@@ -98,7 +102,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     options = session.DrillOptions(
         profile=profile, plans=plans, seed=seed, tenants=tenants, survivors=survivors,
         budget_s=budget, schema=schema, out=out, towards=tuple(towards or ()),
-        host=host,
+        host=host, witness=witness,
     )  # fmt: skip
     campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
     judged = session.run_campaign(

@@ -47,7 +47,8 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``seed`` None: a new one. ``survivors``: ``every`` kind in turn, or one. ``schema``: a name or a folder.
     ``towards``: earlier runs, whose cells of the coverage map come last. ``host``: on which the plans are
-    to run; faults that it can't do are not drawn.
+    to run; faults that it can't do are not drawn. ``witness``: a second witness is heard, whatever the
+    profile says.
     """
 
     schema: str = "helpdesk"
@@ -60,6 +61,7 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     out: Path = Path("runs")
     towards: tuple[Path, ...] = ()
     host: HostName = "local"
+    witness: bool = False
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,7 @@ def draw(options: DrillOptions) -> Campaign:
     def unable(fault: Fault) -> str:
         return unavailable(fault, options.host)
 
+    _refuse_witness_of_nothing(options)
     seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
     storm = profile_named(options.profile).storm
     plans = campaign(
@@ -95,6 +98,7 @@ def draw(options: DrillOptions) -> Campaign:
         budget_s=options.budget_s,
         unavailable=unable,
         towards=coverage.read(options.towards, ()).hits,
+        witness=options.witness,
     )
     return Campaign(
         plans=tuple(plans),
@@ -102,6 +106,14 @@ def draw(options: DrillOptions) -> Campaign:
         profile=options.profile,
         unavailable=listed(unable) if storm else {},
     )
+
+
+def _refuse_witness_of_nothing(options: DrillOptions) -> None:
+    if options.witness and options.survivors == "archive":
+        raise BadInput(
+            "a second witness can't be heard where only the archive survives",
+            cure="ask for --survivors all or standby, or leave --witness out",
+        )
 
 
 def read_plan(path: Path, schema: str | None = None) -> Campaign:
@@ -146,6 +158,8 @@ def run_campaign(
     options = msgspec.structs.replace(stack_options(host), logs=folder_of_runs / folder.LOGS)
     if planted:
         options = _with_planted(options, planted)
+    if any(the_plan.witnessed for the_plan in campaign.plans):
+        _bring_witness()
     with (
         LiveView(console) as view,
         LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,
@@ -164,6 +178,15 @@ def _with_planted(options: StackOptions, name: str) -> StackOptions:
     with for_terminal() as watcher:
         programs = planted(name, locate(), watcher, host=options.host)
     return msgspec.structs.replace(options, programs=programs, java_options={})
+
+
+def _bring_witness() -> None:
+    """Fetch the program of the second witness, if it is not there."""
+    from harness.stack.programs import barman, setup
+    from harness.stack.programs.progress import for_terminal
+
+    with for_terminal() as watcher:
+        setup.bring((barman.part(),), watcher)
 
 
 def where_possible(campaign: Campaign, no_failover: str) -> Campaign:

@@ -26,6 +26,8 @@ from harness.model.watermarks import WatermarkCheck
 from harness.schemas import load
 from harness.session import LiveSession
 from harness.stack.options import StackOptions
+from harness.stack.programs import barman, setup
+from harness.stack.programs.progress import Silent
 
 pytestmark = pytest.mark.live
 
@@ -34,7 +36,8 @@ TENANTS = 8
 
 @pytest.fixture(scope="module")
 def shop(restoreproof_options: StackOptions) -> Iterator[LiveSession]:
-    """A stack that holds the second schema."""
+    """A stack that holds the second schema, and can hear a second witness."""
+    setup.bring((barman.part(),), Silent())
     with LiveSession.open("shop", restoreproof_options) as session:
         yield session
 
@@ -88,13 +91,19 @@ def every_attack() -> tuple[Attack, ...]:
 def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copies(
     shop: LiveSession, tmp_path: Path
 ) -> None:
-    """What restores need can't be deleted or unlocked; copies hold what was reported before them."""
+    """What restores need can't be deleted or unlocked; copies hold what was reported before them.
+
+    A second witness, which nobody attacked, agrees with what came back, or this host says why it has none.
+    """
     checks = (
         WatermarkCheck(moment="write", after_s=3.0, tenants=TENANTS_BY_HAND[:2]),
         WatermarkCheck(moment="incident", after_s=0.5, tenants=TENANTS_BY_HAND[3:]),
     )
     plan = structs.replace(
-        shop_plan(write_s=6.0, budget_s=5.0), attacks=every_attack(), watermark_checks=checks
+        shop_plan(write_s=6.0, budget_s=5.0),
+        attacks=every_attack(),
+        watermark_checks=checks,
+        witnessed=TENANTS_BY_HAND[:2],
     )
     verdict = shop.drill(plan, tmp_path)
     assert (verdict.verdict, verdict.findings) == ("proven", ())
@@ -108,6 +117,9 @@ def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copie
     assert done <= {"overwrite", "hide"}
     copies = "2 further watermarks" if shop.stack.copies.possible else "for the restores made"
     assert copies in verdict.points_judged[-1]
+    why_not = shop.stack.witness.why_not
+    assert [said.said for said in verdict.witness] == ["not judged" if why_not else "agrees"] * 2
+    assert {said.words for said in verdict.witness} == {why_not}
 
 
 def test_faults_bite_and_heal_while_tenants_write(shop: LiveSession, tmp_path: Path) -> None:

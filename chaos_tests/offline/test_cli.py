@@ -161,6 +161,12 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert all(name in shown for name in ("drill", "replay", "check", "report", "up", "doctor", "archive"))
 
 
+def test_a_witness_of_what_nothing_survives_is_refused(run: Run) -> None:
+    """A point-in-time restore needs a primary."""
+    outcome = run("drill", "--witness", "--survivors", "archive")
+    assert_refused(outcome, "can't be heard where only the archive survives", "--survivors all or standby")
+
+
 def test_runs_that_are_none_can_not_be_gone_on_from(run: Run, tmp_path: Path) -> None:
     """What `--towards` names is read before anything is started."""
     assert_refused(run("drill", "--profile", "storm", "--towards", tmp_path), "holds no judged run", "cure")

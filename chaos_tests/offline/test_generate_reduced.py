@@ -24,6 +24,7 @@ def a_plan() -> Plan:
     return msgspec.structs.replace(
         shop_plan(faults=(KILL, PAUSE), again=(TENANTS[1],), at_once=True),
         shared=(shared,),
+        witnessed=(TENANTS[1], QUIET),
         attacks=(Attack(kind="overwrite", moment="write", after_s=0.0, aims=(1,)),),
     )
 
@@ -46,6 +47,7 @@ def test_nothing_that_is_needed_goes() -> None:
     assert sorted(names(small)) == sorted([TENANTS[2], QUIET])
     assert [name_of(fault) for fault in small.faults] == ["kill archiver"]
     assert (small.attacks, small.shared, small.again, len(small.scripts)) == ((), (), (), 1)
+    assert small.witnessed == ()
     by_name = {tenant.tenant: tenant for tenant in small.tenants}
     assert [len(writer) for writer in by_name[TENANTS[2]].writers] == [1]
     assert [len(writer) for writer in by_name[QUIET].writers] == [0]

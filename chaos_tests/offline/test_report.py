@@ -209,6 +209,29 @@ def test_a_fault_says_its_proofs_in_a_line() -> None:
     assert said[1] == "drop slot (not seen to bite): the slot is still there"
 
 
+def test_what_the_second_witness_said_is_told_in_page_and_terminal() -> None:
+    """Of each tenant, with the digest, and why it was not judged; nothing where nobody asked for one."""
+    assert "Second witness" not in html.render(a_story())
+    assert terminal.witness_words([a_verdict(a_plan())]) == ""
+    heard = (
+        verdict.Testimony(tenant="1", restore=1, said="agrees", digest="c0ffee", rows=3),
+        verdict.Testimony(tenant="2", restore=0, said="not judged", words="its <WAL> was cut"),
+    )
+    told = a_story()
+    told = msgspec.structs.replace(told, verdict=msgspec.structs.replace(told.verdict, witness=heard))
+    words = " ".join(" ".join(Page(html.render(told)).words).split())
+    assert "None was there: restored to the very cut" in words
+    assert "1 agrees 1 3 c0ffee 2 not judged – – – its <WAL> was cut" in words
+    entry = history.WitnessBegan(at_s=0.1, words="Barman 1, base backup 7")
+    begun = story.tell("drill-01", told.plan, told.verdict, [*a_history(), entry], {})
+    assert "Barman 1, base backup 7: restored" in html.render(begun)
+    said = "Second witness, of 2 tenants: agrees 1, not judged 1. Not judged: its <WAL> was cut."
+    assert terminal.witness_words([told.verdict]) == said
+    out = io.StringIO()
+    terminal.show(Console(file=out, width=200), [told.verdict], "runs")
+    assert said in out.getvalue()
+
+
 NOT_HERE = ("full disk primary", "full disk kafka", "kill minio")
 
 

@@ -22,9 +22,11 @@ from harness.stack.identity import new_identity
 from harness.stack.options import Limits
 from harness.stack.service import Address, Command, Fact, ServiceSpec
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
+from harness.stack.services.witness import PORT as WITNESS_PORT
 from harness.stack.stack import PORT_NAMES
 
-PORTS = {name: 20000 + i for i, name in enumerate(PORT_NAMES)}
+PORTS = {name: 20000 + i for i, name in enumerate(PORT_NAMES) if name != WITNESS_PORT}
+"""All but that of the second witness's cluster, which runs beside the containers."""
 SETTINGS = Settings(
     stack_id="feedc0de",
     ports=PORTS,

@@ -20,6 +20,7 @@ from harness.model.schema import Schema
 from harness.model.verdict import DrillVerdict
 from harness.simulate import drill, faulty
 from harness.simulate.defects import DEFECTS, Defect, defect
+from harness.simulate.disputed import heard
 from harness.simulate.world import Parts
 
 HELPDESK = schemas.load("helpdesk").schema
@@ -77,6 +78,7 @@ def plan_with_outage(down_s: float) -> Plan:
 
 
 BY_HAND: dict[str, Callable[[], Plan]] = {
+    "mixes two rows up": lambda: heard(shop_plan()),
     "moves the offset before the write": lambda: shop_plan(faults=(KILL,)),
     "cuts all at the start of the script": lambda: shop_plan(script_pause_s=6.0),
     "never says that it is breached": lambda: plan_with_outage(310.0),

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, Self
 import msgspec
 
 from harness.model.faults import Fault
-from harness.model.history import Change, Lock, Outcome, Place, Sight
+from harness.model.history import Change, Cut, Lock, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.position import Position
 from harness.model.schema import Table
@@ -250,6 +250,29 @@ class Copies(Protocol):
     async def __aexit__(self, *error: object) -> None: ...
 
 
+class Witness(Protocol):
+    """A physical backup of the whole cluster beside the archive, which is restored to points in time.
+
+    It shares nothing with the system under test. What it can't do raises a RestoreproofError.
+    """
+
+    async def begin(self) -> str:
+        """Keep everything from now on; returns once that is sure, with words that say what keeps it."""
+        ...
+
+    async def gather(self) -> None:
+        """Have all that was committed until now; to be called before the first ``read``."""
+        ...
+
+    async def read(self, cut: Cut, tenants: Sequence[str]) -> dict[str, Rows]:
+        """Return the rows of these tenants as they were just before transaction ``cut.xid`` committed."""
+        ...
+
+    async def end(self) -> None:
+        """Keep nothing any more, and leave nothing behind; may be called at any time."""
+        ...
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the object server made of an act: refused or done, in its words."""
 
@@ -392,7 +415,7 @@ class Machinery(Protocol):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a drill reaches, as one value."""
+    """All that a drill reaches, as one value. ``no_witness``: why there is none."""
 
     clock: Clock
     database: Database
@@ -401,4 +424,6 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     subject: Subject
     intruder: Intruder
     copies: Copies | None = None
+    witness: Witness | None = None
+    no_witness: str = ""
     stages: Stages | None = None

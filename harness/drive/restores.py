@@ -96,7 +96,10 @@ def _without(cut: Cut, tenant: str, damage: Damage, epochs: Mapping[int, int]) -
 
 
 class Restores:
-    """Performs assignments. Those restored in place wait for their probe until ``go_on``."""
+    """Performs assignments. Those restored in place wait for their probe until ``go_on``.
+
+    ``to_a_cut``: by tenant the first restore to before a transaction that brought it back, and its cut.
+    """
 
     def __init__(self, drill: Drill, workload: Workload, observer: Observer) -> None:
         self._drill = drill
@@ -105,6 +108,7 @@ class Restores:
         self._number = 0
         self._bytes_so_far: int | None = None
         self._refused: list[Assignment] = []
+        self.to_a_cut: dict[str, tuple[int, Cut]] = {}
 
     async def restore(self, assignment: Assignment, round_: int) -> bool:
         """Restore one tenant and read it back; return whether the subject says that it is restored."""
@@ -118,6 +122,8 @@ class Restores:
             self._refused.append(assignment)
         if result.result != "restored":
             return False
+        if assignment.cut.xid:
+            self.to_a_cut.setdefault(assignment.tenant, (self._number, assignment.cut))
         await self._look(assignment, self._number)
         return True
 

@@ -23,6 +23,7 @@ from harness.drive.progress import Progress, Silent
 from harness.drive.restores import Assignment, Restores, assign, assign_damaged, read_back, stored_rows
 from harness.drive.saboteur import Saboteur
 from harness.drive.tracer import Tracer
+from harness.drive.witnesses import Hearing
 from harness.drive.workload import Workload, load
 from harness.model.errors import HarnessFailed
 from harness.model.folder import SHARED_FILE
@@ -57,8 +58,8 @@ async def run_drill(
         )
     )
     try:
-        async with Injector(drill) as injector, Crew() as crew:
-            await _Runner(drill, crew, injector, listed or Listed()).run()
+        async with Hearing(drill) as hearing, Injector(drill) as injector, Crew() as crew:
+            await _Runner(drill, crew, injector, hearing, listed or Listed()).run()
     except (ConnectionLost, Refused) as lost:
         _end(journal, f"the database: {lost}")
         raise HarnessFailed(f"the harness itself could not use the database: {lost}") from lost
@@ -78,7 +79,9 @@ def _end(journal: Journal, reason: str) -> None:
 class _Runner:
     """The phases of one drill, in order."""
 
-    def __init__(self, drill: Drill, crew: Crew, injector: Injector, listed: Listed) -> None:
+    def __init__(
+        self, drill: Drill, crew: Crew, injector: Injector, hearing: Hearing, listed: Listed
+    ) -> None:
         self.drill = drill
         self.plan = drill.plan
         self.world = drill.world
@@ -90,6 +93,7 @@ class _Runner:
         self.attacker = Attacker(drill, self.observer.name_needs)
         self.copier = Copier(drill, self.observer)
         self.tracer = Tracer(drill)
+        self.hearing = hearing
         self.restores = Restores(drill, self.workload, self.observer)
         self.damaging = asyncio.Event()
         self.saboteur = Saboteur(drill, self.plan.scripts[0], self.damaging.set)
@@ -120,6 +124,7 @@ class _Runner:
             limits.load_s, "rows of earlier drills are removed", self.world.database.clear()
         )
         await self.clusters.meet()
+        await self.hearing.begin()
 
     async def load(self) -> None:
         """Load all tenants, before the first start of capture or under it."""
@@ -231,6 +236,7 @@ class _Runner:
         await self.tracer.archived(self.observer.start)
         await self.observer.end()
         await self.copier.check()
+        await self.hearing.hear(self.restores)
 
     async def _restore_beside_others(self, assigned: Iterable[Assignment], round_: int) -> None:
         """Restore while all others write; who is back in place writes again at once."""

@@ -52,7 +52,7 @@ SWITCHES_FIRST, SWITCHES_EVERY = 9, 12
 class Wanted(TypedDict, total=False):
     """What a campaign is asked for. ``unavailable``: which faults the host can't do. ``towards``: cells of
     the coverage map that were marked already; a storm goes to the others first. ``failover``: whether a
-    standby can take over.
+    standby can take over. ``witness``: a second witness is heard, where the profile does not say so either.
     """
 
     profile: str
@@ -63,6 +63,7 @@ class Wanted(TypedDict, total=False):
     unavailable: Unavailable
     towards: Collection[Cell]
     failover: bool
+    witness: bool
 
 
 def campaign(schema: Schema, *, seed: int, plans: int, **wanted: Unpack[Wanted]) -> list[Plan]:
@@ -83,6 +84,7 @@ def each(  # noqa: PLR0913 - each is an option of the command line
     unavailable: Unavailable = lambda _: "",
     towards: Collection[Cell] = (),
     failover: bool = True,
+    witness: bool = False,
 ) -> Iterator[Plan]:
     """Yield the plans of that ``campaign``, each drawn when it is asked for; see ``Wanted``."""
     if plans < 1 or seed < 0:
@@ -90,7 +92,7 @@ def each(  # noqa: PLR0913 - each is an option of the command line
             f"{plans} plans of seed {seed} can't be drawn",
             cure="give at least one plan, and a seed from 0",
         )
-    asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s)
+    asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s, witness=witness)
     storm = profile_named(profile).storm
     pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm, failover=failover)
     if storm:

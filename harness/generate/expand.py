@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ from harness.model.schema import Schema
 GIANT_CHARS = (200_000, 2_000_000)
 """Sizes of the very long texts, of which a plan has at most two."""
 
+WITNESSED_MAX = 3
+"""Of so many tenants a second witness is heard."""
+
 
 class _Stage(NamedTuple):
     """What all tenants of a plan are made from. ``giants``: by tenant, sizes of very long texts."""
@@ -43,16 +47,15 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
 
     Raises BadInput for a schema of which no plan can be made.
     """
-    facts = SchemaFacts(schema)
-    layout = lay_out(facts, shape)
+    layout = lay_out(facts := SchemaFacts(schema), shape)
     script = write_script(facts, layout, shape.script)
     first = _first_damaged(script)
-    quiet = first[shape.quiet % len(first)] if first else None
     victim = first[-1] if step_named(script.kind).takes and shape.survivors != "archive" else None
     again = tuple(tenant for tenant in first[: shape.again] if tenant != victim)
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
-    stage = _Stage(facts, layout, shape, timing, shared_rows, _giants(shape, settings), quiet)
+    giants, quiet = _giants(shape, settings), _quiet(shape, first)
+    stage = _Stage(facts, layout, shape, timing, shared_rows, giants, quiet)
     tenants = tuple(_tenant(stage, index) for index in range(len(layout.tenants)))
     return Plan(
         seed=shape.seed,
@@ -74,6 +77,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         faults=timing.outages or _faults(shape, timing),
         attacks=shape.attacks,
         watermark_checks=checks(shape.watermarks, layout.tenants, (script,), timing.write_s),
+        witnessed=_witnessed(shape, settings, script),
         floors=timing.floors,
         limits=_limits(len(tenants), timing),
     )
@@ -98,6 +102,20 @@ def _first_damaged(script: Script) -> tuple[str, ...]:
         if transaction.damaged and not transaction.killed:
             return transaction.damaged
     return ()
+
+
+def _quiet(shape: PlanShape, first: Sequence[str]) -> str | None:
+    return first[shape.quiet % len(first)] if first else None
+
+
+def _witnessed(shape: PlanShape, settings: Settings, script: Script) -> tuple[str, ...]:
+    """Draw of whom a second witness is heard, among all whom the script damages; it needs a primary."""
+    asked = settings.witness or profile_named(settings.profile).witness
+    if not asked or shape.survivors == "archive":
+        return ()
+    damaged = dict.fromkeys(t for tx in script.transactions if not tx.killed for t in tx.damaged)
+    drawn = Random(f"witness {shape.seed}").sample(list(damaged), min(WITNESSED_MAX, len(damaged)))
+    return tuple(sorted(drawn))
 
 
 def _giants(shape: PlanShape, settings: Settings) -> dict[int, list[int]]:

@@ -107,6 +107,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
+    ``witness``: whether a second witness is heard, unless something else is asked for.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     transactions: int = TRANSACTIONS
     rows: tuple[int, int] = (5, 500)
     giants: bool = True
+    witness: bool = False
 
 
 PROFILES = {
@@ -183,17 +185,22 @@ PROFILES = {
             load=BULKY,
             tried=True,
             outage=Outage(lasts_s=240.0, before_s=200.0),
+            witness=True,
         ),
     )
 }
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a plan, beside what is drawn. ``budget_s`` None: the profile's own."""
+    """What is asked of a plan, beside what is drawn. ``budget_s`` None: the profile's own.
+
+    ``witness``: a second witness is heard, whatever the profile says.
+    """
 
     profile: str = "quick"
     budget_s: float | None = None
     flush_interval_s: float = 1.0
+    witness: bool = False
 
 
 class WriterPace(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,7 @@ def _without_tenants(plan: Plan) -> Iterator[Plan]:
             scripts=tuple(_script_for(script, kept) for script in plan.scripts),
             again=tuple(tenant for tenant in plan.again if tenant in kept),
             watermark_checks=(),
+            witnessed=tuple(tenant for tenant in plan.witnessed if tenant in kept),
         )
 
 
@@ -94,7 +95,7 @@ def _only(tx: ScriptTransaction, kept: set[str]) -> ScriptTransaction:
 
 
 def _without_extras(plan: Plan) -> Iterator[Plan]:
-    for field in ("again", "attacks", "watermark_checks", "shared"):
+    for field in ("again", "attacks", "watermark_checks", "witnessed", "shared"):
         if getattr(plan, field):
             yield _with(plan, **{field: ()})
     if len(plan.scripts) > 1:

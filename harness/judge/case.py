@@ -21,8 +21,9 @@ from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.takings import Taking, takings
 from harness.judge.timeline import Restore, Timeline, Transaction, index
+from harness.judge.witnesses import WitnessJudged, compare
 from harness.model.folder import SHARED_FILE
-from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow
+from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow, Witnessed
 from harness.model.plan import Plan
 from harness.model.schema import Schema, Table
 from harness.model.values import Row, key_of
@@ -91,6 +92,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[RowKey, str]
     refused: Mapping[str, list[Transaction]]
     copies: tuple[CopyJudged, ...] = ()
+    witnesses: tuple[WitnessJudged, ...] = ()
 
     def restores_of(self, tenant: str) -> list[Judged]:
         """Return the tenant's restores, in order."""
@@ -129,6 +131,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
     """Derive everything that checks look at."""
+    case = _opened(plan, schema, history, restored)
+    return msgspec.structs.replace(case, witnesses=tuple(_witnesses(case, restored)))
+
+
+def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
     timeline = settle(index(history), {table.name: table for table in schema.owned})
     writes = [writes_of(tx, _keys(schema)) for tx in timeline.transactions]
     readings = _readings(timeline, schema, restored, _images(timeline, writes))
@@ -204,6 +211,31 @@ def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str,
         for file, rows in files
         if rows is not None
     }
+
+
+def _witnesses(case: Case, restored: Restored) -> Iterator[WitnessJudged]:
+    """Yield what the second witness said, held against the restores that it was heard on."""
+    by_number = {judged.restore.number: judged for judged in case.restores}
+    for heard in case.timeline.of(Witnessed):
+        judged = by_number.get(heard.restore)
+        if not heard.file or judged is None:
+            yield WitnessJudged(heard=heard, why_not=heard.detail or "it was held against no restore")
+        elif case.purges_beside(judged):
+            yield WitnessJudged(heard=heard, why_not="a reaper removed rows beside the restore")
+        else:
+            yield _witnessed(heard, judged, restored.get(heard.file), _keys(case.schema))
+
+
+def _witnessed(
+    heard: Witnessed,
+    judged: Judged,
+    rows: Sequence[StoredRow] | None,
+    keys: Mapping[str, tuple[str, ...]],
+) -> WitnessJudged:
+    if rows is None or judged.found is None:
+        return WitnessJudged(heard=heard, why_not="what was read of it is not there", unread=True)
+    witness = _found(rows, keys).get(heard.restore, Found(rows={}))
+    return compare(heard, witness.rows, judged.found.rows, judged.solution, judged.restore.asked.cut)
 
 
 def _keys(schema: Schema) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,16 @@ from harness.judge.rulings import judge
 from harness.model import folder as names
 from harness.model import outline
 from harness.model.errors import BadInput
-from harness.model.history import CopyRestored, Ended, Entry, Note, ReadBack, StoredRow, decode_block
+from harness.model.history import (
+    CopyRestored,
+    Ended,
+    Entry,
+    Note,
+    ReadBack,
+    StoredRow,
+    Witnessed,
+    decode_block,
+)
 from harness.model.plan import Plan
 from harness.model.schema import Schema
 from harness.model.stages import AnyStage, decode_stages
@@ -46,7 +55,7 @@ def read_run(folder: Path) -> tuple[Plan, Schema, list[Entry], Restored]:
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
     history = list(_history(folder / names.HISTORY))
-    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored)}
+    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored | Witnessed)}
     return plan, schema, history, _Files(folder, {*named, names.SHARED_FILE} - {""})
 
 

@@ -20,6 +20,7 @@ from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
 from harness.judge.envelope import at_best, demanded, outside
 from harness.judge.points import NOT_JUDGED, points_judged
+from harness.judge.testimonies import testimonies
 from harness.model.coverage import marked
 from harness.model.folder import PLAN
 from harness.model.history import Entry, FaultBegan
@@ -61,7 +62,10 @@ def judge(
     tenants = tuple(_tenant(case, tenant, mine.get(tenant.tenant, ())) for tenant in plan.tenants)
     cells = marked(plan, case.timeline.of(FaultBegan))
     return msgspec.structs.replace(
-        _verdict(plan, tenants, findings), cells=cells, points_judged=points_judged(plan, case.copies)
+        _verdict(plan, tenants, findings),
+        cells=cells,
+        points_judged=points_judged(plan, case.copies),
+        witness=testimonies(case),
     )
 
 

@@ -24,6 +24,11 @@ def copy_file(copy: int, tenant: str) -> str:
     return f"{RESTORED}/@copy-{copy}-{_safe(tenant)}.jsonl"
 
 
+def witness_file(restore: int, tenant: str) -> str:
+    """Return the file that holds a tenant's rows as the second witness has them at the cut of a restore."""
+    return f"{RESTORED}/@witness-{restore}-{_safe(tenant)}.jsonl"
+
+
 def _safe(tenant: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in tenant)
 

@@ -252,6 +252,32 @@ class CopyRestored(Entry, frozen=True, kw_only=True, tag="copy_restored"):
     file: str = ""
 
 
+class WitnessBegan(Entry, frozen=True, kw_only=True, tag="witness_began"):
+    """The second witness keeps everything from here on; ``words`` say what it is and where it begins."""
+
+    words: str
+
+
+class WitnessRefused(Entry, frozen=True, kw_only=True, tag="witness_refused"):
+    """The plan asks for a second witness, and this world has none: ``reason`` says why."""
+
+    reason: str
+
+
+class Witnessed(Entry, frozen=True, kw_only=True, tag="witnessed"):
+    """What the second witness had of a tenant at the cut of ``restore``; the rows are in ``file``.
+
+    ``file`` is empty where it was not read, with the reason in ``detail``; ``restore`` 0 where the tenant
+    had none that it could be held against.
+    """
+
+    tenant: str
+    restore: int = 0
+    rows: int = 0
+    file: str = ""
+    detail: str = ""
+
+
 class WatermarkSeen(Entry, frozen=True, kw_only=True, tag="watermark"):
     """The subject reported its watermark; ``exposure_s`` is its own claim, None when it makes none."""
 
@@ -396,6 +422,9 @@ AnyEntry = (
     | BucketCopied
     | CopiesRefused
     | CopyRestored
+    | WitnessBegan
+    | WitnessRefused
+    | Witnessed
     | WatermarkSeen
     | NeedsNamed
     | RestoreBegan

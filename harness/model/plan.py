@@ -185,6 +185,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``script_goes_on``: its operators send again, to the promoted standby, what is not committed by then.
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
+    ``witnessed``: tenants of whom a second witness is heard, a physical restore to the cut of theirs.
     ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless
     stated); ``budget_s``: what this drill demands. ``envelope``: under which faults and survivors.
     """
@@ -209,6 +210,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     again: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
     watermark_checks: tuple[WatermarkCheck, ...] = ()
+    witnessed: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     envelope: Envelope = PROMISED
     floors: Floors = Floors()
@@ -310,6 +312,14 @@ def _check(plan: Plan, source: str) -> None:
         (
             not {t for check in plan.watermark_checks for t in check.tenants} <= known,
             "checks a watermark by a tenant that it does not hold",
+        ),
+        (
+            not set(plan.witnessed) <= known,
+            f"hears a witness of unknown tenants: {set(plan.witnessed) - known}",
+        ),
+        (
+            plan.witnessed and plan.survivors == "archive",
+            "hears a witness, which nothing but the archive survives",
         ),
         (plan.budget_s > plan.promise_s, "demands less than it promises: budget_s > promise_s"),
         (

@@ -82,11 +82,31 @@ class TenantVerdict(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
 
+Said = Literal["agrees", "explained", "differs", "not judged"]
+
+
+class Testimony(msgspec.Struct, frozen=True, kw_only=True):
+    """What the second witness said of one tenant. ``restore``: the one it was held against, 0 for none.
+
+    ``said``: *explained* where it differs by what the guarantee allows, as the judge found too.
+    ``digest``: of all rows that it has of the tenant, in hex; empty where nothing was judged. ``words`` say
+    what differs, or why nothing was judged.
+    """
+
+    tenant: str
+    restore: int
+    said: Said
+    words: str = ""
+    digest: str = ""
+    rows: int = 0
+
+
 class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """``verdict.json``: the verdict of one drill, with its evidence. ``plan`` is a path.
 
     ``outside``: why the plan lies outside its envelope, in words; empty when it lies inside. ``cells``:
-    what the drill marks on the coverage map.
+    what the drill marks on the coverage map. ``witness``: what a second witness said, where the plan asks
+    for one.
     """
 
     verdict: Verdict
@@ -100,6 +120,7 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[TenantVerdict, ...]
     outside: tuple[str, ...] = ()
     cells: tuple[coverage.Cell, ...] = ()
+    witness: tuple[Testimony, ...] = ()
     findings: tuple[Finding, ...] = ()
     worst_loss_s: float | None = None
     worst_loss_tenant: str | None = None

@@ -7,7 +7,7 @@ durable in the bucket, the script's hits, and its restores.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,7 +45,10 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, ready to be told. ``exposure``: (at_s, seconds) steps of what would be lost at that time."""
+    """A run, ready to be told. ``exposure``: (at_s, seconds) steps of what would be lost at that time.
+
+    ``witness``: what the second witness was, empty if there was none.
+    """
 
     run: str
     plan: plan.Plan
@@ -59,6 +62,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     destroyed_s: float | None
     environment: dict[str, str]
     replay: str
+    witness: str = ""
 
 
 def read(run: Path) -> Story:
@@ -105,16 +109,7 @@ def tell(
     hits, restores = _hits(the_plan, entries), _restores(entries)
     end_s = entries[-1].at_s if entries else 0.0
     destroyed_s = next((e.at_s for e in entries if isinstance(e, history.Destroyed)), None)
-    lanes = tuple(
-        Lane(
-            tenant=tenant.tenant,
-            verdict=tenant,
-            writes=tuple(writes.get(tenant.tenant, ())),
-            hits=tuple(hits.get(tenant.tenant, ())),
-            restores=tuple(restores.get(tenant.tenant, ())),
-        )
-        for tenant in the_verdict.tenants
-    )
+    lanes = tuple(_lane(tenant, writes, hits, restores) for tenant in the_verdict.tenants)
     return Story(
         run=run,
         plan=the_plan,
@@ -128,7 +123,27 @@ def tell(
         destroyed_s=destroyed_s,
         environment=environment,
         replay=f"restoreproof replay {run}",
+        witness=_witness(entries),
     )
+
+
+def _lane(
+    tenant: verdict.TenantVerdict,
+    writes: Mapping[str, Sequence[Write]],
+    hits: Mapping[str, Sequence[Span]],
+    restores: Mapping[str, Sequence[Span]],
+) -> Lane:
+    return Lane(
+        tenant=tenant.tenant,
+        verdict=tenant,
+        writes=tuple(writes.get(tenant.tenant, ())),
+        hits=tuple(hits.get(tenant.tenant, ())),
+        restores=tuple(restores.get(tenant.tenant, ())),
+    )
+
+
+def _witness(entries: Iterable[history.AnyEntry]) -> str:
+    return next((e.words for e in entries if isinstance(e, history.WitnessBegan)), "")
 
 
 def _lost(the_verdict: verdict.DrillVerdict) -> set[str]:

@@ -5,14 +5,16 @@ Fits 80 columns and a dumb terminal: without colour nothing is lost.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import get_args
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.model.verdict import DrillVerdict, Finding, Verdict, merge_drills
+from harness.model.verdict import DrillVerdict, Finding, Said, Verdict, merge_drills
 from harness.report import coverage
 from harness.report.html import seconds
 
@@ -80,6 +82,18 @@ def _counted(verdicts: Sequence[DrillVerdict]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
+def witness_words(verdicts: Sequence[DrillVerdict]) -> str:
+    """Return what a second witness said over all drills, with why it said nothing of some; may be empty."""
+    every = [said for verdict in verdicts for said in verdict.witness]
+    if not every:
+        return ""
+    counts = Counter(said.said for said in every)
+    counted = ", ".join(f"{name} {counts[name]}" for name in get_args(Said) if counts[name])
+    why_not = dict.fromkeys(said.words for said in every if said.said == "not judged")
+    left = f" Not judged: {'; '.join(why_not)}." if why_not else ""
+    return f"Second witness, of {len(every)} tenants: {counted}.{left}"
+
+
 def findings(verdict: DrillVerdict) -> Iterable[str]:
     """Return the first findings of a drill, a paragraph each, and how many more there are."""
     every = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
@@ -127,6 +141,8 @@ def show(
                 console.print(f"  {escape(text)}", highlight=False)
     style = STYLE_OF[merge_drills(verdicts)]
     console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
+    if told := witness_words(verdicts):
+        console.print(escape(told), highlight=False)
     for said in (coverage.sentence(coverage.of(verdicts)), coverage.unavailable_words(unavailable)):
         if said:
             console.print(escape(said), highlight=False)

@@ -13,6 +13,7 @@ from harness.model.attacks import Attack
 from harness.model.watermarks import WatermarkCheck
 from harness.simulate import (
     careless,
+    disputed,
     faulty,
     forked,
     gaps,
@@ -440,6 +441,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(archiver=hasty.FlushesHalf),
         near_miss=lambda: Parts(archiver=hasty.WritesHalvesTogether),
     ),
+    *disputed.DEFECTS,
     *surroundings.DEFECTS,
 )
 

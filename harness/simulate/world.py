@@ -36,6 +36,7 @@ from harness.simulate.stages import SimulatedStages
 from harness.simulate.storage import Catalogue
 from harness.simulate.switches import Wires
 from harness.simulate.target import SimulatedTarget
+from harness.simulate.witness import SimulatedWitness
 from harness.subject.port import Subject
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.format import MANIFEST_PREFIX
@@ -345,6 +346,7 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         subject=_subject(site, plan, site.store, restores),
         intruder=SimulatedIntruder(site.store, site.latency),
         copies=SimulatedCopies(site.store, site.latency, over_copy),
+        witness=SimulatedWitness(schema, site.live),
         stages=SimulatedStages(schema, lambda: machinery.topic, lambda: site.live.server, holdings),
     )
 

@@ -74,8 +74,8 @@ class Host(Site, Protocol):
         ...
 
     @property
-    def beside(self) -> Site:
-        """Where processes of the harness itself run: the archiver's names, whatever the others run in."""
+    def beside(self) -> Host:
+        """Where processes of the harness itself run, and the archiver, whatever the others run in."""
         ...
 
     def service(self, spec: ServiceSpec) -> Service:

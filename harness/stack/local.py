@@ -293,6 +293,9 @@ class LocalService:
         self._host.make_folders(self.spec)
         self._data.rmdir()
         copy.rename(self._data)
+        if self.spec.unprivileged:
+            self._data.chmod(0o700)
+            own_all((self._data, *self._data.rglob("*")), self.spec)
 
     def terminate(self, *, limit_s: float) -> int:
         """Ask the main process to end (SIGTERM), wait for it, return its exit code; raises TimedOut."""

@@ -37,8 +37,10 @@ from harness.stack.service import (
 )
 from harness.stack.services import archiver as archiver_service
 from harness.stack.services import connect, kafka, minio, postgres, toxiproxy
+from harness.stack.services.witness import PORT as WITNESS_PORT
 from harness.stack.together import Progress, Step, chosen, run_step, run_together, silent
 from harness.stack.wait import wait_for, wait_until
+from harness.stack.witness import BarmanWitness
 
 BUCKET_S_MAX = 10.0
 STRUCK_S_MAX = 15.0
@@ -51,6 +53,7 @@ PORT_NAMES = (
     *("kafka-control", "kafka-internal", "kafka-connect", "kafka-archiver"),
     *(link.name for link in LINKS),
     *COPY_PORTS,
+    WITNESS_PORT,
 )
 """Every port of a stack, in the order in which consecutive ones are given to them."""
 
@@ -75,6 +78,7 @@ class Stack:
         self.proxies = self._proxies = toxiproxy.Proxies({name: host.outside(name).url for name in PROXIES})
         self._failover = Failover(host, self._services, self._proxies)
         self.copies = BucketCopies(host, identity, self._services)
+        self.witness = BarmanWitness(host)
         self._describe_all()
         self._forget_end = ending.at_end(self.close)
         self.logs_dir = host.logs

@@ -37,6 +37,7 @@ from harness.judge.checks import (
     switchovers,
     untampered,
     watermarks,
+    witness,
     writers,
 )
 
@@ -62,6 +63,7 @@ CHECKS: tuple[Check, ...] = (
     chain.CHECK,
     honest.CHECK,
     watermarks.CHECK,
+    witness.CHECK,
     breach.CHECK,
     ended.CHECK,
     census.CHECK,

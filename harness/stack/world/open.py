@@ -18,6 +18,7 @@ from harness.stack.world.database import SCRATCH, PostgresDatabase
 from harness.stack.world.intruder import MinioIntruder
 from harness.stack.world.machinery import StackMachinery
 from harness.stack.world.stages import StackStages
+from harness.stack.world.witness import StackWitness
 from harness.subject.port import Subject, Traceable
 from harness.subject.reference.adapters.local_files import make_signing_key
 from harness.subject.reference.config import ArchiveConfig
@@ -52,6 +53,7 @@ def open_world(
         watch=_bucket(stack, foreign),
         config=config or archive_config(stack, loaded),
     )
+    no_witness = stack.witness.why_not
     return World(
         clock=clock,
         database=database,
@@ -59,6 +61,8 @@ def open_world(
         machinery=machinery,
         subject=subject,
         copies=StackCopies(stack.copies, subject_at) if subject_at and stack.copies.possible else None,
+        witness=None if no_witness else StackWitness(stack.witness, loaded.schema),
+        no_witness=no_witness,
         stages=StackStages(names, loaded.schema, clock, holdings),
         intruder=MinioIntruder(client=_client(stack), bucket=names.bucket, names=foreign),
     )
