@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fixtures.archive import FLUSH_S, SYSTEM, Bench, insert, note_row, tenant_row, virtually
-from harness.model.errors import RestoreRefused
+from harness.model.errors import NotWhole, RestoreRefused
 from harness.model.history import Cut
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryTarget
@@ -341,6 +341,53 @@ class InTheWay(MemoryTarget):
         if self.times >= 0:
             raise RestoreRefused("a row is in the way")
         return await super().swap(swap)
+
+
+class Dangling(MemoryTarget):
+    """A target in which the second note would refer to a row that is missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ddl = "CREATE TABLE ..."
+
+    async def swap(self, swap: Swap) -> Swapped:
+        """Refuse it, or note the swap."""
+        if note_row(2, "acme") in swap.rows["app.note"]:
+            raise NotWhole("a row is missing")
+        return await super().swap(swap)
+
+
+def _after_the_watermark(cut: Cut, *, beat_last: bool = False) -> RestoreResult:
+    """Restore an archive that holds a note before its newest heartbeat, and a dangling one after it."""
+
+    async def scene(bench: Bench) -> RestoreResult:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.commit(insert("app.note", note_row(1, "acme")))
+        bench.tape.heartbeat(1)
+        bench.tape.commit(insert("app.note", note_row(2, "acme")))
+        if beat_last:
+            bench.tape.heartbeat(2)
+        await bench.archive()
+        return await _subject(bench, Dangling()).restore("acme", cut, "live")
+
+    return virtually(scene)
+
+
+def test_an_end_that_is_not_whole_is_brought_back_to_the_watermark_and_says_so() -> None:
+    """The capture left something out that nobody has noticed yet: what was promised is there (FM-50)."""
+    result = _after_the_watermark(Cut())
+    assert (result.result, result.rows) == ("restored", 2)
+    assert result.detail.startswith("brought back to the watermark 1:0/")
+    assert result.detail.endswith("behind which the archive is not whole: a row is missing")
+
+
+@pytest.mark.parametrize(
+    ("cut", "beat_last"), [(Cut(epoch=1, xid=99_999), False), (Cut(), True)], ids=["a cut", "the watermark"]
+)
+def test_what_was_asked_for_or_promised_and_is_not_whole_is_refused(cut: Cut, beat_last: bool) -> None:
+    """Nobody who named a cut gets another one; and before the watermark nothing may be missing."""
+    result = _after_the_watermark(cut, beat_last=beat_last)
+    assert (result.result, result.detail) == ("refused", "a row is missing")
 
 
 async def _comes_late(bench: Bench, target: MemoryTarget, *, after_s: float) -> tuple[list[str], float]:

@@ -12,6 +12,7 @@
         ├── ArchiverStopped      the archiver stopped, with its reason
         ├── ArchiveBroken        an object, hash, chain or retention is not as it must be
         └── RestoreRefused       a restore that was refused, with what stands in its way
+            └── NotWhole         since a row would refer to one that is missing
 
 ``SubjectFailed`` never ends a drill: it is recorded, and judged.
 """
@@ -95,3 +96,7 @@ class ArchiveBroken(SubjectFailed):
 
 class RestoreRefused(SubjectFailed):
     """A restore refused to run; the message names what stands in its way."""
+
+
+class NotWhole(RestoreRefused):
+    """A restored row would refer to one that is missing: the archive does not hold all there was."""

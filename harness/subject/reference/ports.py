@@ -297,7 +297,8 @@ class Target(Protocol):
     async def swap(self, swap: Swap) -> Swapped:
         """Replace one tenant's rows in one transaction.
 
-        Raises RestoreRefused naming what is in the way, SchemaMissing when there are no such tables.
+        Raises RestoreRefused naming what is in the way, NotWhole what is missing, SchemaMissing when there
+        are no such tables.
         """
         ...
 
@@ -335,8 +336,9 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Swapped(msgspec.Struct, frozen=True, kw_only=True):
-    """What a swap did."""
+    """What a swap did. ``short``: why less was brought back than was asked for, if it was."""
 
     rows: int
     set_aside: tuple[tuple[str, RawRow], ...]
     shared_added: dict[str, int]
+    short: str = ""

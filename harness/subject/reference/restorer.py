@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from harness.model.errors import ArchiveBroken, RestoreRefused
+import msgspec
+
+from harness.model.errors import ArchiveBroken, NotWhole, RestoreRefused
 from harness.model.history import Cut
 from harness.model.position import Position
 from harness.model.schema import Schema, Table
@@ -48,8 +50,24 @@ class Restorer:
         self.reader = TenantReader(store, keys)
 
     async def restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
-        """Bring ``tenant`` back to ``cut`` in ``target``; raises RestoreRefused, ArchiveBroken."""
+        """Bring ``tenant`` back to ``cut`` in ``target``; raises RestoreRefused, ArchiveBroken.
+
+        Where the end of the archive is asked for and is not whole, because the capture left something out
+        that nobody has noticed yet, it is brought back to the watermark, and that is said.
+        """
         await self.manifest.catch_up()
+        try:
+            return await self._restore(tenant, cut, target, in_place=in_place)
+        except NotWhole as hole:
+            sure = self.manifest.links[-1].entry.watermark
+            if cut.epoch or sure >= self.manifest.links[-1].entry.end:
+                raise
+            up_to = Cut(epoch=sure.epoch, lsn_lower=sure.lsn, lsn_upper=sure.lsn)
+            swapped = await self._restore(tenant, up_to, target, in_place=in_place)
+            why = f"behind which the archive is not whole: {hole.message}"
+            return msgspec.structs.replace(swapped, short=f"brought back to the watermark {sure}, {why}")
+
+    async def _restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
         ddl = await self.ddl(swap.schema) if in_place and self.was_changed_since(swap.schema) else ""

@@ -247,14 +247,16 @@ def _together(swapped: Swapped, earlier: Swapped) -> Swapped:
         rows=swapped.rows,
         set_aside=tuple(aside.values()),
         shared_added={**earlier.shared_added, **swapped.shared_added},
+        short=swapped.short,
     )
 
 
 def _result(swapped: Swapped, refused: dict[str, str]) -> RestoreResult:
     """Say what was done, and which objects in the bucket were passed over on the way."""
+    passed_over = [f"{key} was passed over: {objection}" for key, objection in refused.items()]
     return RestoreResult(
         result="restored",
-        detail="; ".join(f"{key} was passed over: {objection}" for key, objection in refused.items()),
+        detail="; ".join(filter(None, (swapped.short, *passed_over))),
         rows=swapped.rows,
         set_aside=tuple(SetAside(table=table, row=to_row(row)) for table, row in swapped.set_aside),
         shared_added=swapped.shared_added,

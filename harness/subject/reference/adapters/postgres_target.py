@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 import psycopg
 
-from harness.model.errors import RestoreRefused, SubjectFailed
+from harness.model.errors import NotWhole, RestoreRefused, SubjectFailed
 from harness.model.schema import ByPath, ForeignKey, Schema, Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
@@ -263,7 +263,7 @@ class PostgresTarget:
         found = await run_together(session, [query for _, _, query in checks])
         for (table, key, _), rows in zip(checks, found, strict=True):
             if rows:
-                raise RestoreRefused(
+                raise NotWhole(
                     f"row {rows[0]} of {table.name} would refer to a row of {key.parent} that is"
                     f" missing ({', '.join(key.columns)})",
                     cure="restore beside, into a scratch database, and compare",
