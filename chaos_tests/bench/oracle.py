@@ -23,6 +23,7 @@ from rich.console import Console
 from chaos_tests.bench.large_run import Shape, make
 from harness.judge import check_run
 from harness.judge.load import read_run
+from harness.judge.readings import rows_in
 
 SHARES = (0.1, 0.3, 1.0)
 OPERATIONS = 1_000_000
@@ -93,7 +94,7 @@ def _decoded(folder: Path) -> Spent:
     gc.disable()
     began_s = time.process_time()
     _, _, history, restored = read_run(folder)
-    kept = (history, [len(restored[file]) for file in restored])
+    kept = (history, [rows_in(restored, file) for file in restored])
     return Spent(cpu_s=time.process_time() - began_s, peak_mb=_peak_mb(), verdict=f"{len(kept)}")
 
 

@@ -24,7 +24,6 @@ TABLES = {
         name="t", tenancy=ByColumn(column="v"), key=("id",), columns=(Column(name="id", type="text"),)
     )
 }
-KEYS = {name: table.key for name, table in TABLES.items()}
 ONE: RowKey = ("t", ("1",))
 TWO: RowKey = ("t", ("2",))
 THREE: RowKey = ("t", ("3",))
@@ -377,8 +376,9 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
         wiped_s=NEVER,
         entries={},
     )
-    settled = settle(timeline, TABLES).transactions
-    return [Step(tx=tx, writes=writes_of(tx, KEYS)) for tx in settled if tx.outcome != "refused"]
+    written = [writes_of(tx, TABLES) for tx in transactions]
+    settled = settle(timeline, TABLES, written).transactions
+    return [Step(tx=tx, writes=writes_of(tx, TABLES)) for tx in settled if tx.outcome != "refused"]
 
 
 @given(tiny_histories(), st.data())

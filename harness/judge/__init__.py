@@ -4,6 +4,7 @@
     settling     open outcomes that later statements on the same rows settle
     scripts      what a script's transaction did to a tenant
     lines        each tenant's line of steps, cut where a restore in place began it anew
+    readings     the rows read back, by key
     states       which steps are in a restored state: the least and the greatest set that fit
     incidents    the instant I(t) and the cut
     losses       loss and exposure

@@ -17,6 +17,7 @@ from harness.judge.incidents import Incident, Incidents, barred_steps
 from harness.judge.lines import Line, Stretch, Writes, draw, writes_of
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
 from harness.judge.on_demand import OnDemand
+from harness.judge.readings import Found, Readings, Restored, found, keys_of, rows_in
 from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.takings import Taking, takings
@@ -26,18 +27,7 @@ from harness.model.folder import SHARED_FILE
 from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow, Witnessed
 from harness.model.plan import Plan
 from harness.model.schema import Schema, Table
-from harness.model.values import Row, key_of
-
-Restored = Mapping[str, Sequence[StoredRow]]
-"""Rows read back, by the file of the run folder that holds them."""
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of one reading by key; ``repeated`` keys came twice, ``foreign`` rows are of no owned table."""
-
-    rows: dict[RowKey, Row]
-    repeated: tuple[RowKey, ...] = ()
-    foreign: tuple[StoredRow, ...] = ()
+from harness.model.values import Row
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,11 +126,11 @@ def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Re
 
 
 def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
-    timeline = settle(index(history), {table.name: table for table in schema.owned})
-    writes = [writes_of(tx, _keys(schema)) for tx in timeline.transactions]
-    readings = _readings(timeline, schema, restored, _images(timeline, writes))
-    rows = {reading: found.rows for reading, found in readings.items()}
-    lines = draw(plan, schema, timeline, writes, rows)
+    timeline, owned = index(history), {table.name: table for table in schema.owned}
+    writes = _written(timeline, owned)
+    timeline = settle(timeline, owned, writes)
+    readings = Readings(timeline, schema, restored)
+    lines = draw(plan, schema, timeline, writes, readings.rows_of)
     needs, incidents = Needs(timeline), Incidents(lines, timeline)
     restores = tuple(
         _judge(restore, lines, timeline, readings, needs, incidents)
@@ -171,45 +161,22 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
     )
 
 
-Readings = dict[tuple[int, str], Found]
-
-
-def _images(timeline: Timeline, writes: Sequence[Writes]) -> dict[str | None, Writes]:
-    """Return, by tenant, the last image that its own transactions wrote of each row."""
-    images: dict[str | None, Writes] = defaultdict(dict)
-    for tx, written in zip(timeline.transactions, writes, strict=True):
-        images[tx.tenant].update(written)
-    return images
-
-
-def _readings(
-    timeline: Timeline, schema: Schema, restored: Restored, images: Mapping[str | None, Writes]
-) -> Readings:
-    """Return what was found in each reading whose rows are there, by restore and tenant.
-
-    A row that is as the history's last ``images`` of it is that very value, which most are: to save memory.
-    """
-    keys, read = _keys(schema), timeline.of(ReadBack)
-    found: dict[str, dict[int, Found]] = {}
-    for file, tenant in {entry.file: entry.tenant for entry in read}.items():
-        rows = restored.get(file)
-        if rows is not None:
-            found[file] = _found(rows, keys, images.get(tenant, {}))
-    return {
-        (entry.restore, entry.tenant): found[entry.file].get(entry.restore, Found(rows={}))
-        for entry in read
-        if entry.file in found
-    }
+def _written(timeline: Timeline, owned: Mapping[str, Table]) -> list[Writes]:
+    """Return what each transaction wrote, in order; it is worked out tenant by tenant."""
+    writes: list[Writes] = [{}] * len(timeline.transactions)
+    for tx in timeline.tenant_by_tenant:
+        writes[tx.order] = writes_of(tx, owned)
+    return writes
 
 
 def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Row]]:
     """Return the rows that came from copies of the bucket, by the file that holds them."""
-    keys = _keys(schema)
-    files = ((entry.file, restored.get(entry.file)) for entry in timeline.of(CopyRestored))
+    keys = keys_of(schema)
+    files = {entry.file: found(restored, entry.file, keys, {}) for entry in timeline.of(CopyRestored)}
     return {
-        file: {row: image for found in _found(rows, keys).values() for row, image in found.rows.items()}
-        for file, rows in files
-        if rows is not None
+        file: {row: image for one in readings.values() for row, image in one.rows.items()}
+        for file, readings in files.items()
+        if readings is not None
     }
 
 
@@ -223,60 +190,26 @@ def _witnesses(case: Case, restored: Restored) -> Iterator[WitnessJudged]:
         elif case.purges_beside(judged):
             yield WitnessJudged(heard=heard, why_not="a reaper removed rows beside the restore")
         else:
-            yield _witnessed(heard, judged, restored.get(heard.file), _keys(case.schema))
+            yield _witnessed(
+                heard,
+                judged,
+                found(
+                    restored, heard.file, keys_of(case.schema), judged.found.rows if judged.found else {}
+                ),
+            )
 
 
-def _witnessed(
-    heard: Witnessed,
-    judged: Judged,
-    rows: Sequence[StoredRow] | None,
-    keys: Mapping[str, tuple[str, ...]],
-) -> WitnessJudged:
-    if rows is None or judged.found is None:
+def _witnessed(heard: Witnessed, judged: Judged, readings: Mapping[int, Found] | None) -> WitnessJudged:
+    if readings is None or judged.found is None:
         return WitnessJudged(heard=heard, why_not="what was read of it is not there", unread=True)
-    witness = _found(rows, keys).get(heard.restore, Found(rows={}))
+    witness = readings.get(heard.restore, Found(rows={}))
     return compare(heard, witness.rows, judged.found.rows, judged.solution, judged.restore.asked.cut)
-
-
-def _keys(schema: Schema) -> dict[str, tuple[str, ...]]:
-    return {table.name: table.key for table in schema.owned}
-
-
-class _Reading:
-    """Gathers the rows of one reading."""
-
-    def __init__(self) -> None:
-        self.rows: dict[RowKey, Row] = {}
-        self.repeated: list[RowKey] = []
-        self.foreign: list[StoredRow] = []
-
-    def found(self) -> Found:
-        return Found(rows=self.rows, repeated=tuple(self.repeated), foreign=tuple(self.foreign))
-
-
-def _found(
-    rows: Iterable[StoredRow], keys: Mapping[str, tuple[str, ...]], images: Writes | None = None
-) -> dict[int, Found]:
-    """Return what was found in each reading of one file, by the restore it belongs to."""
-    readings: dict[int, _Reading] = defaultdict(_Reading)
-    known = images or {}
-    for stored in rows:
-        reading, table = readings[stored.restore], stored.table
-        if table not in keys:
-            reading.foreign.append(stored)
-            continue
-        row = (table, key_of(stored.row, keys[table]))
-        if row in reading.rows:
-            reading.repeated.append(row)
-        image = known.get(row)
-        reading.rows[row] = image if image == stored.row and image is not None else stored.row
-    return {restore: reading.found() for restore, reading in readings.items()}
 
 
 def _unowned(timeline: Timeline, restored: Restored) -> tuple[StoredRow, ...] | None:
     """Return the rows of nobody, None when the history breaks off before the final reading."""
     read = any(entry.restore == 0 for entry in timeline.of(ReadBack))
-    rows = restored.get(SHARED_FILE) if read else None
+    rows = rows_in(restored, SHARED_FILE) if read else None
     return None if rows is None else tuple(row for row in rows if row.restore == 0)
 
 
@@ -313,8 +246,8 @@ def _purges(plan: Plan, timeline: Timeline) -> dict[str, list[Transaction]]:
         for tx in script.transactions
     }
     purges: dict[str, list[Transaction]] = defaultdict(list)
-    for tx in timeline.transactions:
-        if tx.actor == "script" and tx.sight is not None and any(tx.sight.deleted.values()):
+    for tx in timeline.of_scripts:
+        if tx.sight is not None and any(tx.sight.deleted.values()):
             for tenant in planned.get(tx.name, ()):
                 purges[tenant].append(tx)
     return dict(purges)
@@ -322,7 +255,12 @@ def _purges(plan: Plan, timeline: Timeline) -> dict[str, list[Transaction]]:
 
 def _beyond(timeline: Timeline, schema: Schema) -> list[Transaction]:
     owned = {table.name for table in schema.owned}
-    return [tx for tx in timeline.transactions if any(change.table not in owned for change in tx.changes)]
+    wrote = [
+        tx
+        for tx in timeline.tenant_by_tenant
+        if not owned.issuperset([change.table for change in tx.changes])
+    ]
+    return sorted(wrote, key=lambda tx: tx.order)
 
 
 def _refused(timeline: Timeline) -> dict[str, list[Transaction]]:
@@ -350,8 +288,9 @@ def _judge(
     barred = barred_steps(sent, incident)
     numbers = {id(step) for step in barred}
     steps = [step for step in sent if id(step) not in numbers] if barred else sent
-    found = readings.get((restore.number, line.tenant)) if restore.restored else None
-    solution = solve(steps, found.rows) if found and _based(stretch, line, readings) else None
+    there = readings.of(restore.number, line.tenant, line.rows) if restore.restored else None
+    based = there is not None and _based(stretch, line, readings)
+    solution = solve(steps, there.rows, known=stretch.known_of(steps)) if there and based else None
     return Judged(
         restore=restore,
         tenant=line.tenant,
@@ -359,7 +298,7 @@ def _judge(
         incident=incident,
         steps=steps,
         barred=barred,
-        found=found,
+        found=there,
         solution=solution,
         loss=loss_of(solution, incident) if solution else None,
         exposure=exposure_of(steps, incident, needs, timeline),
@@ -368,7 +307,7 @@ def _judge(
 
 def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
     """Whether it is known with which rows the stretch began."""
-    return stretch.base is None or (stretch.base.number, line.tenant) in readings
+    return stretch.base is None or readings.of(stretch.base.number, line.tenant, {}) is not None
 
 
 def _living(line: Line, timeline: Timeline, readings: Readings, *, rightly_refused: bool) -> Living:
@@ -377,12 +316,12 @@ def _living(line: Line, timeline: Timeline, readings: Readings, *, rightly_refus
     ``rightly_refused``: it was not restored in place, as it should be: what the script did is there, too.
     """
     stretch = line.live
-    found = readings.get((0, line.tenant))
+    there = readings.of(0, line.tenant, line.rows)
     why_not = _why_not(line, stretch, readings, timeline, rightly_refused=rightly_refused)
-    if found is None or why_not:
-        return Living(tenant=line.tenant, stretch=stretch, found=found, why_not=why_not or "not read")
-    solution = solve(stretch.steps, found.rows, forced=True)
-    return Living(tenant=line.tenant, stretch=stretch, found=found, solution=solution)
+    if there is None or why_not:
+        return Living(tenant=line.tenant, stretch=stretch, found=there, why_not=why_not or "not read")
+    solution = solve(stretch.steps, there.rows, forced=True, known=stretch.known_of(stretch.steps))
+    return Living(tenant=line.tenant, stretch=stretch, found=there, solution=solution)
 
 
 def _taken(

@@ -8,21 +8,21 @@ itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
 
 from harness.judge.scripts import Book, Forecast, ScriptReader
-from harness.judge.states import RowKey, Step
+from harness.judge.states import RowKey, State, Step
 from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
 from harness.model.history import ClusterSeen
 from harness.model.plan import Plan, ScriptTransaction
-from harness.model.schema import Schema
+from harness.model.schema import Schema, Table
 from harness.model.values import Row, key_of
 
-FoundRows = Mapping[tuple[int, str], Mapping[RowKey, Row]]
-"""Rows read back, by restore (0: the final reading) and tenant."""
+ReadRows = Callable[[int, str, Mapping[RowKey, Row]], Mapping[RowKey, Row] | None]
+"""Gives the rows read back after a restore of a tenant, if they were; with what its rows may be."""
 
 Writes = dict[RowKey, Row | None]
 """The state of each row after a transaction, None when it is gone."""
@@ -32,11 +32,21 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Steps from one beginning on: ``base`` is the restore in place it began with, if any.
 
     ``fresh``: it began with the loss of the cluster, so nothing of it can be in the archive's past.
+    ``known``: the state when the first script came that changed the tenant, or at the end.
     """
 
     base: Restore | None = None
     fresh: bool = False
     steps: list[Step]
+    known: list[State]
+
+    def known_of(self, steps: Sequence[Step]) -> State | None:
+        """Return the state after ``steps``, some of its own in order, if it is known."""
+        last = len(steps) - 1
+        for state in self.known:
+            if 0 < state.steps == len(steps) and steps[last] is self.steps[last]:
+                return state
+        return None
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,13 +74,18 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return self.stretches[-1]
 
     @property
+    def rows(self) -> Mapping[RowKey, Row]:
+        """Rows as they are known to have been at some time: probably those that come back."""
+        return next((state.rows for stretch in self.stretches for state in stretch.known), {})
+
+    @property
     def damage(self) -> Iterator[Step]:
         """All steps that damaged the tenant, in order."""
         return (step for step in self.scripted if step.role == "damage")
 
 
 def draw(
-    plan: Plan, schema: Schema, timeline: Timeline, writes: Sequence[Writes], found: FoundRows
+    plan: Plan, schema: Schema, timeline: Timeline, writes: Sequence[Writes], found: ReadRows
 ) -> dict[str, Line]:
     """Return the line of every tenant of the census. ``writes``: what each transaction wrote, in order."""
     scripts = {tx.name: tx for script in plan.scripts for tx in script.transactions}
@@ -136,18 +151,19 @@ class _Pen:
     def __init__(self, tenant: str, writes: Sequence[Writes], reader: ScriptReader) -> None:
         self.tenant, self.writes, self.reader = tenant, writes, reader
         self.book = Book()
-        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[])], forecasts=[], scripted=[])
+        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[], known=[])], forecasts=[], scripted=[])
 
-    def draw(self, events: Iterable[_Event], found: FoundRows) -> Line:
+    def draw(self, events: Iterable[_Event], found: ReadRows) -> Line:
         for _, event in events:
             if event is None:
-                self._begin(Stretch(fresh=True, steps=[]))
+                self._begin(Stretch(fresh=True, steps=[], known=[]))
             elif isinstance(event, Restore):
-                self._go_on_from(event, found.get((event.number, self.tenant), {}))
+                self._go_on_from(event, found(event.number, self.tenant, self.line.rows) or {})
             elif event.actor == "script":
                 self._script(event)
             else:
                 self._own(event)
+        self._keep_state()
         return self.line
 
     def _begin(self, stretch: Stretch) -> None:
@@ -155,7 +171,7 @@ class _Pen:
         self.line.stretches.append(stretch)
 
     def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Row]) -> None:
-        self._begin(Stretch(base=restore, steps=[]))
+        self._begin(Stretch(base=restore, steps=[], known=[]))
         self._take(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
 
     def _own(self, tx: Transaction) -> None:
@@ -167,8 +183,13 @@ class _Pen:
         step, forecast = self.reader.read(tx, self.tenant, self.book)
         self.line.forecasts.append(forecast)
         if step.writes:
+            self._keep_state()
             self.line.scripted.append(step)
             self._take(step)
+
+    def _keep_state(self) -> None:
+        if not self.line.live.known:
+            self.line.live.known.append(self.book.state())
 
     def _take(self, step: Step) -> None:
         self.line.live.steps.append(step)
@@ -191,20 +212,19 @@ def _as_transaction(restore: Restore) -> Transaction:
     )
 
 
-def writes_of(tx: Transaction, keys: Mapping[str, tuple[str, ...]]) -> Writes:
-    """Return the state after ``tx`` of each row that it changed; its last change counts.
-
-    ``keys``: the key columns of the tables to look at, by name.
-    """
+def writes_of(tx: Transaction, tables: Mapping[str, Table]) -> Writes:
+    """Return the state after ``tx`` of each row of ``tables`` that it changed; its last change counts."""
     writes: Writes = {}
     for change in tx.changes:
-        table, row = change.table, change.row
-        if table not in keys:
+        table, before, row = tables.get(change.table), change.key, change.row
+        if table is None:
             continue
-        if change.key is not None:
-            writes[table, change.key] = None
-        if row is not None:
-            columns = keys[table]
-            key = key_of(row, columns) if len(columns) > 1 else (row[columns[0]],)
-            writes[table, key] = row  # type: ignore[index]  # no key cell is null or long
+        name, columns = table.name, table.key  # the same text for all rows, which saves time and memory
+        if row is None or (before is not None and row[columns[0]] != before[0]) or len(columns) > 1:
+            if before is not None:
+                writes[name, before] = None
+            if row is not None:
+                writes[name, key_of(row, columns)] = row
+        else:  # what nearly every change is: a row with one key column that keeps its key
+            writes[name, before or (row[columns[0]],)] = row  # type: ignore[index]  # no key cell is null
     return writes

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from harness.judge.case import Restored
+from harness.judge.readings import Lines, Restored
 from harness.judge.rulings import judge
 from harness.model import folder as names
 from harness.model import outline
@@ -24,7 +24,6 @@ from harness.model.history import (
     Entry,
     Note,
     ReadBack,
-    StoredRow,
     Witnessed,
     decode_block,
 )
@@ -33,8 +32,7 @@ from harness.model.schema import Schema
 from harness.model.stages import AnyStage, decode_stages
 from harness.model.verdict import DrillVerdict
 
-_row_decoder = msgspec.json.Decoder(StoredRow)
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 23
 
 
 def check_run(folder: Path) -> DrillVerdict:
@@ -54,9 +52,8 @@ def read_run(folder: Path) -> tuple[Plan, Schema, list[Entry], Restored]:
         schema = msgspec.json.decode(_read(folder, names.SCHEMA), type=Schema)
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
-    history = list(_history(folder / names.HISTORY))
-    named = {entry.file for entry in history if isinstance(entry, ReadBack | CopyRestored | Witnessed)}
-    return plan, schema, history, _Files(folder, {*named, names.SHARED_FILE} - {""})
+    history = _history(folder / names.HISTORY)
+    return plan, schema, history, _Files(folder, history)
 
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
@@ -85,8 +82,9 @@ def _missing(path: Path, error: OSError) -> BadInput:
     return BadInput(f"{path}: {error.strerror}", cure=_CURE)
 
 
-def _history(path: Path) -> Iterator[Entry]:
-    """Yield the entries. A last line without its end was torn when the harness died: it is left out."""
+def _history(path: Path) -> list[Entry]:
+    """Return the entries. A last line without its end was torn when the harness died: it is left out."""
+    history: list[Entry] = []
     try:
         file = path.open("rb")
     except OSError as error:
@@ -95,12 +93,12 @@ def _history(path: Path) -> Iterator[Entry]:
         torn = _is_torn(file)
         line = 1
         for block in _blocks(file):
-            for entry in decode_block(block, source=str(path), first=line):
-                if not (torn and isinstance(entry, Ended)):
-                    yield entry
+            history += decode_block(block, source=str(path), first=line)
             line += block.count(b"\n")
     if torn:
-        yield Note(at_s=0.0, text="the last line of the history is torn")
+        history = [entry for entry in history if not isinstance(entry, Ended)]
+        history.append(Note(at_s=0.0, text="the last line of the history is torn"))
+    return history
 
 
 def _is_torn(file: BinaryIO) -> bool:
@@ -135,22 +133,23 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
             rest += read
 
 
-class _Files(Mapping[str, Sequence[StoredRow]]):
-    """The rows read back, by file, each read when it is asked for; one missing or torn is not there."""
+class _Files(Mapping[str, Lines]):
+    """The rows read back, by file, each read when it is asked for; one missing is not there."""
 
-    def __init__(self, folder: Path, named: set[str]) -> None:
-        self._folder, self._named = folder, named
+    def __init__(self, folder: Path, history: Sequence[Entry]) -> None:
+        self._folder, self._history = folder, history
 
-    def __getitem__(self, file: str) -> list[StoredRow]:
-        if file not in self._named:
-            raise KeyError(file)
+    def __getitem__(self, file: str) -> Lines:
         try:
-            return _row_decoder.decode_lines((self._folder / file).read_bytes())
-        except (OSError, msgspec.DecodeError):
+            return Lines((self._folder / file).read_bytes())
+        except OSError:
             raise KeyError(file) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._named))
+        read = (
+            entry.file for entry in self._history if isinstance(entry, ReadBack | CopyRestored | Witnessed)
+        )
+        return iter(sorted({*read, names.SHARED_FILE} - {""}))
 
     def __len__(self) -> int:
-        return len(self._named)
+        return len(list(iter(self)))

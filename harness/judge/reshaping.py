@@ -16,7 +16,7 @@ def reshaped_s(case: Case) -> float:
     planned = {tx.name: tx for script in case.plan.scripts for tx in script.transactions}
     sent = (
         tx.sent_s
-        for tx in case.timeline.transactions
+        for tx in case.timeline.of_scripts
         if tx.outcome != "refused"
         and tx.name in planned
         and any(effect.reshapes for effect in planned[tx.name].actual)

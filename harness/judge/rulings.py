@@ -9,17 +9,19 @@ from __future__ import annotations
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import PurePath
 from typing import TypeVar
 
 import msgspec
 
 from harness.judge.blame import blamed
-from harness.judge.case import Case, Restored, open_case
+from harness.judge.case import Case, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
 from harness.judge.envelope import at_best, demanded, outside
 from harness.judge.points import NOT_JUDGED, points_judged
+from harness.judge.readings import Restored
 from harness.judge.testimonies import testimonies
 from harness.model.coverage import marked
 from harness.model.folder import PLAN
@@ -120,7 +122,7 @@ def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
 def _tenant(case: Case, planned: TenantPlan, findings: Sequence[Finding]) -> TenantVerdict:
     tenant, restores = planned.tenant, case.restores_of(planned.tenant)
     answered = [r.restore for r in restores if r.restore.done is not None]
-    rows = next((list(r.found.rows.values()) for r in reversed(restores) if r.found), None)
+    rows = next((r.found.rows.values() for r in reversed(restores) if r.found), None)
     return TenantVerdict(
         tenant=tenant,
         damaged=case.damaged(tenant),
@@ -132,17 +134,17 @@ def _tenant(case: Case, planned: TenantPlan, findings: Sequence[Finding]) -> Ten
         restore_s=max((r.done_s - r.began_s for r in answered), default=None),
         bytes_read=max((r.done.bytes_read for r in answered if r.done), default=None),
         rows=None if rows is None else len(rows),
-        row_bytes=None if rows is None else sum(map(_size_bytes, rows)),
+        row_bytes=None if rows is None else _size_bytes(rows),
         findings=tuple(findings),
     )
 
 
-def _size_bytes(row: Row) -> int:
-    """Return the size of a row's texts; that of a long one is taken as its length in characters."""
+def _size_bytes(rows: Iterable[Row]) -> int:
+    """Return the size of the rows' texts; that of a long one is taken as its length in characters."""
+    cells = list(chain.from_iterable(map(dict.values, rows)))
     try:
-        return len("".join(row.values()).encode())  # type: ignore[arg-type]  # nearly always all are texts
+        return len("".join(cells).encode())  # type: ignore[arg-type]  # nearly always all are texts
     except TypeError:
-        cells = row.values()
         return sum(c.chars if isinstance(c, Digest) else len(c.encode()) for c in cells if c)
 
 

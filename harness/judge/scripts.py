@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from harness.judge.states import RowKey, Step
+from harness.judge.states import RowKey, State, Step
 from harness.judge.timeline import Transaction
 from harness.model.plan import Effect, Mode, ScriptTransaction
 from harness.model.schema import ByColumn, Schema
@@ -21,50 +21,61 @@ from harness.model.values import Key, Row, key_of
 
 
 class Book:
-    """The rows of one tenant that may be there now: by key the step that wrote each.
+    """The rows of one tenant that may be there now, by key, each as it was written last.
 
-    Steps are entered when somebody looks, and only then.
+    Steps are entered when somebody looks, and only then. A deletion that is not sure leaves its row there.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[RowKey, Step] = {}
-        self._doubted: dict[RowKey, Step] = {}
-        self._waiting: list[Step] = []
+        self._rows: dict[RowKey, Row] = {}
+        self._steps: list[Step] = []
+        self._entered = 0
+        self._kept: set[RowKey] = set()
 
     def enter(self, step: Step) -> None:
-        """Note what ``step`` did. A deletion that is not sure leaves the row in the book, unsure."""
-        self._waiting.append(step)
+        """Note what ``step`` did."""
+        self._steps.append(step)
 
     @property
-    def rows(self) -> Mapping[RowKey, Step]:
-        """All rows that may be there, with the step that wrote each image."""
-        for step in self._waiting:
+    def rows(self) -> Mapping[RowKey, Row]:
+        """All rows that may be there."""
+        for step in self._steps[self._entered :]:
             self._enter(step)
-        self._waiting.clear()
+        self._entered = len(self._steps)
         return self._rows
 
-    def image(self, row: RowKey) -> Row:
-        """Return one of ``rows``."""
-        return self._rows[row].writes[row] or {}
+    def state(self) -> State:
+        """Return the state after all steps, deletions that are not sure among them."""
+        rows = dict(self.rows)
+        for row in self._kept:
+            rows.pop(row, None)
+        return State(steps=len(self._steps), rows=rows)
 
-    def sure(self, row: RowKey, tx: Transaction) -> bool:
-        """Whether one of ``rows`` was there for sure before ``tx`` began."""
-        writer = self._rows[row]
-        certain = writer.tx.ended_s < tx.begun_s and _surely(writer, row)
-        return certain and not (self._doubted and self._doubted.get(row) is writer)
+    def unsure(self, tx: Transaction) -> set[RowKey]:
+        """Return rows of which it is not sure that they were there, as they are, before ``tx`` began."""
+        unsure: set[RowKey] = set()
+        for step in self._steps:
+            if step.tx.outcome == "acked" and step.tx.ended_s < tx.begun_s:
+                unsure.difference_update(step.writes)
+                unsure |= step.maybe
+            else:
+                unsure.update(step.writes)
+        return unsure
 
     def _enter(self, step: Step) -> None:
-        rows = self._rows
-        if None not in step.writes.values():
-            rows.update(dict.fromkeys(step.writes, step))
+        rows, writes = self._rows, step.writes
+        if self._kept:
+            self._kept.difference_update(writes)
+        if None not in writes.values():
+            rows.update(writes)  # type: ignore[arg-type]  # none is gone
             return
-        for row, image in step.writes.items():
+        for row, image in writes.items():
             if image is not None:
-                rows[row] = step
+                rows[row] = image
             elif _surely(step, row):
                 rows.pop(row, None)
-            elif row in rows:
-                self._doubted[row] = rows[row]
+            else:
+                self._kept.add(row)
 
 
 def _surely(step: Step, row: RowKey) -> bool:
@@ -140,7 +151,7 @@ class ScriptReader:
 
 def _marked(effect: Effect, book: Book) -> bool:
     column = effect.mark_column or ""
-    marked = (book.image(row).get(column) for row in book.rows if row[0] == effect.tables[-1])
+    marked = (image.get(column) for row, image in book.rows.items() if row[0] == effect.tables[-1])
     return any(cell is not None for cell in marked)
 
 
@@ -189,7 +200,7 @@ class _Reading:
 
     def __init__(self, tx: Transaction, tenant: str, book: Book, effects: list[Effect]) -> None:
         self.tx, self.tenant, self.book, self.effects = tx, tenant, book, effects
-        self.reach = Reach(effects)
+        self.reach, self.unsure = Reach(effects), book.unsure(tx)
         self.writes: dict[RowKey, Row | None] = {}
         self.maybe: set[RowKey] = set()
         self.spared: list[RowKey] = []
@@ -208,12 +219,12 @@ class _Reading:
 
         A row that its tenant wrote after it had been moved to another is not the tenant's to lose again.
         """
-        left, book = _left(self.tx, self.tenant), self.book
-        for row, writer in book.rows.items():
+        left, unsure = _left(self.tx, self.tenant), self.unsure
+        for row, image in self.book.rows.items():
             column = tenant_columns.get(row[0])
-            if column is not None and (writer.writes[row] or {}).get(column) != self.tenant:
+            if column is not None and image.get(column) != self.tenant:
                 continue
-            certain = book.sure(row, self.tx)
+            certain = not unsure or row not in unsure
             gone = not left or row not in left
             modes = self.reach.modes(row)
             unforeseen = "detach" in modes
@@ -245,11 +256,11 @@ class _Reading:
     def blanks(self) -> None:
         """Work out the images of the rows that it blanked: the ones before, without those cells."""
         blanks = [(Reach((e,)), e.columns) for e in self.effects if e.mode == "blank"]
-        for row in self.book.rows if blanks else ():
+        for row, image in self.book.rows.items() if blanks else ():
             columns = [c for reach, of in blanks if reach.modes(row) for c in of]
             if columns and row not in self.writes:
-                certain = self.book.sure(row, self.tx)
-                self.writes[row] = {**self.book.image(row), **dict.fromkeys(columns)}
+                certain = row not in self.unsure
+                self.writes[row] = {**image, **dict.fromkeys(columns)}
                 if not certain:
                     self.maybe.add(row)
                 _count(self.marked, row[0], certain=certain)
@@ -262,11 +273,11 @@ class _Reading:
             if "mark" not in self.reach.modes(row):
                 self.taken.append(row)
         marks = [(Reach((e,)), e.mark_column) for e in self.effects if e.mark_column and e.mode == "mark"]
-        for row in self.book.rows if marks else ():
+        for row, image in self.book.rows.items() if marks else ():
             columns = {column for reach, column in marks if reach.modes(row)}
             if columns:
-                unmarked = any(self.book.image(row).get(column) is None for column in columns)
-                certain = unmarked and self.book.sure(row, self.tx)
+                unmarked = any(image.get(column) is None for column in columns)
+                certain = unmarked and row not in self.unsure
                 _count(self.marked, row[0], certain=certain)
                 if certain and row not in seen:
                     self.spared.append(row)

@@ -12,51 +12,55 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 import msgspec
 
+from harness.judge.states import RowKey
 from harness.judge.timeline import Timeline, Transaction
 from harness.model.schema import Table
-from harness.model.values import Key, key_of
+from harness.model.values import key_of
 
 
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
     """A row was there, or not, ``before`` and ``after`` a transaction wrote it."""
 
-    row: tuple[str, Key]
+    row: RowKey
     before: bool
     after: bool
 
 
-def settle(timeline: Timeline, tables: Mapping[str, Table]) -> Timeline:
-    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in."""
-    if all(tx.outcome == "refused" or tx.lsn_upper is not None for tx in timeline.transactions):
+def settle(
+    timeline: Timeline, tables: Mapping[str, Table], written: Sequence[Iterable[RowKey]]
+) -> Timeline:
+    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in.
+
+    ``written``: the rows that each transaction wrote, in order.
+    """
+    odd = [tx for tx in timeline.tenant_by_tenant if tx.lsn_upper is None and tx.outcome != "refused"]
+    if not odd:
         return timeline
     judge = _Settler(timeline)
-    for tx in _near_open_ones(timeline.transactions, tables):
+    for tx in _near_open_ones(timeline, written):
         judge.read(tx, touches(tx, tables))
-    settled = tuple(judge.settled(timeline.transactions))
-    bounds = _Bounds(settled)
-    return msgspec.structs.replace(timeline, transactions=tuple(map(bounds.bounded, settled)))
+    transactions = list(timeline.transactions)
+    for tx in odd:
+        transactions[tx.order] = judge.settled(tx)
+    bounds = _Bounds(transactions)
+    for tx in odd:
+        transactions[tx.order] = bounds.bounded(transactions[tx.order])
+    return msgspec.structs.replace(timeline, transactions=tuple(transactions))
 
 
-def _near_open_ones(
-    transactions: Sequence[Transaction], tables: Mapping[str, Table]
-) -> Iterator[Transaction]:
-    """Yield, in order, all that may have written a row that an open one wrote, told by keys alone."""
-    near: set[str] = set()
-    for tx in transactions:
+def _near_open_ones(timeline: Timeline, written: Sequence[Iterable[RowKey]]) -> list[Transaction]:
+    """Return, in order, all that may have written a row that an open one wrote."""
+    near: set[RowKey] = set()
+    for tx in timeline.tenant_by_tenant:
         if tx.outcome == "unknown":
-            near.update(cell for touch in touches(tx, tables) for cell in touch.row[1])
-    first = {name: table.key[0] for name, table in tables.items()}
-    for tx in transactions:
-        for change in tx.changes if tx.outcome != "refused" else ():
-            key, row, column = change.key, change.row, first.get(change.table)
-            if (key is not None and key[0] in near) or (row is not None and column and row[column] in near):
-                yield tx
-                break
+            near.update(written[tx.order])
+    wrote = [tx for tx in timeline.tenant_by_tenant if not near.isdisjoint(written[tx.order])]
+    return sorted((tx for tx in wrote if tx.outcome != "refused"), key=lambda tx: tx.order)
 
 
 class _Bounds:
@@ -85,7 +89,7 @@ class _Bounds:
 
 def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
     """Return for each row of ``tables`` that ``tx`` wrote whether it was there before and after."""
-    touched: dict[tuple[str, Key], Touch] = {}
+    touched: dict[RowKey, Touch] = {}
     for change in tx.changes:
         if change.table not in tables:
             continue
@@ -97,9 +101,7 @@ def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
     return list(touched.values())
 
 
-def _touch(
-    touched: dict[tuple[str, Key], Touch], row: tuple[str, Key], *, before: bool, after: bool
-) -> None:
+def _touch(touched: dict[RowKey, Touch], row: RowKey, *, before: bool, after: bool) -> None:
     first = touched[row].before if row in touched else before
     touched[row] = Touch(row=row, before=first, after=after)
 
@@ -116,7 +118,7 @@ class _Settler:
             [tx.sent_s for tx in timeline.transactions if tx.actor == "script"]
             + [restore.began_s for restore in timeline.restores if restore.in_place]
         )
-        self.open: dict[tuple[str, Key], tuple[Transaction, Touch]] = {}
+        self.open: dict[RowKey, tuple[Transaction, Touch]] = {}
         self.committed_s: dict[str, float] = {}
         self.refused: set[str] = set()
 
@@ -140,13 +142,11 @@ class _Settler:
         elif then.before != then.after:
             self.committed_s.setdefault(earlier.name, tx.sent_s)
 
-    def settled(self, transactions: Sequence[Transaction]) -> Iterator[Transaction]:
-        """Yield all transactions; one that rows settle both ways stays open."""
-        for tx in transactions:
-            refused, committed_s = tx.name in self.refused, self.committed_s.get(tx.name)
-            if tx.outcome != "unknown" or refused == (committed_s is not None):
-                yield tx
-            elif refused:
-                yield msgspec.structs.replace(tx, outcome="refused", ended_s=tx.sent_s)
-            else:
-                yield msgspec.structs.replace(tx, outcome="acked", ended_s=committed_s)
+    def settled(self, tx: Transaction) -> Transaction:
+        """Return ``tx`` with its outcome; one that rows settle both ways stays open."""
+        refused, committed_s = tx.name in self.refused, self.committed_s.get(tx.name)
+        if tx.outcome != "unknown" or refused == (committed_s is not None):
+            return tx
+        if refused:
+            return msgspec.structs.replace(tx, outcome="refused", ended_s=tx.sent_s)
+        return msgspec.structs.replace(tx, outcome="acked", ended_s=committed_s)

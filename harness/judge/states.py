@@ -23,6 +23,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import compress
+from operator import is_not
 from typing import Literal
 
 import msgspec
@@ -37,7 +39,7 @@ RowKey = tuple[str, Key]
 Role = Literal["own", "restore", "intended", "damage"]
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one transaction did to one tenant: for each row its state afterwards, None when it is gone.
 
     ``maybe``: rows that it deleted only if it saw them, since their writer ran at the same time.
@@ -54,6 +56,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     def required(self) -> bool:
         """Whether steps that depend on this one demand it."""
         return self.tx.acked
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows after the first ``steps`` steps of a line, whatever the outcome of each."""
+
+    steps: int
+    rows: Mapping[RowKey, Row]
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,12 +128,19 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
         return [self.steps[n] for n in sorted(numbers) if self.steps[n].required]
 
 
-def solve(steps: Sequence[Step], found: Mapping[RowKey, Row], *, forced: bool = False) -> Solution:
+def solve(
+    steps: Sequence[Step],
+    found: Mapping[RowKey, Row],
+    *,
+    forced: bool = False,
+    known: State | None = None,
+) -> Solution:
     """Find the largest set of ``steps`` whose effects are ``found``, starting from an empty tenant.
 
     ``steps``: legal ones, in the order of their COMMITs. ``forced``: every committed step is in.
+    ``known``: the state after the first of them, if somebody worked it out already.
     """
-    inside = _fitting(steps, found)
+    inside = _fitting(steps, found, known)
     if inside is None or (forced and _leaves_out_committed(steps, inside)):
         return _explained(steps, found, forced=forced)
     return Solution(
@@ -138,8 +154,10 @@ def solve(steps: Sequence[Step], found: Mapping[RowKey, Row], *, forced: bool = 
     )
 
 
-def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[bool] | None:
+def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row], known: State | None) -> list[bool] | None:
     """Return the largest set of steps whose effects are exactly ``found``, None when there is none."""
+    if known is not None:
+        return _fitting_from(steps, found, known.rows)
     after: dict[RowKey, Row | None] = {}
     for step in steps:
         after.update(step.writes)
@@ -153,6 +171,21 @@ def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[bool] |
         return None
     amiss = [row for row, image in after.items() if image != found.get(row)] + back
     return _Greatest(_Problem(steps, found, _SomeChains(steps, amiss)), amiss).run()
+
+
+def _fitting_from(
+    steps: Sequence[Step], found: Mapping[RowKey, Row], after: Mapping[RowKey, Row]
+) -> list[bool] | None:
+    """Do as ``_fitting`` does, with the rows that are there after all steps."""
+    if after == found:
+        return [True] * len(steps)
+    others = compress(after, map(is_not, after.values(), map(found.get, after)))
+    amiss = [row for row in others if after[row] != found.get(row)]
+    back = [row for row in found if row not in after]
+    chains = _SomeChains(steps, [*amiss, *back])
+    if any(row not in chains for row in back):
+        return None
+    return _Greatest(_Problem(steps, found, chains), amiss + back).run()
 
 
 def _leaves_out_committed(steps: Sequence[Step], inside: Sequence[bool]) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -22,7 +24,7 @@ NEVER = math.inf
 E = TypeVar("E", bound=h.Entry)
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+class Transaction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One transaction that sent COMMIT, with all that was seen of it.
 
     ``ended_s``: when it was known to have committed or not (NEVER while its outcome is open). ``restore``
@@ -88,11 +90,12 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
         return self.restored and self.asked.place == "live"
 
 
-class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The whole history of a drill, in order.
 
     ``destroyed_s``: when the primary was destroyed, NEVER when it was not; ``wiped_s``: when all rows went
-    with it, NEVER where a standby survived it. ``systems``: by cluster its system id.
+    with it, NEVER where a standby survived it. ``systems``: by cluster its system id. ``entries``: all but
+    those that were joined to transactions when they sent COMMIT.
     """
 
     transactions: tuple[Transaction, ...]
@@ -120,6 +123,20 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
         """Return when ``phase`` began, NEVER when it did not."""
         return next((e.at_s for e in self.of(h.PhaseBegan) if e.phase == phase), NEVER)
 
+    @cached_property
+    def tenant_by_tenant(self) -> list[Transaction]:
+        """One tenant's transactions after another's: so they lie in memory, and are looked at faster."""
+        mine: dict[str | None, list[Transaction]] = defaultdict(list)
+        for tx in self.transactions:
+            mine[tx.tenant].append(tx)
+        return list(chain.from_iterable(mine.values()))
+
+    @cached_property
+    def of_scripts(self) -> list[Transaction]:
+        """The transactions of scripts, in order."""
+        scripts = (tx for tx in self.tenant_by_tenant if tx.actor == "script")
+        return sorted(scripts, key=lambda tx: tx.order)
+
     @property
     def complete(self) -> bool:
         """Whether the drill was run to its end."""
@@ -133,11 +150,13 @@ def index(history: Iterable[h.Entry]) -> Timeline:
     """
     entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
     joiner = _Joiner()
+    takes = joiner.takes()
     for entry in history:
         kind = type(entry)
-        entries[kind].append(entry)
-        if kind in joiner.takes:
-            joiner.takes[kind](entry)
+        if kind is not h.Sent:
+            entries[kind].append(entry)
+        if kind in takes:
+            takes[kind](entry)
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
         transactions=tuple(joiner.transactions()),
@@ -159,7 +178,10 @@ class _Joiner:
         self.done: list[h.Done | None] = []
         self.settled: dict[int, h.Settled] = {}
         self.restores: dict[int, Restore] = {}
-        self.takes: dict[type[h.Entry], Callable[[Any], None]] = {
+
+    def takes(self) -> dict[type[h.Entry], Callable[[Any], None]]:
+        """Return who takes which kind of entry. It isn't kept: a cycle would keep all entries for long."""
+        return {
             h.Sent: self._sent,
             h.Done: self._done,
             h.Settled: self._settled,
@@ -183,27 +205,37 @@ class _Joiner:
         if number is not None:
             self.settled[number] = entry
 
-    def transactions(self) -> Iterator[Transaction]:
-        """Yield the transactions, in order; what a witness says counts more than what the client saw."""
-        for order, (sent, done) in enumerate(zip(self.sent, self.done, strict=True)):
-            fate = self.settled.get(order, done)
-            outcome = fate.outcome if fate else "unknown"
-            yield Transaction(
-                order=order,
-                name=sent.name,
-                actor=sent.actor,
-                tenant=sent.tenant,
-                cluster=sent.cluster,
-                xid=sent.xid,
-                begun_s=sent.begun_s,
-                sent_s=sent.at_s,
-                ended_s=NEVER if fate is None or outcome == "unknown" else fate.at_s,
-                outcome=outcome,
-                lsn_lower=sent.lsn_lower,
-                lsn_upper=done.lsn_upper if done else None,
-                changes=sent.changes,
-                sight=sent.sight,
-            )
+    def transactions(self) -> list[Transaction]:
+        """Return the transactions, in order; what a witness says counts more than what the client saw.
+
+        They are made tenant by tenant, since so they are looked at, and what lies together is found faster.
+        """
+        mine: dict[str | None, list[int]] = defaultdict(list)
+        for order, sent in enumerate(self.sent):
+            mine[sent.tenant].append(order)
+        made = {order: self._joined(order) for order in chain.from_iterable(mine.values())}
+        return [made[order] for order in range(len(self.sent))]
+
+    def _joined(self, order: int) -> Transaction:
+        sent, done = self.sent[order], self.done[order]
+        fate = self.settled.get(order, done)
+        outcome = fate.outcome if fate else "unknown"
+        return Transaction(
+            order=order,
+            name=sent.name,
+            actor=sent.actor,
+            tenant=sent.tenant,
+            cluster=sent.cluster,
+            xid=sent.xid,
+            begun_s=sent.begun_s,
+            sent_s=sent.at_s,
+            ended_s=NEVER if fate is None or outcome == "unknown" else fate.at_s,
+            outcome=outcome,
+            lsn_lower=sent.lsn_lower,
+            lsn_upper=done.lsn_upper if done else None,
+            changes=sent.changes,
+            sight=sent.sight,
+        )
 
     def _restore_began(self, entry: h.RestoreBegan) -> None:
         self.restores[entry.restore] = Restore(asked=entry)

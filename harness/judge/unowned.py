@@ -14,8 +14,7 @@ from harness.model.values import Row, key_of
 
 def steps_on(transactions: Iterable[Transaction], tables: Mapping[str, Table]) -> list[Step]:
     """Return what these transactions, but the refused ones, did to ``tables``."""
-    keys = {name: table.key for name, table in tables.items()}
-    writes = ((tx, writes_of(tx, keys)) for tx in transactions if tx.outcome != "refused")
+    writes = ((tx, writes_of(tx, tables)) for tx in transactions if tx.outcome != "refused")
     return [Step(tx=tx, writes=rows) for tx, rows in writes if rows]
 
 

@@ -8,6 +8,7 @@ recorded; a transaction's ``Sent`` always comes before its ``Done``.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -22,7 +23,7 @@ Actor = Literal["load", "writer", "probe", "script", "shared"]
 Place = Literal["live", "scratch"]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry"):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", gc=False):
     """Base of all entries; ``at_s`` is when it was seen."""
 
     at_s: float
@@ -56,7 +57,7 @@ class ClusterSeen(Entry, frozen=True, kw_only=True, tag="cluster"):
     epoch: int = 0
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row's change: ``key`` before (None for an insert), ``row`` after (None for a delete)."""
 
     table: str
@@ -441,7 +442,7 @@ _decoder = msgspec.json.Decoder(AnyEntry)
 _encoder = msgspec.json.Encoder()
 
 
-class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
+class StoredRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of ``restored/<tenant>.jsonl``: a row read after restore ``restore`` (0: final reading)."""
 
     restore: int
@@ -469,9 +470,31 @@ def decode_lines(
                 ) from None
 
 
-def decode_block(lines: bytes, *, source: str = "history.jsonl", first: int = 1) -> Iterable[AnyEntry]:
-    """Read the entries of many whole lines at once, which is faster; raises as ``decode_lines`` does."""
+class _Whose(msgspec.Struct, gc=False):
+    """Of an entry only the tenant, if it has one."""
+
+    tenant: str | None = None
+
+
+_whose_decoder = msgspec.json.Decoder(_Whose)
+
+
+def decode_block(lines: bytes, *, source: str = "history.jsonl", first: int = 1) -> list[AnyEntry]:
+    """Read the entries of many whole lines at once, which is faster; raises as ``decode_lines`` does.
+
+    They are read tenant by tenant, and returned in order: who goes through all entries of a tenant later
+    finds them close together in memory, which takes a fraction of the time.
+    """
+    each = lines.removesuffix(b"\n").split(b"\n")
     try:
-        return _decoder.decode_lines(lines)
-    except msgspec.DecodeError:
-        return decode_lines(lines.splitlines(keepends=True), source=source, first=first)
+        mine: dict[str | None, list[int]] = defaultdict(list)
+        for (place, _), whose in zip(enumerate(each), _whose_decoder.decode_lines(lines), strict=True):
+            mine[whose.tenant].append(place)
+        entries: list[AnyEntry | None] = [None] * len(each)
+        for places in mine.values():
+            read = _decoder.decode_lines(b"\n".join([each[place] for place in places]))
+            for place, entry in zip(places, read, strict=True):
+                entries[place] = entry
+        return entries  # type: ignore[return-value]  # each place has been read
+    except (msgspec.DecodeError, ValueError, LookupError):  # a damaged line, or a blank one
+        return list(decode_lines(each, source=source, first=first))

@@ -73,13 +73,13 @@ def _waiting(timeline: Timeline, needs: Needs, cluster: int, promise_s: float) -
     durable_s = needs.of_epoch(timeline.epochs.get(cluster, 0))
     found = [
         Waiting(tx, at_s)
-        for tx in timeline.transactions
+        for tx in timeline.tenant_by_tenant
         if tx.lsn_upper
         and tx.cluster == cluster
         and tx.outcome == "acked"
         and (at_s := durable_s(tx.lsn_upper)) - tx.ended_s > promise_s
     ]
-    return sorted(found, key=lambda write: write.tx.ended_s)
+    return sorted(found, key=lambda write: (write.tx.ended_s, write.tx.order))
 
 
 def _wrong(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.judge.case import Case, Found
+from harness.judge.case import Case
 from harness.judge.check import Check, unknown
+from harness.judge.readings import Found
 from harness.model.history import ReadBack
 from harness.model.verdict import Finding
 

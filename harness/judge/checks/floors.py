@@ -47,7 +47,9 @@ def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
     count = sum(
         1
         for step in first.stretch.steps
-        if step.tx.actor == "writer" and step.tx.acked and step.tx.ended_s < first.incident.at_s
+        if step.tx.actor == "writer"
+        and step.tx.outcome == "acked"
+        and step.tx.ended_s < first.incident.at_s
     )
     floor = case.plan.floors.transactions_per_tenant
     if count < floor:
@@ -82,13 +84,14 @@ def _rate(case: Case) -> Iterator[Finding]:
     if not began_s < ended_s < NEVER:
         yield unknown(NAME, "the write phase was not seen to begin and to end")
         return
-    owned = {table.name for table in case.schema.owned}
-    rows = sum(
-        change.table in owned
-        for tx in case.timeline.transactions
+    wrote = [
+        tx
+        for tx in case.timeline.tenant_by_tenant
         if tx.actor == "writer" and tx.outcome == "acked" and began_s <= tx.ended_s <= ended_s
-        for change in tx.changes
-    )
+    ]
+    beyond, owned = {tx.order for tx in case.beyond}, {table.name for table in case.schema.owned}
+    of_nobody = (c for tx in wrote if tx.order in beyond for c in tx.changes if c.table not in owned)
+    rows = sum(len(tx.changes) for tx in wrote) - sum(1 for _ in of_nobody)
     free_s = ended_s - began_s - blocked_s(case, "commits", began_s, ended_s)
     if rows < case.plan.floors.rows_per_s * free_s:
         rate = rows / free_s

@@ -27,11 +27,7 @@ def _run(case: Case) -> Iterator[Finding]:
     cluster = max((c.cluster for c in case.timeline.of(ClusterSeen)), default=1)
     dropped_s = _dropped_s(case, set(tables))
     same = case.timeline.same_rows
-    scripts = {
-        str(tx.xid)
-        for tx in case.timeline.transactions
-        if tx.actor == "script" and same(tx.cluster, cluster)
-    }
+    scripts = {str(tx.xid) for tx in case.timeline.of_scripts if same(tx.cluster, cluster)}
     here = [
         tx
         for tx in case.beyond
@@ -51,7 +47,7 @@ def _dropped_s(case: Case, tables: set[str]) -> float:
     return max(
         (
             tx.sent_s
-            for tx in case.timeline.transactions
+            for tx in case.timeline.of_scripts
             if tx.outcome != "refused"
             and tx.name in planned
             and any(e.mode == "drop" and tables & {*e.tables} for e in planned[tx.name].actual)

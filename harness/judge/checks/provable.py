@@ -33,7 +33,9 @@ def _sides(judged: Judged, budget_s: float) -> tuple[int, int]:
     ages_s = [
         judged.incident.at_s - step.tx.ended_s
         for step in judged.stretch.steps
-        if step.tx.actor == "writer" and step.tx.acked and step.tx.ended_s < judged.incident.at_s
+        if step.tx.actor == "writer"
+        and step.tx.outcome == "acked"
+        and step.tx.ended_s < judged.incident.at_s
     ]
     older = sum(age_s > budget_s for age_s in ages_s)
     return older, len(ages_s) - older

@@ -23,7 +23,7 @@ NAME = "script"
 
 def _run(case: Case) -> Iterator[Finding]:
     left = {entry.name for entry in case.timeline.of(NotSent)}
-    sent = {tx.name: tx for tx in case.timeline.transactions if tx.actor == "script"}
+    sent = {tx.name: tx for tx in case.timeline.of_scripts}
     forecasts: dict[str, list[Forecast]] = {}
     for line in case.lines.values():
         for forecast in line.forecasts:

@@ -40,16 +40,19 @@ def _numbered(table: Table) -> list[str]:
 
 def _highest(case: Case, columns: dict[str, list[str]]) -> dict[tuple[str, str], tuple[int, str]]:
     """Return for each column the highest value, and the operation that wrote it."""
-    highest: dict[str, dict[str, tuple[int, str]]] = {table: {} for table in columns}
-    for step in _archived(case):
-        for written, row in step.writes.items():
-            if row is None or (best := highest.get(written[0])) is None:
+    highest: dict[tuple[str, str], tuple[int, str]] = {}
+    asked = [(table, column) for table, those in columns.items() for column in those]
+    for step in _archived(case) if asked else ():
+        for (table, _), row in step.writes.items():
+            if row is None or table not in columns:
                 continue
-            for column in columns[written[0]]:
+            for column in columns[table]:
                 cell = row.get(column)
-                if isinstance(cell, str) and (column not in best or int(cell) > best[column][0]):
-                    best[column] = (int(cell), step.tx.name)
-    return {(table, column): one for table, best in highest.items() for column, one in best.items()}
+                if isinstance(cell, str):
+                    value, best = int(cell), highest.get((table, column))
+                    if best is None or value > best[0]:
+                        highest[table, column] = (value, step.tx.name)
+    return highest
 
 
 def _archived(case: Case) -> Iterable[Step]:

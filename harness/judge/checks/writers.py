@@ -42,7 +42,7 @@ def _silent(case: Case, neighbours: set[str]) -> Iterator[Finding]:
     last_s = max(judged.restore.done_s for judged in case.restores)
     wrote = any(
         tx.acked and tx.tenant in neighbours and tx.sent_s <= last_s and first_s <= tx.ended_s
-        for tx in case.timeline.transactions
+        for tx in reversed(case.timeline.transactions)
     )
     if not wrote:
         yield unknown(NAME, "no neighbour wrote while tenants were restored")
