@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import platform
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 from rich.console import Console
+from rich.table import Table
 
-from chaos_tests.bench.large_run import Shape, make
+from chaos_tests.bench.large_run import Made, Shape, make
 from harness.judge import check_run
 from harness.judge.load import read_run
 from harness.judge.readings import rows_in
@@ -36,11 +38,26 @@ R = TypeVar("R")
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process took: seconds of processor time, peak memory, and what it found."""
+    """What one process took: seconds of processor time and by the clock, peak memory, and what it found."""
 
     cpu_s: float
+    wall_s: float
     peak_mb: int
     verdict: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One size: what was made, what bare decoding took, and what judging did."""
+
+    tenants: int
+    made: Made
+    decoded: Spent
+    judged: Spent
+
+    @property
+    def micros(self) -> float:
+        """Microseconds of processor time that one operation took."""
+        return self.judged.cpu_s / self.made.sent * 1e6
 
 
 def oracle(operations: int, tenants: int, console: Console, *, times: int = 1) -> bool:
@@ -48,33 +65,57 @@ def oracle(operations: int, tenants: int, console: Console, *, times: int = 1) -
     console.print(
         f"the judge on {platform.processor() or platform.machine()}, Python {platform.python_version()}"
     )
-    spent = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="restoreproof-oracle-") as place:
         for share in SHARES:
             shape = Shape(operations=round(operations * share), tenants=max(20, round(tenants * share)))
-            spent.append(_one(Path(place) / str(share), shape, console, times))
-    grown = spent[-1].cpu_s / spent[0].cpu_s * SHARES[0] / SHARES[-1]
+            rows.append(_one(Path(place) / str(share), shape, times))
+            shutil.rmtree(Path(place) / str(share))
+    console.print(_table(rows))
+    last, grown = rows[-1].judged, rows[-1].micros / rows[0].micros
     limit_s = SPEED_S_MAX * operations / OPERATIONS
-    fast, linear = spent[-1].cpu_s < limit_s, grown < LINEAR_MAX
+    fast, linear = last.cpu_s < limit_s, grown < LINEAR_MAX
     console.print(
-        f"seconds an operation, the largest run beside the smallest: {grown:.2f} times; under {LINEAR_MAX}:"
+        f"time an operation, the largest run beside the smallest: {grown:.2f} times; under {LINEAR_MAX}:"
         f" {'held' if linear else 'NOT HELD'}\n"
-        f"the largest run: {spent[-1].cpu_s:.1f} s; under {limit_s:.0f} s: {'held' if fast else 'NOT HELD'}"
+        f"the largest run: {last.cpu_s:.1f} s of one processor; under {limit_s:.0f} s:"
+        f" {'held' if fast else 'NOT HELD'}"
     )
-    return fast and linear and all(one.verdict == "proven" for one in spent)
+    return fast and linear and all(row.judged.verdict == "proven" for row in rows)
 
 
-def _one(folder: Path, shape: Shape, console: Console, times: int) -> Spent:
-    made = _apart(make, folder, shape)
-    read = min((_apart(_decoded, folder) for _ in range(times)), key=lambda one: one.cpu_s)
-    judged = min((_apart(_judged, folder) for _ in range(times)), key=lambda one: one.cpu_s)
-    console.print(
-        f"{made.sent} transactions of {shape.tenants} tenants, {made.changes / made.sent:.2f} row changes"
-        f" each, {made.rows} rows read back, {made.size_bytes / 1e6:.0f} MB of files:\n"
-        f"    {judged.verdict} in {judged.cpu_s:.2f} s ({judged.cpu_s / made.sent * 1e6:.1f} µs an"
-        f" operation), of which decoding takes {read.cpu_s:.2f} s; {judged.peak_mb} MB at the peak"
+def _one(folder: Path, shape: Shape, times: int) -> Row:
+    return Row(
+        tenants=shape.tenants,
+        made=_apart(make, folder, shape),
+        decoded=min((_apart(_decoded, folder) for _ in range(times)), key=_cpu_s),
+        judged=min((_apart(_judged, folder) for _ in range(times)), key=_cpu_s),
     )
-    return judged
+
+
+def _cpu_s(spent: Spent) -> float:
+    return spent.cpu_s
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("", *(f"{row.made.sent:,} operations" for row in rows), box=None, title_justify="left")
+    each: dict[str, Callable[[Row], str]] = {
+        "tenants": lambda row: f"{row.tenants:,}",
+        "row changes an operation": lambda row: f"{row.made.changes / row.made.sent:.2f}",
+        "rows read back": lambda row: f"{row.made.rows:,}",
+        "files, MB": lambda row: f"{row.made.size_bytes / 1e6:,.0f}",
+        "verdict": lambda row: row.judged.verdict,
+        "processor time, s": lambda row: f"{row.judged.cpu_s:.2f}",
+        "by the clock, s": lambda row: f"{row.judged.wall_s:.2f}",
+        "operations a second": lambda row: f"{row.made.sent / row.judged.cpu_s:,.0f}",
+        "µs an operation": lambda row: f"{row.micros:.1f}",
+        "beside the smallest run": lambda row: f"{row.micros / rows[0].micros:.2f}",
+        "bare decoding of all files, s": lambda row: f"{row.decoded.cpu_s:.2f}",
+        "memory at the peak, MB": lambda row: f"{row.judged.peak_mb:,}",
+    }
+    for what, value in each.items():
+        table.add_row(what, *(value(row) for row in rows))
+    return table
 
 
 def _apart(call: Callable[A, R], *args: A.args, **kwargs: A.kwargs) -> R:
@@ -84,18 +125,28 @@ def _apart(call: Callable[A, R], *args: A.args, **kwargs: A.kwargs) -> R:
 
 
 def _judged(folder: Path) -> Spent:
-    began_s = time.process_time()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
     verdict = check_run(folder).verdict
-    return Spent(cpu_s=time.process_time() - began_s, peak_mb=_peak_mb(), verdict=verdict)
+    return _spent(cpu_s, wall_s, verdict)
 
 
 def _decoded(folder: Path) -> Spent:
-    """Decode all files, and keep what they hold as long as the judge does."""
+    """Decode all files, and keep what they hold."""
     gc.disable()
-    began_s = time.process_time()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
     _, _, history, restored = read_run(folder)
     kept = (history, [rows_in(restored, file) for file in restored])
-    return Spent(cpu_s=time.process_time() - began_s, peak_mb=_peak_mb(), verdict=f"{len(kept)}")
+    return _spent(cpu_s, wall_s, f"{len(kept)}")
+
+
+def _spent(cpu_s: float, wall_s: float, verdict: str) -> Spent:
+    """Return what was spent since then."""
+    return Spent(
+        cpu_s=time.process_time() - cpu_s,
+        wall_s=time.monotonic() - wall_s,
+        peak_mb=_peak_mb(),
+        verdict=verdict,
+    )
 
 
 def _peak_mb() -> int:
