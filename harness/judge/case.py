@@ -190,13 +190,8 @@ def _witnesses(case: Case, restored: Restored) -> Iterator[WitnessJudged]:
         elif case.purges_beside(judged):
             yield WitnessJudged(heard=heard, why_not="a reaper removed rows beside the restore")
         else:
-            yield _witnessed(
-                heard,
-                judged,
-                found(
-                    restored, heard.file, keys_of(case.schema), judged.found.rows if judged.found else {}
-                ),
-            )
+            there = found(restored, heard.file, keys_of(case.schema), {})
+            yield _witnessed(heard, judged, there)
 
 
 def _witnessed(heard: Witnessed, judged: Judged, readings: Mapping[int, Found] | None) -> WitnessJudged:
