@@ -30,7 +30,7 @@ TESTED_AFTER_containers := images
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv from the lock and fetch the programs of the stack (done once)
@@ -65,6 +65,14 @@ test: setup $(TESTED_AFTER_$(HOST)) ## lint, types and every suite; with HOST=co
 .PHONY: bench
 bench: setup ## measure start-up, drills and memory against their limits
 	@$(BIN)/python -m chaos_tests.bench --host $(HOST) $(ARGS)
+
+.PHONY: power
+power: setup ## measure on the simulator which planted defects are caught
+	@$(BIN)/restoreproof power $(ARGS)
+
+.PHONY: power-full
+power-full: setup ## the same on real services; takes hours, goes on where it was stopped
+	@$(BIN)/restoreproof power --host local --out runs/power-full $(ARGS)
 
 .PHONY: soak
 soak: setup ## twenty quick drills without a defect: all must be proven

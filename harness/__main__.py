@@ -69,14 +69,30 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+Seed = Annotated[
+    int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
+]
+Defects = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WORDS", help="Only defects with these words in their names. Repeat."),
+]
+Trials = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Campaigns against each defect: 20; on real services 3.")
+]
+Plans = Annotated[
+    int | None, typer.Option(min=0, help="Plans without a defect: 2000; on real services 100.")
+]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="How many at once, in simulations: as many as there are cores.")
+]
+
+
 @app.command()
 def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     profile: Annotated[Profile, typer.Option(help="How long and how strict.")] = "quick",
     plans: Annotated[int, typer.Option(min=1, help="How many drills.")] = 6,
     plan: Annotated[Path | None, typer.Option(help="Run this plan instead of drawing some.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
-    ] = None,
+    seed: Seed = None,
     tenants: Annotated[int, typer.Option(min=3, max=1000, help="Tenants in each drill.")] = 12,
     survivors: Annotated[
         Literal["every", "all", "standby", "archive"],
@@ -166,20 +182,15 @@ def coverage(
 
 @app.command()
 def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    defects: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORDS", help="Only defects with these words in their names. Repeat."),
-    ] = None,
-    trials: Annotated[int, typer.Option(min=1, max=1000, help="Campaigns against each defect.")] = 20,
-    plans: Annotated[int, typer.Option(min=0, help="Plans without a defect.")] = 2_000,
-    host: Annotated[Literal["simulated"], typer.Option(help="Where drills are run.")] = "simulated",
-    seed: Annotated[
-        int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
-    ] = None,
+    defects: Defects = None,
+    trials: Trials = None,
+    plans: Plans = None,
+    host: Annotated[
+        Literal["simulated", "local"], typer.Option(help="Where drills are run.")
+    ] = "simulated",
+    seed: Seed = None,
     schema: SchemaName = "helpdesk",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="How many at once; as many as there are cores.")
-    ] = None,
+    processes: Processes = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for results; goes on where it was.")] = Path(
         "runs/power"
     ),
@@ -187,17 +198,20 @@ def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 ) -> None:
     """Measure what campaigns catch: defects that were planted, and false alarms without any.
 
+    In simulations, or on real services, where it takes long; stopped, it goes on with the same --out.
     Ends with 0 when every trial caught its defect by an expected check, and nothing else was called broken;
     with 1 when not; with 2 when something could not be run.
     """
     from harness.power import measure
+    from harness.power.live import measure as live
     from harness.report import power as report
 
+    usual_trials, usual_plans = measure.USUAL[host]
     options = measure.Options(
-        defects=tuple(defects or ()), trials=trials, plans=plans, host=host, seed=seed, schema=schema,
-        processes=processes, out=out,
+        defects=tuple(defects or ()), host=host, seed=seed, schema=schema, processes=processes, out=out,
+        trials=trials or usual_trials, plans=usual_plans if plans is None else plans,
     )  # fmt: skip
-    made = measure.measure(options, _console(json))
+    made = (live if host == "local" else measure).measure(options, _console(json))
     if json:
         _print_json(made)
     else:

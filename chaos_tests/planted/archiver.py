@@ -1,4 +1,6 @@
-"""The archiver's process with a planted defect: ``python -m chaos_tests.planted.archiver SWITCH CONFIG``.
+"""The archiver's process with a planted defect.
+
+Run as ``python -m chaos_tests.planted.archiver SWITCH --config FILE``.
 
 Only the planted tests start it. SWITCH is a file with the name of a defect; when it is empty, or not there,
 the archiver is the reference one.
@@ -14,7 +16,7 @@ from harness.subject.reference import process
 from harness.subject.reference.archiver import Archiver
 
 
-def main(switch: str, config: str) -> int:
+def main(switch: str, _: str, config: str) -> int:
     """Archive until stopped; return the exit code."""
     file = Path(switch)
     name = file.read_text().strip() if file.exists() else ""

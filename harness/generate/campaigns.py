@@ -95,7 +95,7 @@ def each(  # noqa: PLR0913 - each is an option of the command line
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s, witness=witness)
     storm = profile_named(profile).storm
     pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm, failover=failover)
-    if storm:
+    if profile_named(profile).swarm:
         pinned = with_swarms(pinned, Random(f"swarms {seed}"), unavailable, towards)
     for number, pins in enumerate(pinned):
         yield expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)

@@ -101,9 +101,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """``budget_s`` from tenants and flush interval; ``recovery_s`` allowed after an outage.
 
     ``tail``: what share of the tail that real services may need is planned. ``storm``: scripts may take
-    any step of the grammar, not only those that every quick drill is sure to prove. ``huge_rows``: with how
+    any step of the grammar, not only those that every quick drill is sure to prove. ``swarm``: faults are
+    of all kinds, as ``swarm`` chooses them, not the kill of the archiver alone. ``huge_rows``: with how
     many rows all tenants together begin where one huge transaction removes nearly all of them. ``tried``:
-    the archive is attacked, and further watermarks are checked in copies of it. ``older``,
+    the archive is attacked, and further watermarks are checked in copies of it: least and most
+    ``watermark_checks``. ``older``,
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
@@ -119,7 +121,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 1.0
     promise_s: float = 300.0
     storm: bool = False
+    swarm: bool = False
     tried: bool = False
+    watermark_checks: tuple[int, int] = (3, 3)
     huge_rows: int = 800
     outage: Outage | None = None
     floors_s: float = 60.0
@@ -156,6 +160,7 @@ PROFILES = {
             write_s_min=5.5,
             recovery_s=STORM_RECOVERY_S,
             storm=True,
+            swarm=True,
             tried=True,
             huge_rows=24_000,
         ),
@@ -168,12 +173,31 @@ PROFILES = {
             load=SPARSE,
             tail=0.1,
             storm=True,
+            swarm=True,
             tried=True,
             floors_s=0.0,
             older=0,
             transactions=0,
             huge_rows=100,
             rows=(5, 30),
+            giants=False,
+        ),
+        Profile(
+            name="chase",
+            tenants=4,
+            budget_s=lambda _, flush_s: 3 * flush_s,
+            write_s_min=4.5,
+            recovery_s=5.0,
+            load=LEISURELY,
+            tail=0.5,
+            storm=True,
+            tried=True,
+            watermark_checks=(0, 2),
+            floors_s=0.0,
+            older=0,
+            transactions=0,
+            huge_rows=200,
+            rows=(5, 60),
             giants=False,
         ),
         Profile(

@@ -110,7 +110,9 @@ def shapes(
     drawn = drawn.map(
         lambda shape: _enlarged(shape, asked.huge_rows) if step_named(shape.script.kind).huge else shape
     )
-    return st.builds(_tried, drawn, attacks(), watermarks()) if asked.tried else drawn
+    return (
+        st.builds(_tried, drawn, attacks(), watermarks(*asked.watermark_checks)) if asked.tried else drawn
+    )
 
 
 def _enlarged(shape: PlanShape, rows: int) -> PlanShape:

@@ -11,9 +11,6 @@ from harness.generate.shapes import WatermarkShape
 from harness.model.plan import Script
 from harness.model.watermarks import WatermarkCheck
 
-CHECKS: Final = 3
-"""How many further watermarks a storm's plan has checked."""
-
 EARLIEST: Final = 300
 """Not before so many thousandths of its moment: too little would lie before the watermark."""
 
@@ -22,9 +19,9 @@ INCIDENT_S_MAX: Final = 1.0
 """How long after the first damaging COMMIT a watermark may be checked."""
 
 
-def watermarks() -> st.SearchStrategy[tuple[WatermarkShape, ...]]:
-    """Return a strategy of a plan's watermark checks."""
-    return st.lists(_watermark(), min_size=CHECKS, max_size=CHECKS).map(tuple)
+def watermarks(least: int, most: int) -> st.SearchStrategy[tuple[WatermarkShape, ...]]:
+    """Return a strategy of a plan's watermark checks, from ``least`` to ``most`` of them."""
+    return st.lists(_watermark(), min_size=least, max_size=most).map(tuple)
 
 
 @st.composite

@@ -54,13 +54,17 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial"):
 
 
 class Clean(msgspec.Struct, frozen=True, kw_only=True, tag="clean"):
-    """Plans without a defect. ``wall_ms``, ``cpu_ms``: of each drill, run and judged, the drawing apart."""
+    """Plans without a defect. ``wall_ms``, ``cpu_ms``: of each drill, run and judged, the drawing apart.
+
+    ``opens``: drills found unknown, of plans that are proven where nothing is wrong.
+    """
 
     number: int
     seed: int
     drills: int
     failed: int = 0
     alarms: tuple[Alarm, ...] = ()
+    opens: tuple[Alarm, ...] = ()
     wall_ms: tuple[float, ...] = ()
     cpu_ms: tuple[float, ...] = ()
 
@@ -77,7 +81,17 @@ class Small(msgspec.Struct, frozen=True, kw_only=True, tag="small"):
     attacks: int
 
 
-Entry = Trial | Clean | Small
+class Near(msgspec.Struct, frozen=True, kw_only=True, tag="near"):
+    """A near miss on the plan that caught its defect in trial ``number``."""
+
+    defect: str
+    number: int
+    drills: int
+    failed: int = 0
+    alarms: tuple[Alarm, ...] = ()
+
+
+Entry = Trial | Clean | Small | Near
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,12 +141,25 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     clean: tuple[Clean, ...]
     small: tuple[Small, ...]
+    near: tuple[Near, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
         """Return one row a defect, in their order."""
         return tuple(
-            _row(one, [t for t in self.trials if t.defect == one.name], self.small) for one in self.planted
+            _row(one, [t for t in self.trials if t.defect == one.name], self.small, self.near)
+            for one in self.planted
         )
+
+    @property
+    def live(self) -> bool:
+        """Whether it was measured on real services."""
+        return self.asked.host != "simulated"
+
+    @property
+    def caught_s(self) -> float | None:
+        """Median seconds, over all trials that caught something, until they did."""
+        spent = [trial.named_s for trial in self.trials if trial.named_s is not None]
+        return median(spent) if spent else None
 
     @property
     def clean_drills(self) -> int:
@@ -143,6 +170,11 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     def clean_alarms(self) -> int:
         """How many of them were found broken."""
         return sum(len(batch.alarms) for batch in self.clean)
+
+    @property
+    def clean_proven(self) -> int:
+        """How many of them were proven, where each should be."""
+        return self.clean_drills - self.clean_alarms - sum(len(batch.opens) for batch in self.clean)
 
     @property
     def drill_ms(self) -> tuple[float, float] | None:
@@ -156,13 +188,15 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
         """Whether everything that was asked for was done, and could be run."""
         done = all(row.trials >= self.asked.trials for row in self.rows())
         ran = not any(batch.failed for batch in self.clean) and not any(t.near_failed for t in self.trials)
+        ran = ran and not any(one.failed for one in self.near)
         return done and ran and sum(batch.drills for batch in self.clean) >= self.asked.clean
 
     @property
     def sharp(self) -> bool:
         """Whether every trial caught its defect by an expected check, and nothing else was found broken."""
         caught = all(row.caught == row.trials for row in self.rows())
-        return caught and not self.clean_alarms and not any(row.alarms for row in self.rows())
+        alarms = self.clean_alarms or any(row.alarms for row in self.rows())
+        return caught and not alarms and not any(batch.opens for batch in self.clean)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +220,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     small: Small | None
 
 
-def _row(planted: Planted, trials: Sequence[Trial], small: Iterable[Small]) -> Row:
+def _row(planted: Planted, trials: Sequence[Trial], small: Iterable[Small], near: Iterable[Near]) -> Row:
+    apart = [one for one in near if one.defect == planted.name]
     named = [trial for trial in trials if trial.named is not None]
     checks = [check for trial in named for check in trial.checks]
     count = {check: checks.count(check) for check in dict.fromkeys(checks)}
@@ -201,8 +236,9 @@ def _row(planted: Planted, trials: Sequence[Trial], small: Iterable[Small]) -> R
         plans_most=max((trial.named for trial in named if trial.named), default=None),
         seconds=median(trial.named_s or 0.0 for trial in named) if named else None,
         named_by=tuple(sorted(count.items(), key=lambda item: (-item[1], item[0]))),
-        near_drills=sum(trial.near_drills - trial.near_failed for trial in trials),
-        alarms=sum(len(trial.alarms) for trial in trials),
+        near_drills=sum(trial.near_drills - trial.near_failed for trial in trials)
+        + sum(one.drills - one.failed for one in apart),
+        alarms=sum(len(trial.alarms) for trial in trials) + sum(len(one.alarms) for one in apart),
         small=next((one for one in small if one.defect == planted.name), None),
     )
 

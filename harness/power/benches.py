@@ -1,4 +1,4 @@
-"""Benches: where the drills of a trial are run. The simulator is one; real hosts can be others."""
+"""Benches: where the drills of a trial are run. The simulator is one; real services have ``live.bench``."""
 
 from __future__ import annotations
 

@@ -38,6 +38,10 @@ RESULT = "power.json"
 LIBRARIES = ("restoreproof", "hypothesis", "msgspec", "cryptography", "zstandard")
 
 
+USUAL = {"simulated": (20, 2_000), "local": (3, 100)}
+"""How many trials of each defect and how many plans without one, by the host, unless asked for others."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for. ``defects``: names, or parts of names; none: all. ``seed`` None: the
     one that ``out`` holds results of, else a new one.
@@ -63,21 +67,21 @@ def measure(options: Options, console: Console) -> Power:
     began_s = time.monotonic()
     chosen = choose(options.defects)
     schema_of(options.schema)
-    before = _before(options.out)
-    asked = _asked(options, before)
+    before = stored(options.out)
+    asked = asked_of(options, before)
     kept = work.Kept(options.out, asked.code)
     spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
 
     def power() -> Power:
         return _power(asked, chosen, kept, round(spent_s + time.monotonic() - began_s, 1))
 
-    _store(options.out, power())
+    store(options.out, power())
     names = [planted.name for planted in chosen]
     try:
         _work(asked, list(work.units(asked, names, kept)), kept, options, console)
         _work(asked, list(work.reductions(names, kept)), kept, options, console)
     finally:
-        _store(options.out, power())
+        store(options.out, power())
     return power()
 
 
@@ -99,12 +103,14 @@ def code() -> str:
     return found.hexdigest()
 
 
-def _before(out: Path) -> Power | None:
+def stored(out: Path) -> Power | None:
+    """Return the result that a folder holds, None if none."""
     path = out / RESULT
     return decode(path.read_bytes(), source=str(path)) if path.exists() else None
 
 
-def _asked(options: Options, before: Power | None) -> Asked:
+def asked_of(options: Options, before: Power | None) -> Asked:
+    """Return what is asked for; raises BadInput when ``before`` holds results of other plans."""
     seed = options.seed
     if seed is None:
         seed = before.asked.seed if before is not None else secrets.randbelow(1 << 31)
@@ -206,6 +212,7 @@ def machine() -> Machine:
     )
 
 
-def _store(out: Path, power: Power) -> None:
+def store(out: Path, power: Power) -> None:
+    """Write ``power.json`` and the page."""
     (out / RESULT).write_bytes(encode(power))
     report.write(out, power)

@@ -1,12 +1,13 @@
 """Detection power, told: the table in a terminal, the page, and ``docs/power.md``.
 
-``python -m harness.report.power POWER_JSON [PAGE]`` writes ``docs/power.md`` from a stored result.
+``python -m harness.report.power POWER_JSON [PAGE]`` writes ``docs/power.md`` from a stored result. One of
+real services is a section of its own, at the end; a result replaces the part that is its own.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from harness.model import folder
 from harness.model.power import Power, Row, decode, wilson
+from harness.report import power_live as live
 from harness.report.html import environment
 
 PAGE = Path("docs/power.md")
@@ -86,6 +88,8 @@ def _small(row: Row) -> str:
 
 def summary(power: Power) -> tuple[str, ...]:
     """Return what it all comes to, in sentences."""
+    if power.live:
+        return live.summary(power)
     rows = power.rows()
     near, alarms = sum(row.near_drills for row in rows), sum(row.alarms for row in rows)
     drills = sum(trial.drills + trial.near_drills for trial in power.trials)
@@ -141,11 +145,11 @@ def page(power: Power) -> str:
         _measured(power),
         "",
         _READING,
-        *_table(MAIN, (cells(row)[: len(MAIN)] for row in power.rows())),
+        *live.table(MAIN, (cells(row)[: len(MAIN)] for row in power.rows())),
         "",
         "## What each one is, and how small its plan gets",
         "",
-        *_table(EACH, map(_each, power.rows())),
+        *live.table(EACH, map(_each, power.rows())),
         "",
     ]
     return "\n".join(lines)
@@ -162,12 +166,9 @@ def _each(row: Row) -> tuple[str, ...]:
 
 
 def _measured(power: Power) -> str:
-    asked, machine = power.asked, power.machine
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(machine.versions.items()))
+    asked = power.asked
     return (
-        f"Measured on {power.made_at}, host *{asked.host}*, schema *{asked.schema}*, profile"
-        f" *{asked.profile}*, seed {asked.seed}. {machine.system}, {machine.processor}, {machine.cores}"
-        f" cores, load average {machine.load:g} at the end. {versions}; source `{asked.code[:12]}`. Again:"
+        f"{live.measured(power)} Again:"
         f" `restoreproof power --seed {asked.seed} --trials {asked.trials} --plans {asked.clean}`."
     )
 
@@ -195,18 +196,17 @@ _READING = """\
 """
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    def line(texts: Iterable[str]) -> str:
-        return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
-
-    return [line(head), line("---" for _ in head), *map(line, rows)]
-
-
 def main(arguments: Sequence[str]) -> int:
     """Write the page from the result named first, to the file named second; return the exit code."""
     source = Path(arguments[0])
     path = Path(arguments[1]) if len(arguments) > 1 else PAGE
-    path.write_text(page(decode(source.read_bytes(), source=str(source))), encoding="utf-8")
+    power = decode(source.read_bytes(), source=str(source))
+    before, _, section = (path.read_text(encoding="utf-8") if path.exists() else "").partition(live.BEGINS)
+    if power.live:
+        simulated, section = before, live.section(power, [cells(row) for row in power.rows()])
+    else:
+        simulated, section = page(power), live.BEGINS + section if section else ""
+    path.write_text(simulated + section, encoding="utf-8")
     return 0
 
 

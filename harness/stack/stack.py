@@ -172,11 +172,16 @@ class Stack:
         """Remove the connector, its offsets and its slot: the next start snapshots anew."""
         self.capture.stop()
 
-    def start_archiver(self, config: str, ready: Fact) -> None:
-        """Start the reference archiver with this configuration; returns once ``ready`` holds."""
+    def start_archiver(
+        self, config: str, ready: Fact, program: tuple[str, ...] = archiver_service.PROGRAM
+    ) -> None:
+        """Start the reference archiver with this configuration; returns once ``ready`` holds.
+
+        ``program``: another one in its place, as arguments for Python.
+        """
         if "archiver" in self._services and self.is_running("archiver"):
             raise BadInput("archiver is running already", cure="kill it first")
-        self._describe(archiver_service.archiver(self._host.beside, config, ready))
+        self._describe(archiver_service.archiver(self._host.beside, config, ready, program))
         self._shown("archiver", self._services["archiver"].start)
 
     def strike_all_but_archive(self) -> tuple[str, ...]:

@@ -8,18 +8,19 @@ import harness
 from harness.stack.service import Command, Fact, ServiceSpec, Site
 
 CONFIG_FILE = "archiver.json"
+PROGRAM = ("-m", "harness", "archive", "run")
 
 
-def archiver(site: Site, config: str, ready: Fact) -> ServiceSpec:
-    """Describe the archiver; ``config`` is its configuration file's text, ``ready`` its fact."""
+def archiver(site: Site, config: str, ready: Fact, program: tuple[str, ...] = PROGRAM) -> ServiceSpec:
+    """Describe the archiver; ``config`` is its configuration file's text, ``ready`` its fact.
+
+    ``program``: what Python runs, before ``--config FILE``.
+    """
     return ServiceSpec(
         name="archiver",
         run=Command(
             program="python",
-            arguments=(
-                *("-m", "harness", "archive", "run"),
-                *("--config", site.file("archiver", CONFIG_FILE)),
-            ),
+            arguments=(*program, "--config", site.file("archiver", CONFIG_FILE)),
         ),
         ready=ready,
         environment={

@@ -19,6 +19,7 @@ from harness.stack.wait import NotYet
 from harness.stack.world.bucket import MinioBucket
 from harness.stack.world.database import PostgresDatabase
 from harness.stack.world.faults import Disturber
+from harness.stack.world.misset import AS_THEY_SHOULD_BE, Misset
 from harness.subject.port import Subject
 from harness.subject.reference import capture_sql
 from harness.subject.reference.adapters.lint import lint, refuse
@@ -32,10 +33,11 @@ POLL_S = 0.1
 class StackMachinery:
     """The services behind one drill (``drive.ports.Machinery``).
 
-    ``config``: what the archiver is told. ``watch``: listings of the bucket, of its own.
+    ``config``: what the archiver is told. ``watch``: listings of the bucket, of its own. ``misset``: what
+    is planted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of what it runs
         self,
         *,
         stack: Stack,
@@ -45,6 +47,7 @@ class StackMachinery:
         clock: Clock,
         watch: MinioBucket,
         config: ArchiveConfig,
+        misset: Misset = AS_THEY_SHOULD_BE,
     ) -> None:
         self._stack = stack
         self._loaded = loaded
@@ -53,6 +56,7 @@ class StackMachinery:
         self._clock = clock
         self._watch = watch
         self._config = config
+        self._misset = misset
         self._has_cluster = True
         self._captures = False
         self._alone = False
@@ -89,10 +93,11 @@ class StackMachinery:
             return
         await asyncio.to_thread(self._prepare_capture)
         await asyncio.gather(
-            asyncio.to_thread(self._stack.start_capture, connector_settings(self._loaded.schema)),
+            asyncio.to_thread(self._start_connector),
             asyncio.to_thread(self._start_archiver),
         )
         await self._known_to_archive()
+        await asyncio.to_thread(self._misset.captured, self._stack)
         self._catalogue = await self._database.catalogue_digest("live")
         self._captures = True
 
@@ -102,7 +107,8 @@ class StackMachinery:
 
     async def disturb(self, fault: Fault) -> Proof:
         """Inject a fault."""
-        return await asyncio.to_thread(self._disturber.disturb, fault)
+        proof = await asyncio.to_thread(self._disturber.disturb, fault)
+        return self._misset.seen(fault, proof)
 
     async def heal(self, fault: Fault) -> Proof:
         """Undo a fault."""
@@ -142,6 +148,8 @@ class StackMachinery:
 
     def _load_schema(self) -> None:
         self._stack.load_schema(self._loaded.sql)
+        if sql := self._misset.schema_sql(self._loaded.schema):
+            self._stack.load_capture_sql(sql)
         refuse(lint(self._stack.endpoints.admin_dsn, self._loaded.schema, prepared=False))
 
     def _prepare_capture(self) -> None:
@@ -151,10 +159,14 @@ class StackMachinery:
         )
         refuse(lint(names.admin_dsn, schema, publication=names.publication, capture_role=DEBEZIUM))
 
+    def _start_connector(self) -> None:
+        settings = connector_settings(self._loaded.schema)
+        self._stack.start_capture({**settings, **self._misset.settings})
+
     def _start_archiver(self) -> None:
         self._watch.look()
         wrote = Fact(words="the archiver has written to the bucket", probe=self._expect_new_object)
-        self._stack.start_archiver(encode_config(self._config), wrote)
+        self._stack.start_archiver(encode_config(self._config), wrote, self._misset.archiver)
 
     def _expect_new_object(self) -> None:
         if not any(seen.key not in self._watch.foreign for seen in self._watch.look()):

@@ -14,9 +14,10 @@ from harness.stack.stack import Stack
 from harness.stack.world.bucket import MinioBucket, patient_client
 from harness.stack.world.clock import WallClock
 from harness.stack.world.copies import StackCopies
-from harness.stack.world.database import SCRATCH, PostgresDatabase
+from harness.stack.world.database import SCRATCH
 from harness.stack.world.intruder import MinioIntruder
 from harness.stack.world.machinery import StackMachinery
+from harness.stack.world.misset import AS_THEY_SHOULD_BE, Misset
 from harness.stack.world.stages import StackStages
 from harness.stack.world.witness import StackWitness
 from harness.subject.port import Subject, Traceable
@@ -33,17 +34,17 @@ def open_world(
     *,
     config: ArchiveConfig | None = None,
     holdings: Traceable | None = None,
+    misset: Misset = AS_THEY_SHOULD_BE,
 ) -> World:
     """Return the world of drills on ``stack``; nothing is started, loaded or captured by this.
 
     ``subject_at``: the subject over the object server at another URL; without it no copy is restored from.
     ``config``: what the archiver is told, if not what ``archive_config`` says. ``holdings``: who tells what
-    the archive holds; without it no loss is blamed on anybody beyond Kafka.
+    the archive holds; without it no loss is blamed on anybody beyond Kafka. ``misset``: what is planted.
     """
-    names = stack.endpoints
-    clock = WallClock()
+    names, clock = stack.endpoints, WallClock()
     foreign: set[str] = set()
-    database = PostgresDatabase(schema=loaded.schema, app_dsn=names.app_dsn, admin_dsn=names.admin_dsn)
+    database = misset.database(schema=loaded.schema, app_dsn=names.app_dsn, admin_dsn=names.admin_dsn)
     machinery = StackMachinery(
         stack=stack,
         loaded=loaded,
@@ -52,20 +53,24 @@ def open_world(
         clock=clock,
         watch=_bucket(stack, foreign),
         config=config or archive_config(stack, loaded),
+        misset=misset,
     )
-    no_witness = stack.witness.why_not
     return World(
         clock=clock,
         database=database,
         bucket=_bucket(stack, foreign),
         machinery=machinery,
         subject=subject,
-        copies=StackCopies(stack.copies, subject_at) if subject_at and stack.copies.possible else None,
-        witness=None if no_witness else StackWitness(stack.witness, loaded.schema),
-        no_witness=no_witness,
+        copies=_copies(stack, subject_at),
+        witness=None if stack.witness.why_not else StackWitness(stack.witness, loaded.schema),
+        no_witness=stack.witness.why_not,
         stages=StackStages(names, loaded.schema, clock, holdings),
         intruder=MinioIntruder(client=_client(stack), bucket=names.bucket, names=foreign),
     )
+
+
+def _copies(stack: Stack, subject_at: Callable[[str], Subject] | None) -> StackCopies | None:
+    return StackCopies(stack.copies, subject_at) if subject_at and stack.copies.possible else None
 
 
 def archive_config(stack: Stack, loaded: LoadedSchema, *, promise_s: float = PROMISE_S) -> ArchiveConfig:

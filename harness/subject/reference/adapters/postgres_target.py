@@ -109,7 +109,7 @@ class PostgresTarget:
         TargetUnavailable when it does not answer.
         """
         if swap.declared is not None and swap.declared != self._schema:
-            return await PostgresTarget(dsn=self._dsn, schema=swap.declared).swap(swap)
+            return await type(self)(dsn=self._dsn, schema=swap.declared).swap(swap)
         async with self._session() as session:
             if absent := await self._absent(session):  # asked, so that psycopg needs not warn of an error
                 raise SchemaMissing(f"the target database has no {absent}")
@@ -135,7 +135,7 @@ class PostgresTarget:
         return row["name"] if row else None
 
     async def _swap(self, session: Session, swap: Swap, changes: list[Change]) -> Swapped:
-        await run(session, _AS_REPLICA)
+        await self.begin(session)
         changes += await self._changes(session, swap)
         added = await self._add_shared(session, swap)
         removed = await self._remove(session, changes)
@@ -150,6 +150,10 @@ class PostgresTarget:
             set_aside=tuple(removed) if swap.set_aside else (),
             shared_added=added,
         )
+
+    async def begin(self, session: Session) -> None:
+        """Have no trigger, cascade or foreign key of the application fire in this transaction."""
+        await run(session, _AS_REPLICA)
 
     async def _changes(self, session: Session, swap: Swap) -> list[Change]:
         tables = self._schema.owned

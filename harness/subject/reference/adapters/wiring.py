@@ -157,13 +157,17 @@ def subject_of(
     clock: Clock | None = None,
     scratch_dsn: str | None = None,
     restorer: Callable[..., Restorer] = Restorer,
+    target: Callable[..., Target] = PostgresTarget,
 ) -> ReferenceSubject:
-    """Build the subject. ``scratch_dsn`` instead of the configured one."""
+    """Build the subject. ``scratch_dsn`` instead of the configured one.
+
+    ``restorer`` and ``target`` let a test put broken ones in their places.
+    """
     schema = schema_of(config)
     beside = scratch_dsn or config.scratch_dsn
-    targets: dict[Place, Target] = {"live": PostgresTarget(dsn=config.restorer_dsn, schema=schema)}
+    targets: dict[Place, Target] = {"live": target(dsn=config.restorer_dsn, schema=schema)}
     if beside:
-        targets["scratch"] = PostgresTarget(dsn=beside, schema=schema)
+        targets["scratch"] = target(dsn=beside, schema=schema)
     return ReferenceSubject(
         store=store_of(config, config.s3_endpoint, patient=False),
         restorer=restorer_of(config, kind=restorer),

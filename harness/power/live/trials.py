@@ -1,0 +1,210 @@
+"""One trial of one defect on real services, its near miss, and a batch of quick drills without a defect.
+
+Each has a stack of its own. A drill that can't be run to its end catches nothing; nobody knows in what
+state it left the stack, so that the next one has a new stack.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from harness import schemas
+from harness.generate.campaigns import each
+from harness.model import plan as plans
+from harness.model.errors import RestoreproofError
+from harness.model.plan import Plan
+from harness.model.power import Alarm, Asked, Clean, Near, Trial
+from harness.model.verdict import DrillVerdict
+from harness.power.draws import Campaign, seed_of
+from harness.power.live.bench import Bench, open_bench
+from harness.power.live.plant import LiveDefect, Plant
+from harness.power.trials import Says, findings, wrong_checks
+from harness.stack.settings import stack_options
+from harness.stack.world.faults import unavailable
+
+LIMIT_S: Final = 240.0
+"""How long the drills of one trial may take: none is begun later."""
+
+QUICK: Final = "quick"
+"""The profile of drills without a defect: those that anybody runs, and that can prove something."""
+
+
+class Site:
+    """Where trials are run: stacks one after another, and a folder for their run folders.
+
+    What a trial leaves is removed unless it is worth a look: a drill that failed, or a defect not caught.
+    """
+
+    def __init__(self, asked: Asked, work: Path) -> None:
+        self.asked = asked
+        self.work = work
+        self.loaded = schemas.load(asked.schema)
+
+    def plans(self, seed: int, profile: str, count: int) -> Campaign:
+        """Return the campaign of that seed: what anybody would draw who knows of no defect."""
+        lacks = partial(unavailable, host="local")
+        return Campaign(
+            each(self.loaded.schema, seed=seed, plans=count, profile=profile, unavailable=lacks)
+        )
+
+    def stacks(self, name: str, plant: Plant, defect: str = "", *, near: bool = False) -> Stacks:
+        """Return stacks with ``plant`` in each, their run folders below that of this ``name``."""
+        return Stacks(self, self.work / _file(name), plant, defect, near=near)
+
+
+class Stacks:
+    """A context that holds a stack at a time, and starts another one after a drill that failed."""
+
+    def __init__(self, site: Site, folder: Path, plant: Plant, defect: str, *, near: bool) -> None:
+        self._site = site
+        self._plant = plant
+        self._defect = defect
+        self._near = near
+        self._open = ExitStack()
+        self._bench: Bench | None = None
+        self.folder = folder
+        self.spent_s = 0.0
+        self.failed: list[str] = []
+        self.worth_a_look = False
+
+    def __enter__(self) -> Stacks:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+        if not self.worth_a_look and not self.failed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def drill(self, plan: Plan, number: int) -> DrillVerdict | None:
+        """Run and judge a plan; None when it could not be run to its end. Counts the seconds it took."""
+        bench = self._bench or self._start()
+        began_s = time.monotonic()
+        try:
+            return bench.drill(plan, self.folder / f"drill-{number:02}")
+        except RestoreproofError as error:
+            self.failed.append(f"drill {number}: {error}")
+            self._open.close()
+            self._bench = None
+            return None
+        finally:
+            self.spent_s += time.monotonic() - began_s
+
+    def _start(self) -> Bench:
+        logs = self.folder / f"logs-{len(self.failed)}"
+        options = msgspec.structs.replace(stack_options("local"), logs=logs)
+        opened = open_bench(options, self._site.loaded, self._plant, self._defect, near=self._near)
+        self._bench = self._open.enter_context(opened)
+        return self._bench
+
+
+class _Chase:
+    """One defect, plan after plan; ``caught``: the plan in which an expected check named it."""
+
+    def __init__(self, planted: LiveDefect) -> None:
+        self._planted = planted
+        self.drills = 0
+        self.first: int | None = None
+        self.first_checks: tuple[str, ...] = ()
+        self.checks: tuple[str, ...] = ()
+        self.caught: Plan | None = None
+
+    def by(self, plan: Plan, stacks: Stacks) -> bool:
+        """Run one plan; whether an expected check named the defect."""
+        self.drills += 1
+        verdict = stacks.drill(plan, self.drills)
+        found = wrong_checks(verdict, self._planted.says) if verdict else ()
+        if found and self.first is None:
+            self.first, self.first_checks = self.drills, found
+        self.checks = tuple(check for check in found if check in self._planted.caught_by)
+        self.caught = plan if self.checks else None
+        return bool(self.checks)
+
+
+def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Trial:
+    """Return what came of trial ``number``; the plan that caught it goes into the file ``keep``."""
+    seed = seed_of(site.asked, "live trial", number)
+    drawn = site.plans(seed, planted.profile or site.asked.profile, site.asked.plans_max)
+    chase = _Chase(planted)
+    with site.stacks(f"{planted.name} {number}", planted.plant(), planted.name) as stacks:
+        for plan in drawn:
+            if chase.by(plan, stacks) or stacks.spent_s > LIMIT_S:
+                break
+        stacks.worth_a_look = chase.caught is None
+    caught = chase.caught
+    if caught is not None:
+        keep.write_bytes(plans.encode(caught))
+    return Trial(
+        defect=planted.name,
+        number=number,
+        seed=seed,
+        drills=chase.drills,
+        first=chase.first,
+        first_checks=chase.first_checks,
+        named=chase.drills if caught else None,
+        checks=chase.checks,
+        named_s=round(stacks.spent_s, 1) if caught else None,
+        kind=caught.scripts[0].kind if caught else "",
+        survivors=caught.survivors if caught else "",
+        failed=len(stacks.failed),
+    )
+
+
+def try_near(site: Site, planted: LiveDefect, number: int, plan: Plan) -> Near:
+    """Return what came of the near miss on the plan that caught its defect."""
+    assert planted.near_miss is not None  # the caller looks
+    with site.stacks(f"near {planted.name}", planted.near_miss(), planted.name, near=True) as stacks:
+        verdict = stacks.drill(plan, 1)
+        alarm = _alarm(1, plan, verdict, planted.says) if verdict else None
+        stacks.worth_a_look = alarm is not None
+    return Near(
+        defect=planted.name,
+        number=number,
+        drills=1,
+        failed=len(stacks.failed),
+        alarms=(alarm,) if alarm else (),
+    )
+
+
+def try_clean(site: Site, number: int, count: int) -> Clean:
+    """Return what came of a batch of quick drills without a defect, all on one stack."""
+    seed = seed_of(site.asked, "live clean", number)
+    alarms: list[Alarm] = []
+    opens: list[Alarm] = []
+    wall_ms: list[float] = []
+    with site.stacks(f"clean {number}", Plant()) as stacks:
+        for drills, plan in enumerate(site.plans(seed, QUICK, count), 1):
+            before_s = stacks.spent_s
+            verdict = stacks.drill(plan, drills)
+            wall_ms.append(round(1000 * (stacks.spent_s - before_s), 0))
+            if verdict and verdict.verdict != "proven":
+                kept = alarms if verdict.verdict == "broken" else opens
+                kept.extend(_told(drills, plan, verdict))
+        stacks.worth_a_look = bool(alarms or opens)
+    return Clean(
+        number=number, seed=seed, drills=count, failed=len(stacks.failed), alarms=tuple(alarms),
+        opens=tuple(opens), wall_ms=tuple(wall_ms),
+    )  # fmt: skip
+
+
+def _alarm(number: int, plan: Plan, verdict: DrillVerdict, says: Says) -> Alarm | None:
+    return next(_told(number, plan, verdict), None) if wrong_checks(verdict, says) else None
+
+
+def _told(number: int, plan: Plan, verdict: DrillVerdict) -> Iterator[Alarm]:
+    """Yield a drill that was not proven: by which checks, and what the first of them said."""
+    checks = wrong_checks(verdict, "broken" if verdict.verdict == "broken" else "unknown")
+    words = next((f.message for f in findings(verdict) if f.check in checks), "")
+    yield Alarm(plan=number, seed=plan.seed, checks=checks, words=words)
+
+
+def _file(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name)
