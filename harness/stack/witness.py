@@ -13,7 +13,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from harness.model.errors import HarnessFailed
+from harness.model.errors import HarnessFailed, TimedOut
 from harness.model.history import Cut
 from harness.model.position import format_lsn, parse_lsn
 from harness.stack.host import Host, Service
@@ -24,6 +24,7 @@ from harness.stack.services import postgres, witness
 from harness.stack.wait import NotYet, wait_for
 
 ARCHIVED_S_MAX = 60.0
+DROPPED_S_MAX = 5.0
 LSN_SLACK = 64
 """A record may begin so many bytes further on than the one before it ended: behind a page's header."""
 
@@ -116,8 +117,17 @@ class BarmanWitness:
             self._receiver.kill()
             self._receiver.destroy()
             self._receiver = None
-            with suppress(*postgres.NOT_THERE):  # it went with its cluster
-                postgres.drop_slot(self._admin, witness.SLOT)
+            with suppress(TimedOut):  # it went with its cluster
+                self._drop_slot()
+
+    def _drop_slot(self) -> None:
+        """Drop the slot, once the primary has seen that nobody streams from it any more."""
+        wait_for(
+            "the second witness's slot is dropped",
+            lambda: postgres.drop_slot(self._admin, witness.SLOT),
+            limit_s=DROPPED_S_MAX,
+            transient=postgres.NOT_THERE,
+        )
 
     @property
     def _home(self) -> Path:
