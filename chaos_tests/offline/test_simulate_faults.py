@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.handmade import shop_plan
+from fixtures.handmade import TENANTS, shop_plan
 from harness import schemas
 from harness.generate.campaigns import campaign
 from harness.model.envelope import Allowed, Envelope
@@ -119,6 +119,15 @@ def test_a_cut_between_lost_offsets_and_the_repair_is_refused_by_name(
     assert {f.check for f in findings} == {"envelope", "restored", "census"}
     refused = [f.message for f in findings if f.check == "restored"]
     assert all("capture was interrupted from" in words for words in refused)
+
+
+def test_who_did_not_come_back_is_asked_for_as_of_the_first_damage_when_damaged_again() -> None:
+    """The second damage found them as the first one had left them; that state is nothing to be restored."""
+    fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
+    plan = shop_plan(faults=(fault,), again=(TENANTS[0],), script_pause_s=0.3, budget_s=7.0, write_s=12.0)
+    verdict = drill(plan, SHOP)
+    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    assert {f.check for f in findings} == {"envelope", "restored", "census"}
 
 
 def test_lost_offsets_that_nobody_notices_are_not_seen_healed() -> None:

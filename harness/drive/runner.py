@@ -215,9 +215,18 @@ class _Runner:
         self.drill.phase("again")
         limit_s = self.plan.limits.script_s
         await self.drill.within(limit_s, "the second script is through", saboteur.perform())
-        assigned = assign_damaged(self._tenants(), saboteur.damage, self.drill.epochs)
+        assigned = self._once_more(saboteur)
         self.drill.tally.to_restore += len(assigned)
         await self._restore_beside_others(assigned, 2)
+
+    def _once_more(self, saboteur: Saboteur) -> list[Assignment]:
+        """Return restores of who was damaged again; who never came back is still damaged as before."""
+        first, again = (
+            assign_damaged(self._tenants(), of.damage, self.drill.epochs)
+            for of in (self.saboteur, saboteur)
+        )
+        before = {one.tenant: one for one in first if one.tenant not in self.restores.to_a_cut}
+        return [before.get(one.tenant, one) for one in again]
 
     async def read(self) -> None:
         """Stop all writers and read everything once more."""
