@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.judge import states
 from harness.judge.differences import Elsewhere, differences
 from harness.judge.lines import writes_of
 from harness.judge.settling import settle
-from harness.judge.states import RowKey, Solution, Step, fold, solve
+from harness.judge.states import RowKey, Solution, State, Step, fold
 from harness.judge.timeline import NEVER, Timeline, Transaction
 from harness.model import history as h
 from harness.model.history import Outcome
@@ -27,6 +28,7 @@ TABLES = {
 ONE: RowKey = ("t", ("1",))
 TWO: RowKey = ("t", ("2",))
 THREE: RowKey = ("t", ("3",))
+FOUR: RowKey = ("t", ("4",))
 
 
 def image(text: str) -> Row:
@@ -60,6 +62,24 @@ def step(
     return Step(tx=tx, writes=rows, maybe=frozenset(maybe))
 
 
+def solve(steps: list[Step], found: Mapping[RowKey, Row], *, forced: bool = False) -> Solution:
+    """What is found out of a state; the same where the rows after all steps were worked out before.
+
+    A state that fits is found to fit at once, without a look for reasons.
+    """
+    solution = states.solve(steps, found, forced=forced)
+    known = State(steps=len(steps), rows=fold(steps))
+    again = states.solve(steps, found, forced=forced, known=known)
+    for one in (solution, again):
+        assert forced or one.exact == (not one.reasons)
+    assert (again.inside, again.holes, set(again.strange)) == (
+        solution.inside,
+        solution.holes,
+        set(solution.strange),
+    )
+    return solution
+
+
 def inside(solution: Solution) -> set[str]:
     """The names of the steps that are in."""
     pairs = zip(solution.steps, solution.inside, strict=True)
@@ -85,6 +105,7 @@ def test_a_missing_tail_is_a_loss_and_no_hole() -> None:
     steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {TWO: "b"})]
     solution = solve(steps, {ONE: image("a")})
     assert lacking(solution) == ["B"]
+    assert solution.inside == [True, False]
     assert solution.holes == ()
 
 
@@ -264,7 +285,7 @@ def test_a_hole_that_lags_further_is_one_hole() -> None:
         step("D", 6, 7, {THREE: "d"}),
     ]
     solution = solve(steps, {THREE: image("d")})
-    assert [(hole.row, hole.demanded) for hole in solution.holes] == [(ONE, 2)]
+    assert [(hole.row, hole.shown, hole.demanded) for hole in solution.holes] == [(ONE, -1, 2)]
 
 
 def test_a_hole_is_told_by_a_step_that_must_be_in_and_not_by_one_that_may() -> None:
@@ -277,6 +298,90 @@ def test_a_hole_is_told_by_a_step_that_must_be_in_and_not_by_one_that_may() -> N
     [difference] = differences(solve(steps, {TWO: image("c")}), Elsewhere(tenant="a"))
     assert (difference.kind, difference.operation) == ("missing row", "B")
     assert difference.because == "C, which came after it, is in"
+
+
+def test_what_a_row_should_be_is_what_the_last_step_in_left() -> None:
+    """A later step that is out does not count, and a row that nobody wrote should not be."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: "b"})]
+    solution = solve(steps, {ONE: image("a")})
+    last = solution.last(ONE)
+    assert last is not None
+    assert (last.tx.name, solution.expected(ONE)) == ("A", image("a"))
+    assert (solution.last(TWO), solution.expected(TWO)) == (None, None)
+
+
+def because(solution: Solution) -> list[str | None]:
+    """Why what is missing should be there."""
+    return [difference.because for difference in differences(solution, Elsewhere(tenant="a"))]
+
+
+def test_a_witness_is_found_over_steps_between() -> None:
+    """C shows itself and wrote a row after B, which began after A had ended; C itself began before."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 6, {TWO: "b"}), step("C", 0.5, 7, {TWO: "c"})]
+    solution = solve(steps, {TWO: image("c")})
+    assert [hole.row for hole in solution.holes] == [ONE]
+    assert because(solution) == ["C, which came after it, is in"]
+
+
+def test_a_step_tells_of_its_own_missing_row() -> None:
+    """By another row: one seen at once, or one that followed what others demanded; else nobody does."""
+    torn = [step("A", 0, 1, {ONE: "a", TWO: "b"})]
+    assert because(solve(torn, {ONE: image("a")})) == ["its own row t 1 says that it is in"]
+    following = [
+        step("A", 0, 1, {ONE: "x"}),
+        step("B", 2, 3, {ONE: "y", TWO: "b"}),
+        step("C", 4, 5, {ONE: "x", THREE: "c"}),
+    ]
+    found = {ONE: image("x"), TWO: image("b")}
+    assert because(solve(following, found)) == ["its own row t 1 says that it is in"]
+    assert because(solve(torn, {}, forced=True)) == [None, None]
+
+
+def test_a_long_step_does_not_hide_a_short_one_that_ended_before() -> None:
+    """Steps come in the order of their COMMITs, which need not be the one of their ends or beginnings."""
+    steps = [step("A", 0, 9, {ONE: "a"}), step("B", 1, 2, {TWO: "b"}), step("C", 3, 4, {THREE: "c"})]
+    assert [hole.row for hole in solve(steps, {THREE: image("c")}).holes] == [TWO]
+    late = [
+        step("A", 2, 3, {ONE: "lost"}),
+        step("X", 4, 5, {TWO: "x"}),
+        step("Y", 4.5, 6, {TWO: None}),
+        step("L", 0, 7, {THREE: "l"}),
+    ]
+    assert lacking(solve(late, {THREE: image("l")})) == ["A", "X", "Y"]
+
+
+def test_a_traceless_step_that_began_as_a_lost_one_ended_is_in() -> None:
+    """Nothing says that it came after; nor, amid other holes, that the lost one should be there."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("X", 1, 2, {TWO: "x"}), step("Y", 1, 3, {TWO: None})]
+    assert lacking(solve(steps, {})) == ["A"]
+    torn = [
+        step("A", 0, 1, {ONE: "a"}),
+        step("B", 1, 2, {TWO: "b"}),
+        step("D", 0, 9, {THREE: "d", FOUR: "d"}),
+    ]
+    assert [hole.row for hole in solve(torn, {TWO: image("b"), THREE: image("d")}).holes] == [FOUR]
+
+
+def test_beside_holes_and_strange_rows_the_others_are_judged_as_ever() -> None:
+    """A is demanded, C may be in under the strange row, and E, which also wrote that row, is lost."""
+    steps = [
+        step("A", 0, 1, {ONE: "a"}),
+        step("B", 2, 3, {TWO: "b"}),
+        step("C", 0, 8, {THREE: "c"}),
+        step("E", 2.5, 9, {FOUR: "e", THREE: "e"}),
+    ]
+    solution = solve(steps, {TWO: image("b"), THREE: image("?")})
+    assert ([hole.row for hole in solution.holes], solution.strange) == ([ONE], (THREE,))
+    assert inside(solution) == {"A", "B", "C"}
+    assert lacking(solution) == ["A", "E"]
+
+
+def test_what_came_after_a_hole_on_its_row_is_not_lost_for_sure() -> None:
+    """Nothing demands C, and its row says nothing any more."""
+    steps = [step("A", 0, 1, {ONE: "1"}), step("B", 2, 3, {TWO: "b"}), step("C", 4, 5, {ONE: "2"})]
+    solution = solve(steps, {TWO: image("b")})
+    assert [(hole.row, hole.demanded) for hole in solution.holes] == [(ONE, 0)]
+    assert lacking(solution) == ["A"]
 
 
 def test_fold_gives_the_rows_after_all_steps() -> None:

@@ -66,9 +66,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a step is in: a row ``shows`` it, or step ``by`` demands it."""
+    """Why a step is in: ``row`` shows it, or step ``by`` demands it; without either, all committed are."""
 
-    kind: Literal["row", "finished before", "same row", "acked"]
     by: int = -1
     row: RowKey | None = None
 
@@ -294,10 +293,10 @@ class _Least:
         if forced:
             for number, step in enumerate(self.problem.steps):
                 if step.required:
-                    self._add(number, Reason(kind="acked"))
+                    self._add(number, Reason())
         for row, place in self.problem.shown.items():
             if place is not None:
-                self._add(self.problem.chains[row][place], Reason(kind="row", row=row))
+                self._add(self.problem.chains[row][place], Reason(row=row))
         self._close()
         while self._dirty:
             row = self._dirty.popitem()[0]
@@ -320,13 +319,13 @@ class _Least:
     def _demand_finished(self, number: int) -> None:
         begun_s = self.problem.steps[number].tx.begun_s
         while self._ended and self.problem.steps[self._ended[-1]].tx.ended_s < begun_s:
-            self._add(self._ended.pop(), Reason(kind="finished before", by=number))
+            self._add(self._ended.pop(), Reason(by=number))
 
     def _demand_earlier(self, row: RowKey, number: int) -> None:
         chain, place = self.problem.chains[row], self.problem.place(row, number)
         for earlier in chain[self._reached.get(row, 0) : place]:
             if self.problem.steps[earlier].required:
-                self._add(earlier, Reason(kind="same row", by=number, row=row))
+                self._add(earlier, Reason(by=number))
         self._reached[row] = max(self._reached.get(row, 0), place)
         self._last[row] = max(self._last.get(row, -1), place)
         self._dirty[row] = None
@@ -341,7 +340,7 @@ class _Least:
             shown = max(p for p in range(-1, last) if p < 0 or self.problem.fits(row, p))
             self.holes[row] = Hole(row=row, shown=shown, demanded=last)
         else:
-            self._add(self.problem.chains[row][place], Reason(kind="row", row=row))
+            self._add(self.problem.chains[row][place], Reason(row=row))
 
 
 class _Greatest:
