@@ -74,6 +74,12 @@ power: setup ## measure on the simulator which planted defects are caught
 power-full: setup ## the same on real services; takes hours, goes on where it was stopped
 	@$(BIN)/restoreproof power --host local --out runs/power-full $(ARGS)
 
+.PHONY: mutants
+mutants: setup ## change the judge's own source in every small way: its tests must notice
+	@[ -x $(VENV)/mutants/bin/mutmut ] || { $(BIN)/python -m venv $(VENV)/mutants \
+		&& $(VENV)/mutants/bin/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1; }
+	@$(BIN)/python -m chaos_tests.bench mutants $(ARGS)
+
 .PHONY: soak
 soak: setup ## twenty quick drills without a defect: all must be proven
 	@$(BIN)/restoreproof drill --host $(HOST) --profile quick --plans 20 $(ARGS)

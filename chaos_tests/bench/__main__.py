@@ -6,6 +6,7 @@
 programs that lose data, each until a drill is broken; without ``--planted`` none may be.
 ``python -m chaos_tests.bench oracle`` judges a run of a million operations, and
 ``python -m chaos_tests.bench brute-force`` tiny ones as brute force does; neither needs a service.
+``python -m chaos_tests.bench mutants`` (``make mutants``) changes the judge, and sees whether tests notice.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import get_args
 import msgspec
 from rich.console import Console
 
-from chaos_tests.bench import measure
+from chaos_tests.bench import measure, mutants
 from chaos_tests.bench.brute_force import brute_force
 from chaos_tests.bench.failover import failover
 from chaos_tests.bench.kills import kills
@@ -45,11 +46,21 @@ def main() -> int:
     if asked.what == "losing":
         within = Within(plans=asked.plans, limit_s=asked.limit_s)
         return 0 if losing(options, asked.planted, asked.seeds, within, console, asked.out) else 1
-    if asked.what == "oracle":
-        return 0 if oracle(asked.operations, asked.tenants, console, times=asked.times) else 1
-    if asked.what == "brute-force":
-        return 0 if brute_force(asked.histories, asked.first, console) else 1
+    if asked.what in OF_THE_JUDGE:
+        return 0 if _of_the_judge(asked, console) else 1
     return 0 if _limits_hold(options, console) else 1
+
+
+OF_THE_JUDGE = ("oracle", "brute-force", "mutants")
+"""What needs no service."""
+
+
+def _of_the_judge(asked: argparse.Namespace, console: Console) -> bool:
+    if asked.what == "oracle":
+        return oracle(asked.operations, asked.tenants, console, times=asked.times)
+    if asked.what == "brute-force":
+        return brute_force(asked.histories, asked.first, console)
+    return mutants.mutants(asked.mutated, asked.tests, asked.tool, console)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -74,16 +85,25 @@ def _arguments() -> argparse.ArgumentParser:
     lost.add_argument("--plans", type=int, default=PLANS_MAX)
     lost.add_argument("--limit-s", type=float, default=LIMIT_S)
     lost.add_argument("--out", type=Path, default=Path("runs"))
+    _judge_arguments(commands)
+    return parser
+
+
+def _judge_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     brute = commands.add_parser("brute-force", help="the judge beside brute force; needs no service")
     brute.set_defaults(what="brute-force")
     brute.add_argument("--histories", type=int, default=100_000)
     brute.add_argument("--first", type=int, default=0, help="the number of the first history")
+    changed = commands.add_parser("mutants", help="change the judge's source: its tests must notice")
+    changed.set_defaults(what="mutants")
+    changed.add_argument("--mutated", nargs="+", default=mutants.MUTATED)
+    changed.add_argument("--tests", nargs="+", default=mutants.TESTS)
+    changed.add_argument("--tool", type=Path, default=mutants.TOOL, help="a Python that has mutmut")
     judged = commands.add_parser("oracle", help="judge a run of a million operations; needs no service")
     judged.set_defaults(what="oracle")
     judged.add_argument("--operations", type=int, default=1_000_000)
     judged.add_argument("--tenants", type=int, default=1000)
     judged.add_argument("--times", type=int, default=1, help="the fastest of so many counts")
-    return parser
 
 
 def _limits_hold(options: StackOptions, console: Console) -> bool:
