@@ -14,9 +14,10 @@ MAIN: Final = ("defect", "FM", "where", "caught", "95 %", "plans", "most", "s", 
 EACH: Final = ("defect", "switched on by", "expected", "near miss", "its alarms")
 
 READING: Final = """\
-- A *trial* is a fresh seed and a stack of its own: Postgres with its standby, Kafka, Connect, Debezium,
-  MinIO, an archiver. It ends when a check that is expected to name the defect does, or with the first
-  drill that ends later than four minutes after the stack was up.
+- A *trial* is a fresh seed on a stack: Postgres with its standby, Kafka, Connect, Debezium, MinIO, an
+  archiver. Where any service is wrong it is one of its own; wrong restorers follow each other on one. It
+  ends when a check that is expected to name the defect does, or with the first drill that ends later
+  than four minutes after the stack was up.
 - *s*: the median of the seconds from when the services ran until the verdict. The start of services
   comes before.
 - Plans are drawn as for anybody, by a profile that has no eye for proofs: few tenants, short phases, every

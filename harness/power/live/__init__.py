@@ -9,5 +9,6 @@
     trials     one trial, one near miss, one batch of drills without a defect
     measure    all of them in rounds, stored as they come
 
-A stack for each trial: what a wrong archiver left in a bucket counts for nobody else.
+A stack for each trial in which any service is wrong: what a wrong archiver left in a bucket counts for
+nobody else. Wrong restorers share one.
 """

@@ -1,4 +1,4 @@
-"""One stack with one defect planted in it, on which plans are run and judged."""
+"""One stack with a defect planted in it, on which plans are run and judged."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.model.verdict import DrillVerdict
 from harness.power.live.archiver import program
 from harness.power.live.plant import Plant
 from harness.schemas import LoadedSchema
+from harness.simulate.faulty import Wrapped
 from harness.stack.options import StackOptions
 from harness.stack.programs import locate
 from harness.stack.programs.planted import planted as planted_programs
@@ -33,22 +34,29 @@ class Bench:
 
     def __init__(self, stack: Stack, loaded: LoadedSchema, plant: Plant, loop: asyncio.Runner) -> None:
         self._loop = loop
-        config = archive_config(stack, loaded)
+        self._plant = plant
+        self._config = config = archive_config(stack, loaded)
+        self._subject = Wrapped(_subject(plant, config))
 
         def subject_at(url: str) -> Subject:
             there = msgspec.structs.replace(config, s3_endpoint=url, s3_restorer_endpoint=url)
-            return _subject(plant, there)
+            return _subject(self._plant, there)
 
         world = open_world(
             stack,
             loaded,
-            _subject(plant, config),
+            self._subject,
             subject_at,
             config=config,
             holdings=holdings_of(config, stack.endpoints.s3_direct),
             misset=plant.misset,
         )
         self._series = Series(world, loaded.schema, stack.evidence())
+
+    def replant(self, plant: Plant) -> None:
+        """Have another restorer or subject from the next drill on; all else stays."""
+        self._plant = plant
+        self._subject.inner = _subject(plant, self._config)
 
     def drill(self, plan: Plan, run: Path) -> DrillVerdict:
         """Run a plan into the folder ``run`` and judge it; raises what ended it."""

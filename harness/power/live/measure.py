@@ -1,7 +1,8 @@
 """What ``restoreproof power --host local`` does: trials in rounds, each stored as it comes.
 
 A round is one trial of each defect; a share of the drills without a defect follows it. Then each near miss
-meets the plan that caught its defect first. One stack at a time. Whatever ends it loses the trial at work.
+meets the plan that caught its defect first. One stack at a time, and guests
+first, who share one. Whatever ends it loses the trial at work.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def units(asked: Asked, chosen: Sequence[LiveDefect], entries: Sequence[Entry]) 
     looked = {e.defect for e in entries if isinstance(e, Near)}
     left = [(n, min(BATCH, asked.clean - at)) for n, at in enumerate(range(0, asked.clean, BATCH), 1)]
     share = -(-len(left) // asked.trials)
+    guests_first = sorted(chosen, key=lambda one: not one.plant().is_guest)
     for number in range(1, asked.trials + 1):
-        for one in chosen:
+        for one in guests_first:
             if (one.name, number) not in tried:
                 yield Unit(number=number, defect=one.name)
         for batch, count in left[share * (number - 1) : share * number]:
@@ -93,16 +95,16 @@ def run(
     keep: Callable[[], None],
 ) -> None:
     """Do what is left, one stack at a time, and store after each piece."""
-    site = trials.Site(asked, kept.plans.parent / "work")
     todo = list(units(asked, chosen, kept.entries))
     began_s = time.monotonic()
-    for done, unit in enumerate(todo, 1):
-        entry = _perform(site, unit, {one.name: one for one in chosen}, kept)
-        if entry is not None:
-            kept.add(entry)
-            keep()
-            minutes = (time.monotonic() - began_s) / 60
-            console.print(f"{done} of {len(todo)}, {minutes:.1f} min: {told(entry)}", markup=False)
+    with trials.Site(asked, kept.plans.parent / "work") as site:
+        for done, unit in enumerate(todo, 1):
+            entry = _perform(site, unit, {one.name: one for one in chosen}, kept)
+            if entry is not None:
+                kept.add(entry)
+                keep()
+                minutes = (time.monotonic() - began_s) / 60
+                console.print(f"{done} of {len(todo)}, {minutes:.1f} min: {told(entry)}", markup=False)
 
 
 def _perform(site: trials.Site, unit: Unit, chosen: dict[str, LiveDefect], kept: work.Kept) -> Entry | None:

@@ -33,6 +33,12 @@ class Plant(msgspec.Struct, frozen=True, kw_only=True):
     misset: Misset = AS_THEY_SHOULD_BE
     programs: str = ""
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether only who restores is wrong: the stack and its archive are as they should be."""
+        services = self.archiver is None and self.misset is AS_THEY_SHOULD_BE and not self.programs
+        return services and self.target is PostgresTarget
+
 
 class LiveDefect(msgspec.Struct, frozen=True, kw_only=True):
     """A defect on real services; fields as those of ``simulate.defect.Defect``.

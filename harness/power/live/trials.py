@@ -1,7 +1,9 @@
 """One trial of one defect on real services, its near miss, and a batch of quick drills without a defect.
 
-Each has a stack of its own. A drill that can't be run to its end catches nothing; nobody knows in what
-state it left the stack, so that the next one has a new stack.
+Where anything of the services is wrong, a trial has a stack of its own, and so has a batch. Wrong restorers
+and subjects are guests, one after another, on a stack that stays warm: all that they leave is in the
+database, which each drill clears before it begins. A drill that can't be run to its end catches nothing;
+nobody knows in what state it left the stack, so that the next one has a new stack.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -38,15 +40,31 @@ QUICK: Final = "quick"
 
 
 class Site:
-    """Where trials are run: stacks one after another, and a folder for their run folders.
+    """Where trials are run: one stack at a time, and a folder for their run folders. A context.
 
     What a trial leaves is removed unless it is worth a look: a drill that failed, or a defect not caught.
+    The logs of each stack stay until the next start.
     """
 
     def __init__(self, asked: Asked, work: Path) -> None:
         self.asked = asked
         self.work = work
         self.loaded = schemas.load(asked.schema)
+        self._open = ExitStack()
+        self._warm: Bench | None = None
+        self._stacks = 0
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.work / "logs", ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stack that there is, if any."""
+        self._warm = None
+        self._open.close()
 
     def plans(self, seed: int, profile: str, count: int) -> Campaign:
         """Return the campaign of that seed: what anybody would draw who knows of no defect."""
@@ -55,54 +73,70 @@ class Site:
             each(self.loaded.schema, seed=seed, plans=count, profile=profile, unavailable=lacks)
         )
 
+    def bench(self, plant: Plant, defect: str, *, near: bool) -> tuple[Bench, bool]:
+        """Return a stack with ``plant`` in it, and whether it was warm: only guests get one that is."""
+        if plant.is_guest and self._warm is not None:
+            self._warm.replant(plant)
+            return self._warm, True
+        self.close()
+        self._stacks += 1
+        logs = self.work / "logs" / str(self._stacks)
+        options = msgspec.structs.replace(stack_options("local"), logs=logs)
+        bench = self._open.enter_context(open_bench(options, self.loaded, plant, defect, near=near))
+        self._warm = bench if plant.is_guest else None
+        return bench, False
+
     def stacks(self, name: str, plant: Plant, defect: str = "", *, near: bool = False) -> Stacks:
         """Return stacks with ``plant`` in each, their run folders below that of this ``name``."""
         return Stacks(self, self.work / _file(name), plant, defect, near=near)
 
 
 class Stacks:
-    """A context that holds a stack at a time, and starts another one after a drill that failed."""
+    """A context for the drills of one trial; after one that failed they go on on another stack."""
 
     def __init__(self, site: Site, folder: Path, plant: Plant, defect: str, *, near: bool) -> None:
         self._site = site
         self._plant = plant
         self._defect = defect
         self._near = near
-        self._open = ExitStack()
         self._bench: Bench | None = None
+        self._is_warm = False
         self.folder = folder
         self.spent_s = 0.0
         self.failed: list[str] = []
         self.worth_a_look = False
 
-    def __enter__(self) -> Stacks:
+    def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        if not self._plant.is_guest:
+            self._site.close()
         if not self.worth_a_look and not self.failed:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def drill(self, plan: Plan, number: int) -> DrillVerdict | None:
-        """Run and judge a plan; None when it could not be run to its end. Counts the seconds it took."""
+        """Run and judge a plan; None when it could not be run to its end. Counts the seconds it took.
+
+        On a warm stack the first plan streams its initial rows: a snapshot needs a new cluster.
+        """
         bench = self._bench or self._start()
+        if self._is_warm:
+            plan = msgspec.structs.replace(plan, initial="streamed")
         began_s = time.monotonic()
         try:
             return bench.drill(plan, self.folder / f"drill-{number:02}")
         except RestoreproofError as error:
             self.failed.append(f"drill {number}: {error}")
-            self._open.close()
             self._bench = None
+            self._site.close()
             return None
         finally:
             self.spent_s += time.monotonic() - began_s
 
     def _start(self) -> Bench:
-        logs = self.folder / f"logs-{len(self.failed)}"
-        options = msgspec.structs.replace(stack_options("local"), logs=logs)
-        opened = open_bench(options, self._site.loaded, self._plant, self._defect, near=self._near)
-        self._bench = self._open.enter_context(opened)
+        self._bench, self._is_warm = self._site.bench(self._plant, self._defect, near=self._near)
         return self._bench
 
 
