@@ -199,7 +199,6 @@ def test_a_commit_whose_wait_was_ended_is_left_open(kind: type[CancelCommit | Te
     [
         (FullDisk(service="kafka", phase="write", after_s=1, down_s=1), "full disk kafka (simulated"),
         (ClockJump(service="kafka", phase="write", after_s=1, down_s=1), "clock jump kafka (simulated"),
-        (Kill(service="restorer", phase="write", after_s=1, down_s=1), "kill restorer (the simulated"),
         (Kill(service="primary", phase="restore", after_s=1, down_s=1), "kill primary (neighbours must"),
         (ResetLink(link="connect-kafka", phase="write", after_s=1, down_s=1), "can only be cut"),
     ],
@@ -216,6 +215,13 @@ def test_no_fault_of_the_pair_strikes_where_the_standby_takes_over() -> None:
     fault = Pause(service="standby", phase="write", after_s=1, down_s=1)
     with pytest.raises(BadInput, match="who is primary"):
         simulate(a_plan(fault, survivors="standby"), SHOP)
+
+
+def test_no_fault_strikes_a_restorer_that_has_nothing_to_do() -> None:
+    """It would wait for a restore that is not to come."""
+    fault = Pause(service="restorer", phase="script", after_s=1, down_s=1)
+    with pytest.raises(BadInput, match="nothing is restored before"):
+        simulate(a_plan(fault), SHOP)
 
 
 def test_no_fault_strikes_restores_where_only_the_archive_survives() -> None:

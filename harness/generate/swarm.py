@@ -28,8 +28,8 @@ PHASES: tuple[f.FaultPhase, ...] = ("write", "script", "restore")
 BEGINS_TENTHS = (6, 18)
 """When the first one strikes: after a quiet tenant has made its one write."""
 APART_TENTHS = (10, 20)
-SCRIPT_TENTHS = (0, 3)
-"""A script may be over in a moment: what is to strike in it strikes early."""
+EARLY_TENTHS = (0, 3)
+"""A script may be over in a moment, and so may restores: what is to strike amid them strikes early."""
 
 OUTSIDE_FIRST, OUTSIDE_EVERY = 5, 10
 """Of so many plans one has a fault outside the envelope, if this host can do any."""
@@ -135,9 +135,9 @@ def swarms(draw: st.DrawFn, names: Sequence[str], survivors: str) -> SwarmShape:
     """Draw when the faults of these names strike, one after another in each phase, and for how long."""
     due_s: dict[str, float] = {}
     found = []
-    for name in names:
+    for name in sorted(names, key=lambda name: not _hits_restorer(name)):
         phase = draw(st.sampled_from(phases_of(name, survivors)))
-        first = SCRIPT_TENTHS if phase == "script" else BEGINS_TENTHS
+        first = EARLY_TENTHS if phase == "script" or _hits_restorer(name) else BEGINS_TENTHS
         after_s = (
             due_s.get(phase, 0.0) + draw(st.integers(*(APART_TENTHS if phase in due_s else first))) / 10
         )
@@ -147,6 +147,11 @@ def swarms(draw: st.DrawFn, names: Sequence[str], survivors: str) -> SwarmShape:
         found.append(_directed(draw, fault))
         due_s[phase] = after_s + down_s
     return SwarmShape(faults=tuple(found), late=draw(st.booleans()))
+
+
+@cache
+def _hits_restorer(name: str) -> bool:
+    return f.target_of(made(name, phase="write", after_s=0.0, down_s=0.0)) == "restorer"
 
 
 def _directed(draw: st.DrawFn, fault: f.Fault) -> f.Fault:

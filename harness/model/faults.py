@@ -212,7 +212,7 @@ class Traits(msgspec.Struct, frozen=True):
 
 _SLOT = Touches(("slot", "Connect"), ("capture",))
 _STANDBY = Touches(("ack", "standby"), ("commits", "capture", "restores"))
-_RUNS: tuple[Service, ...] = ("archiver", "connect", "kafka", "minio", "primary", "standby")
+_RUNS: tuple[Service, ...] = ("archiver", "connect", "kafka", "minio", "primary", "standby", "restorer")
 _ALL_LINKS: tuple[LinkName, ...] = get_args(LinkName)
 
 KINDS: dict[type[Fault], Traits] = {
@@ -297,6 +297,8 @@ def misplaced(fault: Fault, survivors: str) -> str:
     """
     if fault.phase == "restore" and survivors == "archive":
         return "where only the archive survives, nothing else runs while tenants are restored"
+    if target_of(fault) == "restorer" and fault.phase != "restore":
+        return "nothing is restored before then"
     if fault.phase == "restore" and blocks(fault, "commits"):
         return "neighbours must write while tenants are restored"
     if survivors == "standby" and {"WAL", "standby"} & set(touches(fault).stages):

@@ -16,6 +16,7 @@ from harness.model.errors import HarnessFailed
 from harness.simulate.archive_ports import MemoryStore
 from harness.simulate.feed import Connector
 from harness.simulate.latency import Latency
+from harness.simulate.restoring import RestorerProcess
 from harness.simulate.server import Server
 from harness.simulate.sessions import Address
 from harness.simulate.switches import Cancelled, Wires
@@ -47,6 +48,7 @@ class Machine(Protocol):
     """The processes of a world, as far as faults reach them."""
 
     connector: Connector | None
+    restorer: RestorerProcess | None
 
     @property
     def site(self) -> Place: ...
@@ -80,8 +82,6 @@ class Performed(msgspec.Struct, frozen=True):
 
 def reason(fault: f.Fault) -> str:
     """Return why a fault can't be simulated, or an empty text."""
-    if isinstance(fault, f.Kill | f.Pause) and fault.service == "restorer":
-        return "the simulated restorer is no process"
     if isinstance(fault, f.DelayLink | f.ResetLink) and fault.link in _UNWIRED:
         return f"the simulated {fault.link} can only be cut"
     return "" if type(fault) in PERFORM else UNAVAILABLE[type(fault)]
@@ -114,6 +114,8 @@ async def _kill(machine: Machine, fault: f.Kill) -> Proof:
             ran = machine.archiver_runs()
             await machine.kill_archiver()
             return Proof(seen=ran, words="archiver was running and its task is gone")
+        case "restorer":
+            return await _kill_restorer(machine)
         case "primary":
             _server(machine).die()
         case "connect":
@@ -133,6 +135,8 @@ async def _start(machine: Machine, fault: f.Kill) -> Proof:
             if not machine.archiver_runs():
                 await machine.start_archiver()
             return Proof(seen=machine.archiver_runs(), words="archiver runs")
+        case "restorer":
+            _restorer(machine).start()
         case "primary":
             await _restart_primary(machine)
         case "connect":
@@ -144,6 +148,29 @@ async def _start(machine: Machine, fault: f.Kill) -> Proof:
         case "standby":
             _server(machine).standby.thaw()
     return _seen(f"{fault.service} runs again")
+
+
+def _restorer(machine: Machine) -> RestorerProcess:
+    if machine.restorer is None:
+        raise HarnessFailed("there is no restorer to disturb")
+    return machine.restorer
+
+
+async def _kill_restorer(machine: Machine) -> Proof:
+    """Kill it amid a restore; it is asked for the same one again once it is back."""
+    restorer = _restorer(machine)
+    if not await _comes_true(machine, lambda: restorer.at_work, COMMIT_S_MAX):
+        return Proof(seen=False, words=f"nothing was restored within {COMMIT_S_MAX:g} s")
+    await restorer.kill()
+    return _seen("restorer was killed amid a restore")
+
+
+async def _pause_restorer(machine: Machine) -> Proof:
+    restorer = _restorer(machine)
+    if not await _comes_true(machine, lambda: restorer.at_work, COMMIT_S_MAX):
+        return Proof(seen=False, words=f"nothing was restored within {COMMIT_S_MAX:g} s")
+    restorer.pause(paused=True)
+    return _seen("restorer stands still amid a restore")
 
 
 async def _restart_primary(machine: Machine) -> None:
@@ -163,6 +190,8 @@ async def _kafka(machine: Machine, *, down: bool) -> None:
 
 
 async def _pause(machine: Machine, fault: f.Pause) -> Proof:
+    if fault.service == "restorer":
+        return await _pause_restorer(machine)
     await _freeze(machine, fault.service, frozen=True)
     return _seen(f"{fault.service} stands still")
 
@@ -181,6 +210,8 @@ async def _freeze(machine: Machine, service: f.Service, *, frozen: bool) -> None
     for link in links.get(service, ()):
         wire = machine.site.wires[link]
         wire.hold() if frozen else wire.release()
+    if service == "restorer":
+        _restorer(machine).pause(paused=frozen)
     if service == "archiver":
         machine.pause_archiver(paused=frozen)
     if service == "standby":

@@ -45,6 +45,10 @@ class Life:
         self._over = True
         self._going.set()
 
+    def begin(self) -> None:
+        """Have a new process in its place, once nothing of it is left."""
+        self._over = False
+
     def pause(self) -> None:
         """Stop it in its tracks, at its next call."""
         self._going.clear()
@@ -58,11 +62,15 @@ class Life:
         if self._over:
             raise asyncio.CancelledError("killed")
 
+    async def going(self) -> None:
+        """Wait while the process stands still; raises CancelledError in one that was killed."""
+        await self._going.wait()
+        self.demand()
+
     async def wait(self, awaitable: Awaitable[T]) -> T:
         """Wait for something that takes time, and go on only if the process still lives."""
         result = await awaitable
-        await self._going.wait()
-        self.demand()
+        await self.going()
         return result
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +13,7 @@ from harness.drive.ports import ConnectionLost, Refused
 from harness.model.errors import RestoreRefused
 from harness.model.schema import ByPath, Schema, Table
 from harness.model.values import RawRow, key_of
+from harness.simulate.life import Life
 from harness.simulate.locks import Hold
 from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Ddl, Server, View, Work, Written
@@ -24,10 +27,21 @@ _Rows = Mapping[str, Sequence[RawRow]]
 
 
 class SimulatedTarget:
-    """The database behind ``address`` (``reference.ports.Target``). Triggers do not fire here."""
+    """The database behind ``address`` (``reference.ports.Target``). Triggers do not fire here.
 
-    def __init__(self, address: Address) -> None:
+    ``life``: of the process that restores; what is open when it ends is undone.
+    """
+
+    def __init__(self, address: Address, life: Life | None = None) -> None:
         self._address = address
+        self._life = life or Life()
+        self._unsaid: list[Swapped] = []
+        self._left: set[asyncio.Task[None]] = set()
+
+    def take_unsaid(self) -> list[Swapped]:
+        """Return what was committed since the last call, and had nobody left who would have said so."""
+        unsaid, self._unsaid = self._unsaid, []
+        return unsaid
 
     async def build_schema(self, ddl: str) -> None:
         """Build what is missing of ``ddl`` (a catalogue as JSON): tables, publication, leaves."""
@@ -50,6 +64,9 @@ class SimulatedTarget:
             await server.acknowledged(work, self._address.latency)
         except (ConnectionLost, Cancelled) as lost:
             raise TargetUnavailable(str(lost)) from None
+        except asyncio.CancelledError:
+            self._leave(server, work)
+            raise
 
     def rebuilt(self, now: Catalogue, wanted: Catalogue) -> Catalogue:
         """Return what is there and what is wanted together."""
@@ -76,12 +93,17 @@ class SimulatedTarget:
         work = server.begin(patient=True)
         try:
             swapped = await _swap(server, work, swap)
+            await self._life.going()
             server.write_commit(work, self._address.latency.clock.now_s())
         except Refused as refused:
             server.undo(work)
             raise RestoreRefused(str(refused)) from None
         except ConnectionLost as lost:
             raise TargetUnavailable(str(lost)) from None
+        except asyncio.CancelledError:
+            if server.is_open(work):
+                server.undo(work)
+            raise
         await self._commit(server, work, swapped)
         return swapped
 
@@ -93,6 +115,21 @@ class SimulatedTarget:
             unavailable = TargetUnavailable(str(lost))
             unavailable.swapped = swapped
             raise unavailable from None
+        except asyncio.CancelledError:
+            self._unsaid.append(swapped)
+            self._leave(server, work)
+            raise
+
+    def _leave(self, server: Server, work: Work) -> None:
+        """Have the server go on by itself with a transaction whose COMMIT it has got."""
+        if server.is_open(work):
+            left = asyncio.get_running_loop().create_task(self._acknowledged(server, work))
+            self._left.add(left)
+            left.add_done_callback(self._left.discard)
+
+    async def _acknowledged(self, server: Server, work: Work) -> None:
+        with suppress(ConnectionLost, Cancelled):
+            await server.acknowledged(work, self._address.latency)
 
     async def _reach(self) -> Server:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +30,7 @@ from harness.simulate.intruder import SimulatedIntruder
 from harness.simulate.latency import Latency
 from harness.simulate.life import Life, LivingIndex, LivingKeys, LivingSource, LivingStore
 from harness.simulate.operator import pg_timestamp
+from harness.simulate.restoring import RestorerProcess
 from harness.simulate.server import Server
 from harness.simulate.sessions import Address
 from harness.simulate.stages import SimulatedStages
@@ -40,7 +41,6 @@ from harness.simulate.witness import SimulatedWitness
 from harness.subject.port import Subject
 from harness.subject.reference.archiver import Archiver, ArchiverPorts
 from harness.subject.reference.format import MANIFEST_PREFIX
-from harness.subject.reference.ports import Target
 from harness.subject.reference.restorer import Restorer
 from harness.subject.reference.signing import Signer, Trust
 from harness.subject.reference.subject import ReferenceSubject
@@ -108,6 +108,7 @@ class SimulatedMachinery:
         self._archiver: asyncio.Task[None] | None = None
         self._life = Life()
         self._alone = False
+        self.restorer: RestorerProcess | None = None
 
     async def prepare(self, *, fresh: bool) -> None:
         """Start a cluster with the schema in it; a fresh one takes the place of one that is captured."""
@@ -329,12 +330,18 @@ class SimulatedBucket:
 def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     """Return a world in which nothing runs yet; to be used inside a virtual loop only."""
     site = Site(plan, schema, parts or Parts())
-    restores = LivingStore(site.store, site.latency, Life(), site.wires["restorer-minio"])
+    life = Life()
+    restores = LivingStore(site.store, site.latency, life, site.wires["restorer-minio"])
+    targets = _targets(site, life)
 
     def over_copy(copy: MemoryStore) -> Subject:
-        return _subject(site, plan, copy, LivingStore(copy, site.latency, Life()))
+        reads = LivingStore(copy, site.latency, Life())
+        return site.parts.subject(_subject(site, plan, copy, reads, _targets(site, Life())))
 
     machinery = site.parts.machinery(site)
+    machinery.restorer = restorer = RestorerProcess(
+        lambda: _subject(site, plan, site.store, restores, targets), life, [*targets.values()]
+    )
     holdings = ReferenceHoldings(schema=schema, store=site.store, keys=site.keys, trust=site.trust)
     return World(
         clock=site.latency.clock,
@@ -343,7 +350,7 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
         ),
         bucket=SimulatedBucket(site.store, restores),
         machinery=machinery,
-        subject=_subject(site, plan, site.store, restores),
+        subject=site.parts.subject(restorer),
         intruder=SimulatedIntruder(site.store, site.latency),
         copies=SimulatedCopies(site.store, site.latency, over_copy),
         witness=SimulatedWitness(schema, site.live),
@@ -351,16 +358,22 @@ def build(plan: Plan, schema: Schema, parts: Parts | None = None) -> World:
     )
 
 
-def _subject(site: Site, plan: Plan, store: MemoryStore, reads: LivingStore) -> Subject:
-    """Return the system under test over ``store``; ``reads``: through which its restores read."""
-    targets: dict[Place, Target] = {
-        "live": site.parts.target(site.live.by(site.wires["restorer-primary"])),
-        "scratch": site.parts.target(site.scratch),
+def _targets(site: Site, life: Life) -> dict[Place, SimulatedTarget]:
+    """Return what a restorer of that life restores into."""
+    return {
+        "live": site.parts.target(site.live.by(site.wires["restorer-primary"]), life),
+        "scratch": site.parts.target(site.scratch, life),
     }
-    subject = ReferenceSubject(
+
+
+def _subject(
+    site: Site, plan: Plan, store: MemoryStore, reads: LivingStore, targets: Mapping[Place, SimulatedTarget]
+) -> Subject:
+    """Return the reference over ``store``; ``reads``: through which its restores read."""
+    return ReferenceSubject(
         store=LivingStore(store, site.latency, Life()),
         restorer=site.parts.restorer(schema=site.schema, store=reads, keys=site.keys, trust=site.trust),
-        targets=targets,
+        targets={**targets},
         clock=site.latency.clock,
         flush_interval_s=FLUSH_INTERVAL_S,
         promise_s=plan.promise_s,
@@ -368,7 +381,6 @@ def _subject(site: Site, plan: Plan, store: MemoryStore, reads: LivingStore) -> 
         lives=site.archives,
         trust=site.trust,
     )
-    return site.parts.subject(subject)
 
 
 def _spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -50,7 +50,7 @@ FAILED: Final = (RestoreproofError, psycopg.Error, *STORE_AWAY)
 def unavailable(fault: f.Fault, host: HostName) -> str:
     """Return why a host can't do a fault, or an empty text."""
     if isinstance(fault, f.Kill | f.Pause) and fault.service == "restorer":
-        return "restores run in the harness's own process"
+        return "restores run in the harness's own process: only a simulated one can be killed alone"
     if isinstance(fault, f.ClockJump):
         return clocks.unavailable(fault, host)
     return "" if type(fault) in PERFORM else UNAVAILABLE[type(fault)]
