@@ -96,14 +96,14 @@ def test_the_map_fits_eighty_columns() -> None:
     assert max(map(len, lines)) <= 80
     kill = next(line for line in lines if line.startswith("kill"))
     slow = next(line for line in lines if line.startswith("slow store"))
-    assert kill.split() == ["kill", "1", "1", *"....."]
+    assert kill.split() == ["kill", "1", "1", *"......"]
     assert slow.split() == ["slow", "store", "."]
     script = next(line for line in lines if line.startswith("stale_list"))
     assert script.split() == ["stale_list", "1", "1", *".....", "1", "."]
     text = " ".join(" ".join(lines).split())
     assert f"3 of {a_map().possible} cells (" in text
     assert "in 3 drills" in text
-    assert "kill archiver, connect, kafka, minio, standby; pause anything;" in text
+    assert "kill archiver, connect, kafka, minio, standby, restorer; pause anything;" in text
     assert "slow store;" in text
     assert "Kinds of script under which none was met: canary." in text
 

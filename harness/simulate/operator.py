@@ -117,8 +117,9 @@ class SimulatedOperator(Connection):
     async def _move(self, server: Server, work: Work, effects: Iterable[Effect]) -> None:
         """Each effect is one statement: its foreign keys are whole again when they are checked."""
         for effect in effects:
+            seen = server.snapshot(own=work)  # somebody may be removing one of them, and not be through
             rows = [
-                (table, key, _given_values(effect, table, server.built.tables[table.name].rows[key]))
+                (table, key, _given_values(effect, table, seen[table.name][key]))
                 for table, key in _meant(server, work, [effect])
             ]
             await Statements(server).update_together(work, rows)
