@@ -71,7 +71,8 @@ def solve(steps: list[Step], found: Mapping[RowKey, Row], *, forced: bool = Fals
     known = State(steps=len(steps), rows=fold(steps))
     again = states.solve(steps, found, forced=forced, known=known)
     for one in (solution, again):
-        assert forced or one.exact == (not one.reasons)
+        assert forced or one.exact == (one.reasons == {})
+        assert one.found == found
     assert (again.inside, again.holes, set(again.strange)) == (
         solution.inside,
         solution.holes,
@@ -298,6 +299,13 @@ def test_a_hole_is_told_by_a_step_that_must_be_in_and_not_by_one_that_may() -> N
     [difference] = differences(solve(steps, {TWO: image("c")}), Elsewhere(tenant="a"))
     assert (difference.kind, difference.operation) == ("missing row", "B")
     assert difference.because == "C, which came after it, is in"
+
+
+def test_a_lost_deletion_leaves_its_row_there() -> None:
+    """The row is as it was before, and nothing that is in came after."""
+    steps = [step("A", 0, 1, {ONE: "a"}), step("B", 2, 3, {ONE: None})]
+    solution = solve(steps, {ONE: image("a")})
+    assert (lacking(solution), solution.exact) == (["B"], True)
 
 
 def test_what_a_row_should_be_is_what_the_last_step_in_left() -> None:
