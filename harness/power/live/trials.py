@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -86,17 +86,25 @@ class Site:
         self._warm = bench if plant.is_guest else None
         return bench, False
 
-    def stacks(self, name: str, plant: Plant, defect: str = "", *, near: bool = False) -> Stacks:
-        """Return stacks with ``plant`` in each, their run folders below that of this ``name``."""
-        return Stacks(self, self.work / _file(name), plant, defect, near=near)
+    def stacks(
+        self, name: str, make: Callable[[], Plant], defect: str = "", *, near: bool = False
+    ) -> Stacks:
+        """Return stacks with that plant in each, their run folders below that of this ``name``."""
+        return Stacks(self, self.work / _file(name), make, defect, near=near)
 
 
 class Stacks:
-    """A context for the drills of one trial; after one that failed they go on on another stack."""
+    """A context for the drills of one trial; after one that failed they go on on another stack.
 
-    def __init__(self, site: Site, folder: Path, plant: Plant, defect: str, *, near: bool) -> None:
+    ``make``: what is planted, made anew for each drill: it remembers nothing of those before.
+    """
+
+    def __init__(
+        self, site: Site, folder: Path, make: Callable[[], Plant], defect: str, *, near: bool
+    ) -> None:
         self._site = site
-        self._plant = plant
+        self._make = make
+        self._plant = make()
         self._defect = defect
         self._near = near
         self._bench: Bench | None = None
@@ -122,6 +130,7 @@ class Stacks:
         On a warm stack the first plan streams its initial rows: a snapshot needs a new cluster.
         """
         bench = self._bench or self._start()
+        bench.replant(self._make())
         if self._is_warm:
             plan = msgspec.structs.replace(plan, initial="streamed")
         began_s = time.monotonic()
@@ -168,7 +177,7 @@ def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Tria
     seed = seed_of(site.asked, "live trial", number)
     drawn = site.plans(seed, planted.profile or site.asked.profile, site.asked.plans_max)
     chase = _Chase(planted)
-    with site.stacks(f"{planted.name} {number}", planted.plant(), planted.name) as stacks:
+    with site.stacks(f"{planted.name} {number}", planted.plant, planted.name) as stacks:
         for plan in drawn:
             if chase.by(plan, stacks) or stacks.spent_s > LIMIT_S:
                 break
@@ -195,7 +204,7 @@ def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Tria
 def try_near(site: Site, planted: LiveDefect, number: int, plan: Plan) -> Near:
     """Return what came of the near miss on the plan that caught its defect."""
     assert planted.near_miss is not None  # the caller looks
-    with site.stacks(f"near {planted.name}", planted.near_miss(), planted.name, near=True) as stacks:
+    with site.stacks(f"near {planted.name}", planted.near_miss, planted.name, near=True) as stacks:
         verdict = stacks.drill(plan, 1)
         alarm = _alarm(1, plan, verdict, planted.says) if verdict else None
         stacks.worth_a_look = alarm is not None
@@ -214,7 +223,7 @@ def try_clean(site: Site, number: int, count: int) -> Clean:
     alarms: list[Alarm] = []
     opens: list[Alarm] = []
     wall_ms: list[float] = []
-    with site.stacks(f"clean {number}", Plant()) as stacks:
+    with site.stacks(f"clean {number}", Plant) as stacks:
         for drills, plan in enumerate(site.plans(seed, QUICK, count), 1):
             before_s = stacks.spent_s
             verdict = stacks.drill(plan, drills)
