@@ -20,6 +20,7 @@ from fixtures.archive import (
 )
 from harness.model.errors import ArchiveBroken, RestoreRefused
 from harness.model.history import Cut
+from harness.model.position import Position
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryStore, MemoryTarget
 from harness.subject.reference.ports import StoredObject
@@ -187,6 +188,26 @@ def test_a_cut_where_capture_was_away_is_refused() -> None:
             with pytest.raises(RestoreRefused, match="capture was interrupted"):
                 await bench.rows("acme", Cut(epoch=1, lsn_lower=lsn))
         assert await bench.rows("acme", Cut(epoch=1, lsn_lower=bench.tape.lsn))
+
+    virtually(scene)
+
+
+def test_a_cut_behind_a_gap_that_was_noticed_late_is_refused() -> None:
+    """What followed the gap was archived before its heartbeat came: only the watermark was sure (FM-50)."""
+
+    async def scene(bench: Bench) -> None:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat()
+        sure = bench.tape.lsn
+        bench.tape.commit(insert("app.note", note_row(2, "acme", "behind the gap")))
+        behind = bench.tape.lsn
+        await bench.archive()
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat()
+        await bench.archive()
+        with pytest.raises(RestoreRefused, match=f"interrupted from {Position(epoch=1, lsn=sure)} to"):
+            await bench.rows("acme", Cut(epoch=1, lsn_lower=behind, lsn_upper=behind))
+        assert await bench.rows("acme", Cut(epoch=1, lsn_lower=sure, lsn_upper=sure))
 
     virtually(scene)
 

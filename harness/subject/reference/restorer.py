@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 import msgspec
 
@@ -62,7 +63,7 @@ class Restorer:
             sure = self.manifest.links[-1].entry.watermark
             if cut.epoch or sure >= self.manifest.links[-1].entry.end:
                 raise
-            up_to = Cut(epoch=sure.epoch, lsn_lower=sure.lsn, lsn_upper=sure.lsn)
+            up_to = msgspec.structs.replace(cut, epoch=sure.epoch, lsn_lower=sure.lsn, lsn_upper=sure.lsn)
             swapped = await self._restore(tenant, up_to, target, in_place=in_place)
             why = f"behind which the archive is not whole: {hole.message}"
             return msgspec.structs.replace(swapped, short=f"brought back to the watermark {sure}, {why}")
@@ -111,6 +112,7 @@ class Restorer:
 
     async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
         """Work out what the target shall hold."""
+        await self._require_told_apart(tenant, cut, links)
         globals_ = [found for link in links for found in link.entry.globals]
         parts = await self.reader.parts(tenant, links)
         if not parts:
@@ -205,17 +207,34 @@ class Restorer:
         return [link for link in wanted if base is None or link.entry.end >= base]
 
     def _require_no_hole(self, links: Sequence[Link], cut: Cut) -> None:
-        """Refuse a cut in a stretch that only a later snapshot stands for: its transactions are unknown."""
+        """Refuse a cut in a stretch that only a later snapshot stands for: its transactions are unknown.
+
+        It begins at the watermark before: what had followed the gap may be archived when it is noticed.
+        """
         lower = Position(epoch=cut.epoch, lsn=cut.lsn_lower)
-        for link in links:
-            start = link.entry.start
+        for before, link in pairwise(links):
+            since = before.entry.watermark
             for taken in (found for found in link.entry.globals if found.kind == "snapshot"):
                 until = self.sure_from(link, taken)
-                if start and start.epoch == taken.epoch and start < lower < until:
+                if before.entry.end.epoch == taken.epoch and since < lower < until:
                     raise RestoreRefused(
-                        f"capture was interrupted from {start} to {until}, and the cut lies between",
-                        cure=f"restore to {start}, or to {until}",
+                        f"capture was interrupted from {since} to {until}, and the cut lies between",
+                        cure=f"restore to {since}, or to {until}",
                     )
+
+    async def _require_told_apart(self, tenant: str, cut: Cut, links: Sequence[Link]) -> None:
+        """Refuse to leave out what a later snapshot shows as the tenant's own, like all else it has."""
+        if not cut.without:
+            return
+        epochs, base = {one.epoch for one in cut.without}, links[0].entry.seq
+        earlier = [x for x in self.manifest.links if x.entry.seq < base and x.entry.end.epoch in epochs]
+        given = [p.position for p in await self.reader.parts(tenant, earlier) if hands.undone(cut, p)]
+        if given:
+            raise RestoreRefused(
+                f"what {given[-1]} gave tenant {tenant} can't be left out: the snapshot since, in"
+                f" {links[0].stored.key}, shows it like any other row",
+                cure="restore to a cut before that snapshot",
+            )
 
     def sure_from(self, link: Link, taken: Global) -> Position:
         """Return from where on a state after a snapshot is sure: the newest heartbeat with it."""
