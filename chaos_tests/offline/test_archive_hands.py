@@ -166,6 +166,7 @@ def test_what_a_snapshot_since_shows_as_anybodys_is_not_left_out_in_silence() ->
         bench.tape.snapshot(("app.tenant", ACME), ("app.tenant", GLOBEX))
         bench.tape.commit(NOTE)
         moved = bench.tape.commit(MOVE)
+        bench.tape.heartbeat()
         before = bench.tape.lsn
         await bench.archive()
         bench.feed.committed = len(bench.feed.events)
