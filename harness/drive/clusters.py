@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.drive.drill import Drill
 from harness.drive.limits import until
-from harness.model.errors import SubjectFailed
+from harness.model.errors import SubjectFailed, TimedOut
 from harness.model.history import ClusterSeen
 
 
@@ -20,9 +20,15 @@ class Clusters:
         await self.note()
 
     async def note(self) -> bool:
-        """Journal the cluster with the archive's epoch for it; return whether the archive knows one."""
+        """Journal the cluster with the archive's epoch for it; return whether the archive knows one.
+
+        A subject that fails to say knows none: what it restores shows whether it is broken.
+        """
         who = await self._drill.world.database.cluster()
-        epoch = await self._drill.world.subject.epoch(who.system_id, who.timeline)
+        try:
+            epoch = await self._drill.world.subject.epoch(who.system_id, who.timeline)
+        except SubjectFailed:
+            epoch = 0
         cluster = self._drill.where.cluster
         if epoch or cluster not in self._drill.epochs:
             self._drill.epochs[cluster] = epoch
@@ -45,13 +51,18 @@ class Clusters:
                 limit_s, "the archive knows the cluster", until(self._drill.clock, self.note)
             )
 
-    async def known_or_stopped(self) -> None:
-        """Wait likewise, but not for an archiver that has stopped: that is for the judge to say."""
+    async def known_if_ever(self) -> None:
+        """Wait likewise, but not for an archiver that has stopped.
+
+        That it did, or that its archive does not know the cluster by then, is for the judge to say.
+        """
         if not self._drill.epoch:
             limit_s = self._drill.plan.limits.capture_s
-            await self._drill.within(
-                limit_s, "the archive knows the cluster", until(self._drill.clock, self._settled)
-            )
+            known = until(self._drill.clock, self._settled)
+            try:
+                await self._drill.within(limit_s, "the archive knows the cluster", known)
+            except TimedOut as late:
+                self._drill.note(f"the archive never knew the cluster: {late}")
 
     async def _settled(self) -> bool:
         if await self.note():

@@ -68,7 +68,7 @@ class FailOver:
         self._workload.go_on_all()
         limit_s = drill.plan.limits.capture_s
         await drill.within(limit_s, "the capture goes on", machinery.resume_capture())
-        await self._clusters.known_or_stopped()
+        await self._clusters.known_if_ever()
 
     async def _settled(self) -> dict[str, Settlement]:
         """Settle what can be, by one snapshot, and journal it."""

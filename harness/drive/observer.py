@@ -92,6 +92,11 @@ class Observer:
             await clock.sleep(POLL_S)
         return True
 
+    async def silent(self) -> bool:
+        """Whether the subject says that it stopped, or fails to say anything."""
+        seen = await self.watermark()
+        return seen is None or seen.state == "stopped"
+
     async def name_needs(self) -> None:
         """Let the subject name what restores need, as far as it is of this drill.
 

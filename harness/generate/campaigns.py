@@ -22,6 +22,7 @@ the same version of house and Hypothesis; what replays a drill for good is its p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations, product
 from random import Random
@@ -121,18 +122,20 @@ def strata(
     """Yield what is pinned in each plan; ``storm``: with the whole grammar."""
     scripts = _scripts(schema, storm=storm)
     seen: set[tuple[object, ...]] = set()
+    shown: Counter[str | None] = Counter()
     in_turn = SURVIVORS if failover else SURVIVORS[:2]
     for number in range(plans):
         here = survivors or in_turn[(number + number // len(in_turn)) % len(in_turn)]
         switches = storm and failover and number % SWITCHES_EVERY == SWITCHES_FIRST
         this = msgspec.structs.replace(
-            _best(scripts, seen, rng, here),
+            _best(scripts, seen, shown, rng, here),
             initial="streamed" if number % 7 else "snapshot",
             fault=_fault(rng, here) if number % 3 == 1 else "none",
             again=number % 3 == 2,
             switchovers=SWITCHOVERS if switches else 0,
         )
         seen |= _pairs(this) | _values(this)
+        shown[_shown_kind(this)] += 1
         yield this
 
 
@@ -170,24 +173,37 @@ def _scripts(schema: Schema, *, storm: bool) -> list[Pins]:
     ]
 
 
-def _best(scripts: list[Pins], seen: set[tuple[object, ...]], rng: Random, survivors: Survivors) -> Pins:
-    """Return the script that brings most that is new; when all has been seen, any.
+def _best(
+    scripts: list[Pins],
+    seen: set[tuple[object, ...]],
+    shown: Counter[str | None],
+    rng: Random,
+    survivors: Survivors,
+) -> Pins:
+    """Return the script that brings most that is new; when all has been seen, of a kind shown least.
 
-    Of those that bring as many new values, one whose traces a fresh cluster would wipe out comes last
-    there.
+    Of a kind whose traces a fresh cluster would wipe out nothing new is seen there: it comes again. Where
+    they would be seen such a kind goes first: all others show themselves anywhere.
     """
     candidates = [msgspec.structs.replace(script, survivors=survivors) for script in scripts]
     rng.shuffle(candidates)
 
-    def worth(pins: Pins) -> tuple[int, bool, int]:
-        wasted = survivors == "archive" and step_named(pins.kind or "").in_place
-        return len(_values(pins) - seen), not wasted, len(_pairs(pins) - seen)
+    def worth(pins: Pins) -> tuple[int, int, bool, int]:
+        kept = survivors != "archive" and step_named(pins.kind or "").in_place
+        return len(_values(pins) - seen), -shown[pins.kind], kept, len(_pairs(pins) - seen)
 
     return max(candidates, key=worth)
 
 
 def _values(pins: Pins) -> set[tuple[object, ...]]:
-    return set(enumerate((pins.kind, pins.means, pins.batching, pins.killed, pins.survivors)))
+    kind = _shown_kind(pins)
+    return set(enumerate((kind, pins.means, pins.batching, pins.killed, pins.survivors)))
+
+
+def _shown_kind(pins: Pins) -> str | None:
+    """Return the kind that a plan shows: one whose traces a fresh cluster wipes out is none there."""
+    wasted = pins.survivors == "archive" and step_named(pins.kind or "").in_place
+    return None if wasted else pins.kind
 
 
 def _pairs(pins: Pins) -> set[tuple[object, ...]]:

@@ -8,6 +8,8 @@ that plans can be drawn and simulated without a database; a lint compares it wit
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -67,8 +69,11 @@ class Infrastructure(msgspec.Struct, frozen=True, kw_only=True, tag="infrastruct
 Tenancy = ByColumn | ByPath | Shared | Infrastructure
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table; ``name`` is qualified (``helpdesk.tickets``), ``key`` the primary key's columns."""
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """One table; ``name`` is qualified (``helpdesk.tickets``), ``key`` the primary key's columns.
+
+    What follows from the fields is worked out once (``dict``).
+    """
 
     name: str
     tenancy: Tenancy
@@ -78,15 +83,20 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unique: tuple[tuple[str, ...], ...] = ()
     partitioned: bool = False
 
-    @property
+    @cached_property
     def owned(self) -> bool:
         """Whether rows of this table belong to tenants."""
         return isinstance(self.tenancy, ByColumn | ByPath)
 
-    @property
+    @cached_property
     def stored_columns(self) -> tuple[str, ...]:
         """Columns that an INSERT may name: all but the generated ones."""
         return tuple(c.name for c in self.columns if c.given_by != "generated")
+
+    @cached_property
+    def column_names(self) -> frozenset[str]:
+        """The names of all columns."""
+        return frozenset(c.name for c in self.columns)
 
     def column(self, name: str) -> Column:
         """Return the column of that name; raises BadInput."""
@@ -159,7 +169,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     column: str
 
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """A reference or user schema: tables in an order in which parents come before children.
 
     ``enums``: labels of each enum type, in order. ``domains``: the base type of each domain; a domain's
@@ -181,17 +191,22 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 return table
         raise BadInput(f"schema {self.name} has no table {name!r}", cure="mend schema.toml")
 
-    @property
+    @cached_property
     def owned(self) -> tuple[Table, ...]:
         """Tables whose rows belong to tenants, parents first."""
         return tuple(t for t in self.tables if t.owned)
 
-    @property
+    @cached_property
+    def sha256(self) -> bytes:
+        """SHA-256 of it as JSON."""
+        return hashlib.sha256(msgspec.json.encode(self)).digest()
+
+    @cached_property
     def shared(self) -> tuple[Table, ...]:
         """Lookup tables, which belong to nobody."""
         return tuple(t for t in self.tables if isinstance(t.tenancy, Shared))
 
-    @property
+    @cached_property
     def infrastructure(self) -> tuple[Table, ...]:
         """Tables of plumbing (outbox, heartbeat), never restored."""
         return tuple(t for t in self.tables if isinstance(t.tenancy, Infrastructure))

@@ -211,7 +211,7 @@ DEFECTS: tuple[Defect, ...] = (
         failure_mode="FM-13",
         where="restorer",
         words="the restorer leaves out rightful deletions that no writer made",
-        caught_by=("resurrection",),
+        caught_by=("resurrection", "honest"),
         parts=lambda: Parts(restorer=misled.BringsBackTheErased),
         near_miss=lambda: Parts(restorer=faulty.ReadsNeighboursRows),
         step="erasure",

@@ -96,4 +96,5 @@ class FallsBehind(LosesWhatNobodyWasTold):
         """Wait for a slow standby; the one that is promoted has none, and is quick."""
         if self.timeline == 1 and latency.clock.now_s() > BEHIND_FROM_S:
             await latency.clock.sleep(BEHIND_S)
+            self.demand_alive()  # what the standby of a dead primary had not got by then, it never gets
         await super().acknowledged(work, latency)

@@ -8,6 +8,7 @@ from typing import Final
 from harness.simulate.loop import VirtualClock
 
 SLOW_ONE_IN: Final = 50
+_LOT_BITS: Final = SLOW_ONE_IN.bit_length()
 
 
 class Latency:
@@ -43,4 +44,7 @@ class Latency:
 
     def _draw(self, least_s: float, most_s: float) -> float:
         wait_s = self._random.uniform(least_s, most_s)
-        return wait_s * 20 if self._random.randrange(SLOW_ONE_IN) == 0 else wait_s
+        lot = SLOW_ONE_IN
+        while lot >= SLOW_ONE_IN:
+            lot = self._random.getrandbits(_LOT_BITS)  # as randrange draws, without its checks
+        return wait_s * 20 if lot == 0 else wait_s

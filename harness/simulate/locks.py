@@ -43,11 +43,15 @@ class Locks:
 
         Raises Refused when that would wait for ever and this holder is the one to give way.
         """
-        while self._blockers(holder, item, hold):
+        while item in self._held and self._blockers(holder, item, hold):
             await self._wait(holder, item, hold)
-        holders = self._held.setdefault(item, {})
-        holders[holder] = max(hold, holders.get(holder, hold))
-        self._items.setdefault(holder, {})[item] = None
+        holders = self._held.get(item)
+        if holders is None:
+            holders = self._held[item] = {}
+        mine = holders.get(holder)
+        holders[holder] = hold if mine is None or hold > mine else mine
+        if mine is None:
+            self._items.setdefault(holder, {})[item] = None
 
     def release(self, holder: Holder) -> None:
         """Let go of everything ``holder`` has and wake those who wait."""

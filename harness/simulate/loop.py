@@ -14,7 +14,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from harness.model.errors import HarnessFailed, RestoreproofError, TimedOut
@@ -25,6 +25,26 @@ _Ts = TypeVarTuple("_Ts")
 VIRTUAL_S_MAX: Final = 24 * 3600.0
 STEPS_MAX: Final = 2_000_000
 _CLEAN_UP_STEPS_MAX: Final = 100_000
+
+
+class _Handle(asyncio.Handle):
+    """A handle made in one call: a drill has tens of thousands."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -48,7 +68,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -129,18 +149,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             cause.add_note(f"and then, while ending what was left: {late}")
 
     def _spin(self, done: Callable[[], bool]) -> None:
+        ready = self._ready
         while not done():
-            if not self._ready:
+            if not ready:
                 self._jump()
-            self._step()
-
-    def _step(self) -> None:
-        if self._steps >= self._steps_max:
-            raise TimedOut(f"an end within {self._steps_max} steps", self._now_s, self._waiting())
-        self._steps += 1
-        handle = self._ready.popleft()
-        if not handle.cancelled():
-            handle._run()
+            if self._steps >= self._steps_max:
+                raise TimedOut(f"an end within {self._steps_max} steps", self._now_s, self._waiting())
+            self._steps += 1
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def _jump(self) -> None:
         """Let time pass up to the next timer that still counts, and make what is due then ready."""
@@ -148,11 +166,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             heapq.heappop(self._timers)
         if not self._timers:
             raise HarnessFailed(f"nothing can ever happen again; these wait: {self._waiting()}")
-        self._now_s = max(self._now_s, self._timers[0][0])
-        if self._now_s > self._virtual_s_max:
-            raise TimedOut(f"an end within {self._virtual_s_max:g} virtual s", self._now_s, self._waiting())
-        while self._timers and self._timers[0][0] <= self._now_s:
-            due = heapq.heappop(self._timers)[2]
+        now_s = self._now_s = max(self._now_s, self._timers[0][0])
+        if now_s > self._virtual_s_max:
+            raise TimedOut(f"an end within {self._virtual_s_max:g} virtual s", now_s, self._waiting())
+        timers = self._timers
+        while timers and timers[0][0] <= now_s:
+            due = heapq.heappop(timers)[2]
             if isinstance(due, asyncio.Handle):
                 self._ready.append(due)
             elif not due.done():
@@ -190,7 +209,7 @@ class VirtualClock:
         """Let virtual time pass; others run meanwhile, even for 0 seconds."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        await loop.alarm(max(seconds, 0.0))
+        await loop.alarm(max(0.0, seconds))
 
 
 def run(

@@ -21,6 +21,9 @@ LEAVES = 4
 
 def cells_of(row: Mapping[str, str | None], columns: tuple[str, ...]) -> Cells | None:
     """Return the cells of ``columns``, or None when one is null: nulls match nothing."""
+    if len(columns) == 1:  # what most are
+        cell = row[columns[0]]
+        return None if cell is None else (cell,)
     cells = tuple(map(row.__getitem__, columns))
     return None if None in cells else cells  # type: ignore[return-value]  # no cell is None
 
@@ -86,7 +89,9 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """Return a digest that tells one catalogue from another."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
+        lacks = (self.gone, self.unpublished, self.lost, self.disabled)
+        whole = self.schema.sha256 + msgspec.json.encode(lacks)
+        return hashlib.sha256(whole).hexdigest()[:32]
 
 
 class Storage:

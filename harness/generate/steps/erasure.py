@@ -8,8 +8,9 @@ from harness.generate.steps.how import Manner, Order, orders
 from harness.generate.steps.step import Due, Step, any_means, count_words, has_entity, pick
 from harness.model.schema import Schema
 
-WAIT_S = (1.0, 14.0)
-"""How long before the accident rows are erased: within a short drill's budget, or before it."""
+WAITS_S = ((1.0, 4.0), (12.0, 16.0), (12.0, 16.0))
+"""How long before the accident rows are erased: now and then within a short drill's budget, else before
+it: only then must they stay away from whatever state may be restored."""
 
 
 def _means(schema: Schema) -> tuple[Means, ...]:
@@ -30,7 +31,7 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     return Due(
         orders=[*erased, *orders(ground, hit, shape.how, intended=None, actual="permanent")],
         words=f"{len(erased)} rows rightly erased, and then {count_words(hit)} removed",
-        manner=Manner(canary=len(erased), wait_s=round(ground.rng.uniform(*WAIT_S), 1)),
+        manner=Manner(canary=len(erased), wait_s=round(ground.rng.uniform(*ground.rng.choice(WAITS_S)), 1)),
     )
 
 

@@ -35,4 +35,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="orphans", means=lambda schema: any_means(schema)[:1], due=_due, storm=True)
+STEP = Step(kind="orphans", means=lambda schema: any_means(schema)[:1], due=_due, storm=True, in_place=True)

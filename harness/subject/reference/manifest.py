@@ -77,6 +77,8 @@ class Manifest:
                 for stored in await self._store.list(MANIFEST_PREFIX, after=after)
                 if is_manifest_key(stored.key)
             ]
+            if not listed:
+                return ()
             bodies = await asyncio.gather(*(self._get(stored) for stored in listed))
             before = len(self.links)
             await self._add(list(zip(listed, bodies, strict=True)))
