@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -12,23 +13,27 @@ from harness import schemas
 from harness.drive.campaign import Campaign
 from harness.drive.injector import demand_available
 from harness.judge import judge
-from harness.model.errors import BadInput
+from harness.model.attacks import Attack
+from harness.model.errors import BadInput, TimedOut
 from harness.model.history import (
     AnyEntry,
     ClusterSeen,
     Destroyed,
     Done,
     Entry,
+    Note,
     NotSent,
     RestoreBegan,
     Sent,
     Settled,
     SwitchedOver,
 )
-from harness.model.plan import Plan, SwitchOver
+from harness.model.plan import Plan, Survivors, SwitchOver
 from harness.model.verdict import DrillVerdict
 from harness.session import where_possible
 from harness.simulate import simulate, simulate_series
+from harness.simulate.faulty import FallsAsleep
+from harness.simulate.tampered import ChainsAfterForged
 from harness.simulate.world import Parts, SimulatedMachinery, Site
 
 SHOP = schemas.load("shop").schema
@@ -175,3 +180,66 @@ def test_what_was_open_at_a_switchover_is_settled_at_once() -> None:
         open_ones = {done.name for done in of(Done, history) if done.outcome == "unknown"}
         assert {entry.name for entry in of(Settled, history)} == open_ones
         assert verdict.verdict == "proven"
+
+
+FORGED = Attack(kind="forge entry", moment="write", after_s=4.0)
+
+
+def judged(plan: Plan, parts: Parts) -> tuple[set[str], list[str]]:
+    """Run a plan on a system that is wrong; return the checks that say so, and what the drill noted."""
+    left = simulate(plan, SHOP, parts)
+    verdict = judge(plan, SHOP, left.history, left.restored)
+    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    notes = [note.text for note in of(Note, left.history)]
+    return {finding.check for finding in findings if finding.verdict == "broken"}, notes
+
+
+@pytest.mark.parametrize("survivors", ["standby", "archive"])
+def test_an_archive_that_its_own_reader_refuses_is_judged(survivors: Survivors) -> None:
+    """Nobody learns an epoch from it once the primary is lost; the drill goes on, and restores say why."""
+    plan = failover_plan(after_s=1.5) if survivors == "standby" else shop_plan(survivors="archive")
+    plan = msgspec.structs.replace(plan, attacks=(FORGED,))
+    checks, _ = judged(plan, Parts(archiver=ChainsAfterForged))
+    assert {"untampered", "restored"} <= checks
+
+
+def test_an_archive_that_never_knows_the_promoted_standby_is_judged() -> None:
+    """Its archiver neither stops nor goes on."""
+    checks, notes = judged(failover_plan(after_s=1.5), Parts(archiver=Sleeps))
+    assert "archived again" in checks
+    assert any(note.startswith("the archive never knew the cluster") for note in notes)
+
+
+def test_an_archiver_that_stops_on_a_fresh_cluster_is_judged() -> None:
+    """What came back there is archived no more: that is no failure of the harness."""
+    plan = msgspec.structs.replace(
+        shop_plan(survivors="archive"), attacks=(Attack(kind="plant next key", moment="restore"),)
+    )
+    checks, notes = judged(plan, Parts(archiver=ChainsAfterForged))
+    assert checks == {"archived again"}
+    assert any(note.startswith("the archiver did not go on") for note in notes)
+
+
+def test_a_fresh_cluster_that_nobody_captures_is_the_harness_failing() -> None:
+    """As long as the archiver does not say that it stopped, what did not start is the harness's own."""
+    with pytest.raises(TimedOut, match="a heartbeat is in the bucket"):
+        simulate(shop_plan(survivors="archive"), SHOP, Parts(machinery=StartsOnce))
+
+
+class Sleeps(FallsAsleep):
+    """Archives nothing that comes a tenth of a second after anything else."""
+
+    after_s = 0.1
+
+
+class StartsOnce(SimulatedMachinery):
+    """Starts the capture once."""
+
+    _started = False
+
+    async def start_capture(self) -> None:
+        """Start it, or wait for ever."""
+        if self._started:
+            await asyncio.Event().wait()
+        self._started = True
+        await super().start_capture()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 from random import Random
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.generate import campaign
 from harness.generate.campaigns import strata
+from harness.generate.steps import possible
 from harness.generate.strategies import BATCHINGS, SURVIVORS
 from harness.model import plan as model_plan
 from harness.model.errors import BadInput
@@ -58,6 +60,21 @@ def test_pairs_are_covered_in_time(name: str) -> None:
     pins = list(strata(SCHEMAS[name], Random(3), 40, None))
     assert {(p.batching, p.survivors) for p in pins} == set(product(BATCHINGS, SURVIVORS))
     assert {(p.batching, p.killed) for p in pins} == set(product(BATCHINGS, (True, False)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_kinds_come_in_turn_where_their_traces_are_seen(seed: int) -> None:
+    """Thirty plans of a storm show every kind, none more than three times.
+
+    What a script did to a catalogue, or gave to others, a fresh cluster does not show: that is not counted.
+    """
+    kinds = {step.kind: step for step in possible(SCHEMAS["helpdesk"], storm=True)}
+    pins = list(strata(SCHEMAS["helpdesk"], Random(seed), 30, None, storm=True))
+    shown = Counter(p.kind for p in pins if p.survivors != "archive" or not kinds[p.kind or ""].in_place)
+    assert shown.keys() == kinds.keys()
+    assert max(shown.values()) <= 3
+    again = [p.kind for p in pins if p.survivors != "archive" and kinds[p.kind or ""].in_place]
+    assert set(Counter(again).values()) <= {1, 2}
 
 
 def test_survivors_meet_faults_and_second_damages() -> None:

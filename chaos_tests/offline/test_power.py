@@ -126,6 +126,14 @@ def test_the_page_tells_each_defect_and_the_sums(tmp_path: Path) -> None:
     assert (tmp_path / "power.md").read_text() == page
 
 
+def test_the_page_says_when_the_machine_was_shared() -> None:
+    """Seconds by the clock of a machine on which others were at work say little."""
+    result = a_result()
+    busy = structs.replace(result, machine=structs.replace(result.machine, load=7.0))
+    words = "Others were at work on the machine"
+    assert (words in report.page(busy), words in report.page(result)) == (True, False)
+
+
 def test_the_page_goes_to_its_place_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

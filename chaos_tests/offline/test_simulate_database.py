@@ -160,6 +160,32 @@ def test_an_operator_is_never_the_victim_of_a_deadlock() -> None:
     on_bench(test)
 
 
+def test_a_move_passes_over_a_row_that_goes_meanwhile() -> None:
+    """A snapshot still shows what somebody else is about to delete; the move waits, and leaves it alone."""
+
+    async def test(bench: Bench) -> None:
+        await bench.shop("a", purchases=0)
+        await bench.shop("b", purchases=0)
+        writer, operator = await bench.session(), await bench.database.operator()
+        await writer.insert(PURCHASE, purchase("a", 0))
+        await writer.insert(PURCHASE, purchase("a", 1))
+        await writer.commit()
+        await writer.begin()
+        await writer.delete(PURCHASE, {"id": "a-0"})
+        await operator.begin()
+        effect = Effect(tenant="a", mode="move", tables=(PURCHASE.name,), to="b")
+        move = ScriptTransaction(name="s", statements=(), intended=(), actual=(effect,))
+        script = asyncio.create_task(operator.run(move))
+        await bench.latency.clock.sleep(1)
+        assert not script.done()
+        await writer.commit()
+        await script
+        assert (await operator.commit()).outcome == "acked"
+        assert (await bench.counts("a"), await bench.counts("b")) == ([1, 0, 0], [1, 1, 0])
+
+    on_bench(test)
+
+
 def removal(code: str) -> ScriptTransaction:
     """Return a script's transaction that removes a whole merchant."""
     effect = Effect(tenant=code, mode="permanent", tables=tuple(t.name for t in SHOP.owned))

@@ -1,8 +1,9 @@
 """Campaigns: plans drawn from a seed so that every kind of case comes up by design, not by luck.
 
 Each plan's script is pinned by a greedy covering array over step, means, batching and killed-or-not (with
-survivors as a fifth dimension): the next plan is the one that brings most values, then most pairs of
-values, not seen before. The rest goes by the plan's number, from 0:
+survivors as a fifth dimension): the next plan is the one that brings most values not seen before, then the
+kind shown least so far (what a fresh cluster wipes out is not shown there), then most pairs of values. The
+rest goes by the plan's number, from 0:
 
     survivors   ``all``, ``archive`` and ``standby`` in turn, each three begun by the next one, unless asked
                 for; never ``standby`` where no standby can take over

@@ -170,7 +170,14 @@ def _measured(power: Power) -> str:
     return (
         f"{live.measured(power)} Again:"
         f" `restoreproof power --seed {asked.seed} --trials {asked.trials} --plans {asked.clean}`."
+        f"{_SHARED if machine.load > machine.cores + 1 else ''}"
     )
+
+
+_SHARED = (
+    " Others were at work on the machine: seconds and minutes by the clock are longer than on one of its"
+    " own, milliseconds of a processor less so."
+)
 
 
 _READING = """\
