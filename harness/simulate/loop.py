@@ -14,7 +14,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from harness.model.errors import HarnessFailed, RestoreproofError, TimedOut
@@ -25,26 +25,6 @@ _Ts = TypeVarTuple("_Ts")
 VIRTUAL_S_MAX: Final = 24 * 3600.0
 STEPS_MAX: Final = 2_000_000
 _CLEAN_UP_STEPS_MAX: Final = 100_000
-
-
-class _Handle(asyncio.Handle):
-    """A handle made in one call: a drill has tens of thousands."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -68,7 +48,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -157,7 +137,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 raise TimedOut(f"an end within {self._steps_max} steps", self._now_s, self._waiting())
             self._steps += 1
             handle = ready.popleft()
-            if not handle._cancelled:
+            if not handle.cancelled():
                 handle._run()
 
     def _jump(self) -> None:
