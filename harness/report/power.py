@@ -170,7 +170,7 @@ def _measured(power: Power) -> str:
     return (
         f"{live.measured(power)} Again:"
         f" `restoreproof power --seed {asked.seed} --trials {asked.trials} --plans {asked.clean}`."
-        f"{_SHARED if machine.load > machine.cores + 1 else ''}"
+        f"{_SHARED if power.machine.load > power.machine.cores + 1 else ''}"
     )
 
 
