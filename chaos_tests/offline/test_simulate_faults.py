@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.handmade import TENANTS, shop_plan
 from harness import schemas
-from harness.generate.campaigns import campaign
+from harness.generate.campaigns import campaign, pinned_plan
 from harness.model.envelope import Allowed, Envelope
 from harness.model.errors import BadInput
 from harness.model.faults import (
@@ -128,6 +128,19 @@ def test_who_did_not_come_back_is_asked_for_as_of_the_first_damage_when_damaged_
     verdict = drill(plan, SHOP)
     findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
     assert {f.check for f in findings} == {"envelope", "restored", "census"}
+
+
+@pytest.mark.parametrize("kind", ["moved", "rehomed"])
+def test_rows_that_nobody_can_bring_back_stay_with_whom_they_were_given_to(kind: str) -> None:
+    """The move was lost with the offsets: neither tenant's restore is possible, which is no collateral."""
+    plan = pinned_plan(HELPDESK, kind=kind, seed=2, profile="simulated", survivors="all")
+    fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
+    bare = msgspec.structs.replace(plan, faults=(fault,), attacks=(), watermark_checks=())
+    verdict = drill(bare, HELPDESK)
+    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    assert "broken" not in {f.verdict for f in findings}
+    assert any("can't be left out" in f.message for f in findings)
+    assert any("rows of another are with it" in f.message for f in findings)
 
 
 def test_lost_offsets_that_nobody_notices_are_not_seen_healed() -> None:

@@ -139,6 +139,8 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
     )
     taken = _taken(schema, lines, restores)
     refused = {judged.tenant for judged in restores if taken.get(judged.restore.number)}
+    gifts = frozenset(_gifts(plan))
+    holding = {to for giver, to in gifts if giver in lines and _is_damaged(lines[giver].live)}
     return Case(
         plan=plan,
         schema=schema,
@@ -146,12 +148,18 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
         lines=lines,
         restores=restores,
         by_tenant=_by_tenant(restores),
-        gifts=frozenset(_gifts(plan)),
+        gifts=gifts,
         purges=_purges(plan, timeline),
         beyond=_beyond(timeline, schema),
         taken=taken,
         living=tuple(
-            _living(line, timeline, readings, rightly_refused=line.tenant in refused)
+            _living(
+                line,
+                timeline,
+                readings,
+                rightly_refused=line.tenant in refused,
+                holds=line.tenant in holding,
+            )
             for line in lines.values()
         ),
         unowned=_unowned(timeline, restored),
@@ -305,13 +313,23 @@ def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
     return stretch.base is None or readings.of(stretch.base.number, line.tenant, {}) is not None
 
 
-def _living(line: Line, timeline: Timeline, readings: Readings, *, rightly_refused: bool) -> Living:
+def _is_damaged(stretch: Stretch) -> bool:
+    return any(step.role == "damage" for step in stretch.steps)
+
+
+def _living(
+    line: Line, timeline: Timeline, readings: Readings, *, rightly_refused: bool, holds: bool
+) -> Living:
     """Judge a tenant's live rows at the end: everything committed since their base is demanded.
 
     ``rightly_refused``: it was not restored in place, as it should be: what the script did is there, too.
+    ``holds``: rows that the script gave it are with it still, since their own tenant did not come back.
     """
     stretch = line.live
     there = readings.of(0, line.tenant, line.rows)
+    if holds:
+        why_not = "rows of another are with it, who was damaged and not restored in place since"
+        return Living(tenant=line.tenant, stretch=stretch, found=there, why_not=why_not)
     why_not = _why_not(line, stretch, readings, timeline, rightly_refused=rightly_refused)
     if there is None or why_not:
         return Living(tenant=line.tenant, stretch=stretch, found=there, why_not=why_not or "not read")
@@ -335,7 +353,7 @@ def _why_not(
 ) -> str:
     if not _based(stretch, line, readings):
         return "what its restore in place had made was not read back"
-    if any(step.role == "damage" for step in stretch.steps) and not rightly_refused:
+    if _is_damaged(stretch) and not rightly_refused:
         return "it was damaged and not restored in place since"
     if stretch.fresh and any(
         r.asked.tenant == line.tenant and r.asked.place == "live" for r in timeline.restores

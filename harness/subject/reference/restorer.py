@@ -112,7 +112,6 @@ class Restorer:
 
     async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
         """Work out what the target shall hold."""
-        await self._require_told_apart(tenant, cut, links)
         globals_ = [found for link in links for found in link.entry.globals]
         parts = await self.reader.parts(tenant, links)
         if not parts:
@@ -120,6 +119,7 @@ class Restorer:
                 f"the archive holds nothing of tenant {tenant} up to that cut",
                 cure="look whether id and cut are right; what is in the database was not touched",
             )
+        self._require_told_apart(cut, links, parts)
         keeps = self.keeps(cut, parts, globals_)
         shared = await self.reader.parts(SHARED, links)
         earlier, later = self._altered(keeps)
@@ -222,19 +222,25 @@ class Restorer:
                         cure=f"restore to {since}, or to {until}",
                     )
 
-    async def _require_told_apart(self, tenant: str, cut: Cut, links: Sequence[Link]) -> None:
-        """Refuse to leave out what a later snapshot shows as the tenant's own, like all else it has."""
-        if not cut.without:
-            return
-        epochs, base = {one.epoch for one in cut.without}, links[0].entry.seq
-        earlier = [x for x in self.manifest.links if x.entry.seq < base and x.entry.end.epoch in epochs]
-        given = [p.position for p in await self.reader.parts(tenant, earlier) if hands.undone(cut, p)]
-        if given:
-            raise RestoreRefused(
-                f"what {given[-1]} gave tenant {tenant} can't be left out: the snapshot since, in"
-                f" {links[0].stored.key}, shows it like any other row",
-                cure="restore to a cut before that snapshot",
-            )
+    def _require_told_apart(self, cut: Cut, links: Sequence[Link], parts: Sequence[Part]) -> None:
+        """Refuse to leave out what a repair's snapshot shows as the tenant's own, like all else it has."""
+        base = links[0].entry
+        repaired = {
+            taken.epoch
+            for before, link in pairwise(self.manifest.links)
+            for taken in link.entry.globals
+            if link.entry.seq == base.seq
+            and taken.kind == "snapshot"
+            and before.entry.end.epoch == taken.epoch
+        }
+        for given in cut.without:
+            told = any(hands.undone(Cut(without=(given,)), part) for part in parts)
+            if given.epoch in repaired and not told:
+                raise RestoreRefused(
+                    f"what transaction {given} gave can't be left out: the snapshot since, in"
+                    f" {links[0].stored.key}, shows it like any other row",
+                    cure="restore to a cut before that snapshot",
+                )
 
     def sure_from(self, link: Link, taken: Global) -> Position:
         """Return from where on a state after a snapshot is sure: the newest heartbeat with it."""
