@@ -227,17 +227,22 @@ class RestoresTheOneBeforeToo(Wrapped):
 
 
 class AsksForTheOneBeforeToo(Wrapped):
-    """Near miss: restores the one before as well, but beside the live database."""
+    """Near miss: restores the one before as well, but beside the live database.
+
+    Only one that came back: whose natural key was taken would be in the way of the one who took it there.
+    """
 
     _before: str | None = None
 
     async def restore(self, tenant: str, cut: Cut, place: Place) -> RestoreResult:
         """Restore the tenant before in scratch, then this one where it belongs."""
-        if place == "live" and cut.xid:
-            before, self._before = self._before, tenant
-            if before is not None and before != tenant:
-                await super().restore(before, cut, "scratch")
-        return await super().restore(tenant, cut, place)
+        damaged, before = place == "live" and cut.xid, self._before
+        if damaged and before is not None and before != tenant:
+            await super().restore(before, cut, "scratch")
+        result = await super().restore(tenant, cut, place)
+        if damaged and result.result == "restored":
+            self._before = tenant
+        return result
 
 
 class NamesTooLittle(Wrapped):
