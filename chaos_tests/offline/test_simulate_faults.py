@@ -143,6 +143,18 @@ def test_rows_that_nobody_can_bring_back_stay_with_whom_they_were_given_to(kind:
     assert any("rows of another are with it" in f.message for f in findings)
 
 
+def test_shared_rows_that_a_script_took_are_nobodys_doing_while_nobody_comes_back() -> None:
+    """All cuts lie where the capture was interrupted: shared rows come with a restore, and there is none."""
+    plan = pinned_plan(HELPDESK, kind="shared_parent", seed=1, profile="simulated", survivors="all")
+    fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
+    bare = msgspec.structs.replace(plan, faults=(fault,), attacks=(), watermark_checks=())
+    verdict = drill(bare, HELPDESK)
+    assert verdict.verdict == "unknown"
+    assert any(
+        f.check == "shared rows" and "nobody was brought back" in f.message for f in verdict.findings
+    )
+
+
 def test_lost_offsets_that_nobody_notices_are_not_seen_healed() -> None:
     """An archiver that goes on says nothing of them."""
     verdict = drill(losing_offsets("write", 3.0), SHOP, Parts(archiver=gaps.TakesAnySnapshot))
