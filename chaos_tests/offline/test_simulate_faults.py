@@ -144,7 +144,7 @@ def test_rows_that_nobody_can_bring_back_stay_with_whom_they_were_given_to(kind:
 
 
 def test_shared_rows_that_a_script_took_are_nobodys_doing_while_nobody_comes_back() -> None:
-    """All cuts lie where the capture was interrupted: shared rows come with a restore, and there is none."""
+    """All cuts lie where the capture was interrupted: shared rows come with a restore, and none is made."""
     plan = pinned_plan(HELPDESK, kind="shared_parent", seed=1, profile="simulated", survivors="all")
     fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
     bare = msgspec.structs.replace(plan, faults=(fault,), attacks=(), watermark_checks=())

@@ -8,7 +8,8 @@ demanded.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -140,7 +141,7 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
     taken = _taken(schema, lines, restores)
     refused = {judged.tenant for judged in restores if taken.get(judged.restore.number)}
     gifts = frozenset(_gifts(plan))
-    holding = {to for giver, to in gifts if giver in lines and _is_damaged(lines[giver].live)}
+    judge_living = partial(_living, timeline=timeline, readings=readings, holding=_holding(gifts, lines))
     return Case(
         plan=plan,
         schema=schema,
@@ -152,16 +153,7 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
         purges=_purges(plan, timeline),
         beyond=_beyond(timeline, schema),
         taken=taken,
-        living=tuple(
-            _living(
-                line,
-                timeline,
-                readings,
-                rightly_refused=line.tenant in refused,
-                holds=line.tenant in holding,
-            )
-            for line in lines.values()
-        ),
+        living=tuple(judge_living(line, rightly_refused=line.tenant in refused) for line in lines.values()),
         unowned=_unowned(timeline, restored),
         owners=OnDemand(lambda: _owners(lines)),
         refused=_refused(timeline),
@@ -317,17 +309,22 @@ def _is_damaged(stretch: Stretch) -> bool:
     return any(step.role == "damage" for step in stretch.steps)
 
 
+def _holding(gifts: Iterable[tuple[str, str]], lines: Mapping[str, Line]) -> set[str]:
+    """Return with whom rows are that the script gave them, since their own tenant did not come back."""
+    return {to for giver, to in gifts if giver in lines and _is_damaged(lines[giver].live)}
+
+
 def _living(
-    line: Line, timeline: Timeline, readings: Readings, *, rightly_refused: bool, holds: bool
+    line: Line, *, timeline: Timeline, readings: Readings, holding: Collection[str], rightly_refused: bool
 ) -> Living:
     """Judge a tenant's live rows at the end: everything committed since their base is demanded.
 
     ``rightly_refused``: it was not restored in place, as it should be: what the script did is there, too.
-    ``holds``: rows that the script gave it are with it still, since their own tenant did not come back.
+    ``holding``: who has rows still that the script gave them, since their own tenant did not come back.
     """
     stretch = line.live
     there = readings.of(0, line.tenant, line.rows)
-    if holds:
+    if line.tenant in holding:
         why_not = "rows of another are with it, who was damaged and not restored in place since"
         return Living(tenant=line.tenant, stretch=stretch, found=there, why_not=why_not)
     why_not = _why_not(line, stretch, readings, timeline, rightly_refused=rightly_refused)
