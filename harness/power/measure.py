@@ -22,6 +22,7 @@ from harness.model.power import (
     Clean,
     Entry,
     Machine,
+    Near,
     Planted,
     Power,
     Small,
@@ -73,7 +74,8 @@ def measure(options: Options, console: Console) -> Power:
     spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
 
     def power() -> Power:
-        return _power(asked, chosen, kept, round(spent_s + time.monotonic() - began_s, 1))
+        wall_s = round(spent_s + time.monotonic() - began_s, 1)
+        return result_of(asked, [_told(one) for one in chosen], kept, wall_s=wall_s, batch=work.BATCH)
 
     store(options.out, power())
     names = [planted.name for planted in chosen]
@@ -166,19 +168,23 @@ def _worth_telling(entry: Entry) -> str:
     return ""
 
 
-def _power(asked: Asked, chosen: Sequence[Defect], kept: work.Kept, wall_s: float) -> Power:
-    names = {planted.name for planted in chosen}
+def result_of(
+    asked: Asked, planted: Sequence[Planted], kept: work.Kept, *, wall_s: float, batch: int
+) -> Power:
+    """Return what is kept of these defects, as far as it was asked for; ``batch``: clean drills in one."""
+    names = {one.name for one in planted}
     trials = [e for e in kept.entries if isinstance(e, Trial) and e.number <= asked.trials]
-    batches = -(-asked.clean // work.BATCH)
+    batches = -(-asked.clean // batch)
     return Power(
         made_at=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         asked=asked,
         machine=machine(),
         wall_s=wall_s,
-        planted=tuple(map(_told, chosen)),
+        planted=tuple(planted),
         trials=tuple(sorted((t for t in trials if t.defect in names), key=lambda t: (t.defect, t.number))),
         clean=tuple(e for e in kept.entries if isinstance(e, Clean) and e.number <= batches),
         small=tuple(e for e in kept.entries if isinstance(e, Small) and e.defect in names),
+        near=tuple(e for e in kept.entries if isinstance(e, Near) and e.defect in names),
     )
 
 

@@ -21,7 +21,7 @@ from harness.power import work
 from harness.power.live import trials
 from harness.power.live.plant import LiveDefect
 from harness.power.live.zoo import ZOO
-from harness.power.measure import Options, asked_of, machine, store, stored
+from harness.power.measure import Options, asked_of, result_of, store, stored
 
 BATCH: Final = 5
 """Drills without a defect on one stack: a kill loses no more."""
@@ -52,7 +52,8 @@ def measure(options: Options, console: Console) -> Power:
     spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
 
     def power() -> Power:
-        return _power(asked, chosen, kept, round(spent_s + time.monotonic() - began_s, 1))
+        wall_s = round(spent_s + time.monotonic() - began_s, 1)
+        return result_of(asked, [as_told(one) for one in chosen], kept, wall_s=wall_s, batch=BATCH)
 
     store(options.out, power())
     run(asked, chosen, kept, console, lambda: store(options.out, power()))
@@ -144,23 +145,6 @@ def _course(trial: Trial) -> str:
 
 def _failed(entry: Trial | Near | Clean) -> str:
     return f" ({entry.failed} could not be run to their end)" if entry.failed else ""
-
-
-def _power(asked: Asked, chosen: Sequence[LiveDefect], kept: work.Kept, wall_s: float) -> Power:
-    names = {one.name for one in chosen}
-    trials_ = [e for e in kept.entries if isinstance(e, Trial) and e.defect in names]
-    batches = -(-asked.clean // BATCH)
-    return Power(
-        made_at=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        asked=asked,
-        machine=machine(),
-        wall_s=wall_s,
-        planted=tuple(map(as_told, chosen)),
-        trials=tuple(t for t in trials_ if t.number <= asked.trials),
-        clean=tuple(e for e in kept.entries if isinstance(e, Clean) and e.number <= batches),
-        small=(),
-        near=tuple(e for e in kept.entries if isinstance(e, Near) and e.defect in names),
-    )
 
 
 def as_told(one: LiveDefect) -> Planted:
