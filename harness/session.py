@@ -12,6 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from harness.drive.campaign import Campaign
     from harness.drive.progress import Progress
-    from harness.model.faults import Fault
     from harness.model.plan import Plan
     from harness.schemas import LoadedSchema
     from harness.stack.host import HostName
@@ -82,9 +82,7 @@ def draw(options: DrillOptions) -> Campaign:
     from harness.schemas import load
     from harness.stack.world.faults import unavailable
 
-    def unable(fault: Fault) -> str:
-        return unavailable(fault, options.host)
-
+    unable = partial(unavailable, host=options.host)
     _refuse_witness_of_nothing(options)
     seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
     storm = profile_named(options.profile).storm

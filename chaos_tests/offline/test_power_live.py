@@ -14,6 +14,7 @@ from harness.model.power import Clean, Entry, Near, Power, encode
 from harness.power.live import archiver, measure
 from harness.power.live.plant import LiveDefect, Plant
 from harness.power.live.zoo import ZOO, live_defect, planted
+from harness.power.measure import choose
 from harness.report import power as report
 from harness.report import power_live
 
@@ -53,7 +54,7 @@ def test_an_unknown_defect_is_refused() -> None:
     with pytest.raises(UnknownName, match="forgets one child table"):
         live_defect("forgets everything")
     with pytest.raises(UnknownName, match="forgets one child table"):
-        measure.choose(["forgets everything"])
+        choose(["forgets everything"], ZOO, "defect on real services")
 
 
 def test_the_archivers_process_is_told_by_name_what_it_is() -> None:
@@ -66,7 +67,7 @@ def test_the_archivers_process_is_told_by_name_what_it_is() -> None:
 
 def test_what_is_left_is_done_in_rounds() -> None:
     """A trial of each, then a share of the drills without a defect; near misses last; nothing twice."""
-    chosen = measure.choose(["forgets one child table", "skips a tenant"])
+    chosen = choose(["forgets one child table", "skips a tenant"], ZOO, "defect")
     asked = structs.replace(a_live_result().asked, trials=2, clean=12)
     skips, forgets = (one.name for one in chosen)  # the second is a guest, and comes first
     left = [(u.number, u.defect, u.near, u.clean) for u in measure.units(asked, chosen, [])]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -43,6 +44,16 @@ USUAL = {"simulated": (20, 2_000), "local": (3, 100)}
 """How many trials of each defect and how many plans without one, by the host, unless asked for others."""
 
 
+class HasName(Protocol):
+    """A defect of either zoo."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=HasName)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for. ``defects``: names, or parts of names; none: all. ``seed`` None: the
     one that ``out`` holds results of, else a new one.
@@ -66,12 +77,9 @@ def measure(options: Options, console: Console) -> Power:
     Raises BadInput and UnknownName before anything is run.
     """
     began_s = time.monotonic()
-    chosen = choose(options.defects)
+    chosen = choose(options.defects, DEFECTS, "defect")
     schema_of(options.schema)
-    before = stored(options.out)
-    asked = asked_of(options, before)
-    kept = work.Kept(options.out, asked.code)
-    spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
+    asked, kept, spent_s = opened(options)
 
     def power() -> Power:
         wall_s = round(spent_s + time.monotonic() - began_s, 1)
@@ -87,12 +95,23 @@ def measure(options: Options, console: Console) -> Power:
     return power()
 
 
-def choose(wanted: Sequence[str]) -> tuple[Defect, ...]:
-    """Return the defects whose names have one of these words in them, all for none; raises UnknownName."""
+def choose(wanted: Sequence[str], zoo: Sequence[Named], what: str) -> tuple[Named, ...]:
+    """Return those of a zoo whose names have one of these words in them, all for none.
+
+    Raises UnknownName, of ``what``.
+    """
     for word in wanted:
-        if not any(word in planted.name for planted in DEFECTS):
-            raise UnknownName("defect", word, [planted.name for planted in DEFECTS])
-    return tuple(one for one in DEFECTS if not wanted or any(word in one.name for word in wanted))
+        if not any(word in one.name for one in zoo):
+            raise UnknownName(what, word, [one.name for one in zoo])
+    return tuple(one for one in zoo if not wanted or any(word in one.name for word in wanted))
+
+
+def opened(options: Options) -> tuple[Asked, work.Kept, float]:
+    """Return what is asked for, what is there of it, and how many seconds that took; raises BadInput."""
+    before = stored(options.out)
+    asked = asked_of(options, before)
+    spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
+    return asked, work.Kept(options.out, asked.code), spent_s
 
 
 def code() -> str:

@@ -15,13 +15,12 @@ import msgspec
 from rich.console import Console
 
 from harness.model import plan as plans
-from harness.model.errors import UnknownName
 from harness.model.power import Asked, Clean, Entry, Near, Planted, Power, Trial
 from harness.power import work
 from harness.power.live import trials
 from harness.power.live.plant import LiveDefect
 from harness.power.live.zoo import ZOO
-from harness.power.measure import Options, asked_of, result_of, store, stored
+from harness.power.measure import Options, choose, opened, result_of, store
 
 BATCH: Final = 5
 """Drills without a defect on one stack: a kill loses no more."""
@@ -44,12 +43,8 @@ def measure(options: Options, console: Console) -> Power:
     Raises BadInput and UnknownName before anything is started.
     """
     began_s = time.monotonic()
-    chosen = choose(options.defects)
-    options = msgspec.structs.replace(options, profile=PROFILE)
-    before = stored(options.out)
-    asked = asked_of(options, before)
-    kept = work.Kept(options.out, asked.code)
-    spent_s = before.wall_s if before is not None and before.asked.code == asked.code else 0.0
+    chosen = choose(options.defects, ZOO, "defect on real services")
+    asked, kept, spent_s = opened(msgspec.structs.replace(options, profile=PROFILE))
 
     def power() -> Power:
         wall_s = round(spent_s + time.monotonic() - began_s, 1)
@@ -58,14 +53,6 @@ def measure(options: Options, console: Console) -> Power:
     store(options.out, power())
     run(asked, chosen, kept, console, lambda: store(options.out, power()))
     return power()
-
-
-def choose(wanted: Sequence[str]) -> tuple[LiveDefect, ...]:
-    """Return the defects whose names have one of these words in them, all for none; raises UnknownName."""
-    for word in wanted:
-        if not any(word in one.name for one in ZOO):
-            raise UnknownName("defect on real services", word, [one.name for one in ZOO])
-    return tuple(one for one in ZOO if not wanted or any(word in one.name for word in wanted))
 
 
 def units(asked: Asked, chosen: Sequence[LiveDefect], entries: Sequence[Entry]) -> Iterator[Unit]:

@@ -7,7 +7,7 @@ which swaps them in. What is read follows that tenant's size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -212,33 +212,26 @@ class Restorer:
         It begins at the watermark before: what had followed the gap may be archived when it is noticed.
         """
         lower = Position(epoch=cut.epoch, lsn=cut.lsn_lower)
-        for before, link in pairwise(links):
-            since = before.entry.watermark
-            for taken in (found for found in link.entry.globals if found.kind == "snapshot"):
-                until = self.sure_from(link, taken)
-                if before.entry.end.epoch == taken.epoch and since < lower < until:
-                    raise RestoreRefused(
-                        f"capture was interrupted from {since} to {until}, and the cut lies between",
-                        cure=f"restore to {since}, or to {until}",
-                    )
+        for before, link, taken in _repairs(links):
+            since, until = before.entry.watermark, self.sure_from(link, taken)
+            if since < lower < until:
+                raise RestoreRefused(
+                    f"capture was interrupted from {since} to {until}, and the cut lies between",
+                    cure=f"restore to {since}, or to {until}",
+                )
 
     def _require_told_apart(self, cut: Cut, links: Sequence[Link], parts: Sequence[Part]) -> None:
         """Refuse to leave out what a repair's snapshot shows as the tenant's own, like all else it has."""
-        base = links[0].entry
-        repaired = {
-            taken.epoch
-            for before, link in pairwise(self.manifest.links)
-            for taken in link.entry.globals
-            if link.entry.seq == base.seq
-            and taken.kind == "snapshot"
-            and before.entry.end.epoch == taken.epoch
-        }
+        if not cut.without:
+            return
+        base, repairs = links[0], _repairs(self.manifest.links)
+        repaired = {taken.epoch for _, link, taken in repairs if link.entry.seq == base.entry.seq}
         for given in cut.without:
             told = any(hands.undone(Cut(without=(given,)), part) for part in parts)
             if given.epoch in repaired and not told:
                 raise RestoreRefused(
                     f"what transaction {given} gave can't be left out: the snapshot since, in"
-                    f" {links[0].stored.key}, shows it like any other row",
+                    f" {base.stored.key}, shows it like any other row",
                     cure="restore to a cut before that snapshot",
                 )
 
@@ -287,6 +280,14 @@ class Restorer:
         if digest(body) != schema.sha256:
             raise ArchiveBroken(f"{schema.key} is not what the manifest says: SHA-256 {digest(body)}")
         return body.decode()
+
+
+def _repairs(links: Sequence[Link]) -> Iterator[tuple[Link, Link, Global]]:
+    """Yield each snapshot that is not its epoch's first, with its entry and the one before that."""
+    for before, link in pairwise(links):
+        for found in link.entry.globals:
+            if found.kind == "snapshot" and before.entry.end.epoch == found.epoch:
+                yield before, link, found
 
 
 def _last_snapshot(links: Sequence[Link], until: Position) -> Position | None:
