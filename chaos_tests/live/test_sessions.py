@@ -12,7 +12,7 @@ import pytest
 from fixtures.cutting import CuttingProxy
 from fixtures.helpdesk_rows import AWKWARD, ENTRIES, LONG, add_country, add_tenant
 from fixtures.postgres import MakeDatabase, TestDatabase
-from harness.drive.ports import Ack, ConnectionLost, Refused
+from harness.drive.ports import Ack, ConnectionLost, NotRead, Refused
 from harness.model.plan import ScriptTransaction, Statement
 from harness.model.values import Digest
 from harness.schemas import load
@@ -576,6 +576,26 @@ def test_a_deadlock_ends_the_writer_and_not_the_script(place: TestDatabase) -> N
         await writer.reset()
         await deleting
         assert (await operator.commit()).outcome == "acked"
+
+    run(place, test, filled=True)
+
+
+def test_a_reading_in_a_scripts_way_is_ended_and_may_be_made_again(place: TestDatabase) -> None:
+    """A writer that looks what became of its COMMIT must not end a drill, nor hold up a DROP SCHEMA."""
+
+    async def test(database: PostgresDatabase, _: PostgresSession) -> None:
+        operator = await database.operator()
+        await operator.begin()
+        await operator.run(script("LOCK TABLE helpdesk.audit"))
+        reading = asyncio.create_task(database.read(["7"], "live"))
+        await asyncio.to_thread(wait_for_waiters, place.admin, 1)
+        locking = asyncio.create_task(operator.run(script("LOCK TABLE helpdesk.tenants")))
+        with pytest.raises(NotRead, match="57014"):
+            await reading
+        await locking
+        assert (await operator.commit()).outcome == "acked"
+        assert len((await database.read(["7"], "live"))["7"]["helpdesk.tenants"]) == 1
+        await operator.close()
 
     run(place, test, filled=True)
 

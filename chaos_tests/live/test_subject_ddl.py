@@ -100,10 +100,11 @@ def test_a_dropped_table_comes_back_with_all_that_hung_on_it(place: TestDatabase
     postgres.run_sql(place.app, statement)
     assert digest(place) != before
     target = PostgresTarget(dsn=place.admin, schema=SCHEMA)
+    assert asyncio.run(target.catalogue_digest()) == dump(place)[1] != catalogue
     for _ in range(2):
         asyncio.run(target.build_schema(ddl))
         assert digest(place) == before
-    assert dump(place)[1] == catalogue
+    assert asyncio.run(target.catalogue_digest()) == dump(place)[1] == catalogue
     assert lint(place.admin, SCHEMA) == []
 
 

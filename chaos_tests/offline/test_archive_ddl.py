@@ -121,6 +121,21 @@ def test_where_nothing_changed_since_the_cut_nothing_is_rebuilt() -> None:
     assert virtually(scene) == "built before"
 
 
+@pytest.mark.parametrize(("digest", "built"), [("another", True), ("catalogue-1", False)])
+def test_ddl_that_only_the_target_shows_is_undone(digest: str, built: bool) -> None:
+    """It may be a moment old, and not archived yet; the catalogue of the cut needs nothing."""
+
+    async def scene(bench: Bench) -> str | None:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        await bench.archive()
+        target = MemoryTarget()
+        target.ddl, target.catalogue = "built before", digest
+        await bench.restorer().restore("acme", END, target, in_place=True)
+        return target.ddl
+
+    assert virtually(scene) == ("CREATE TABLE ..." if built else "built before")
+
+
 def test_a_schema_between_two_quick_changes_is_not_made_up() -> None:
     """What could not be dumped has no dump: a cut between takes the last one known before."""
 

@@ -319,7 +319,7 @@ def test_a_database_that_is_lost_unplanned_is_the_harness_failing() -> None:
 
     faults = (Kill(service="archiver", phase="restore", after_s=0.0, down_s=0.0),)
     error, entries = failed_drill(shop_plan(faults=faults), with_machine(Leaves))
-    assert "could not use the database" in str(error)
+    assert "was not there to be read" in str(error)
     assert isinstance(error.__cause__, ConnectionLost)
     assert not of(Ended, entries)[-1].complete
 

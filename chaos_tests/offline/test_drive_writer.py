@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -12,16 +12,17 @@ from harness.drive.bindings import Bindings
 from harness.drive.crew import Crew
 from harness.drive.journal import MemoryJournal
 from harness.drive.performer import Performer, Where
+from harness.drive.ports import Ack, NotRead, Rows
 from harness.drive.tally import Tally
 from harness.drive.writer import Gate, Writer
 from harness.model.errors import HarnessFailed, TimedOut
-from harness.model.history import Done
+from harness.model.history import Done, Place
 from harness.model.operations import Insert, Transaction
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.latency import Latency
 from harness.simulate.loop import run
 from harness.simulate.server import Server
-from harness.simulate.sessions import Address
+from harness.simulate.sessions import Address, SimulatedSession
 
 SHOP = schemas.load("shop").schema
 PAUSE_S = 1.0
@@ -172,6 +173,39 @@ def test_a_database_that_does_not_come_back_is_an_error() -> None:
         assert 2.0 <= caught.value.spent_s < 5.0
 
     at_desk(test, lambda: Desk(lost_s_max=2.0))
+
+
+def test_a_look_for_what_became_of_a_commit_is_made_again() -> None:
+    """A script in whose way it stands has it ended: the writer comes back later, and no drill ends."""
+
+    class Unanswered(SimulatedSession):
+        async def commit(self) -> Ack:
+            await super().commit()
+            return Ack(outcome="unknown")
+
+    class Refusing(SimulatedDatabase):
+        looked = 0
+
+        async def session(self, name: str) -> SimulatedSession:
+            await super().session(name)
+            return Unanswered(desk.address)
+
+        async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
+            self.looked += 1
+            if self.looked % 2:
+                raise NotRead("57014: canceling statement due to user request")
+            return await super().read(tenants, place)
+
+    desk = Desk()
+    database = desk.database = Refusing(SHOP, desk.address, Address(desk.latency))
+
+    async def test(desk: Desk) -> None:
+        desk.gate.open()
+        await desk.run()
+        assert [e.outcome for e in desk.journal.entries if isinstance(e, Done)] == ["unknown"] * 5
+        assert database.looked == 8  # two for each but the last
+
+    at_desk(test, lambda: desk)
 
 
 def test_a_member_of_the_crew_that_fails_ends_the_rest_with_its_error() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.archive import FLUSH_S, SYSTEM, Bench, insert, note_row, tenant_row, virtually
 from harness.model.errors import NotWhole, RestoreRefused
-from harness.model.history import Cut
+from harness.model.history import Cut, Place
 from harness.model.values import RawRow
 from harness.simulate.archive_ports import MemoryTarget
 from harness.subject.port import RestoreResult
@@ -140,6 +140,26 @@ def test_a_restore_waits_for_a_living_archive_to_reach_the_cut() -> None:
         return result.rows
 
     assert virtually(scene) == 1
+
+
+@pytest.mark.parametrize(("place", "entries"), [("live", 2), ("scratch", 0)])
+def test_a_restore_in_place_waits_for_ddl_that_is_not_archived_yet(place: Place, entries: int) -> None:
+    """What the database shows was done a moment ago, and the archive is to tell what it was."""
+
+    async def scene(bench: Bench) -> int:
+        subject = _subject(bench, target := MemoryTarget(), lives=lambda: True)
+        target.catalogue = "not archived yet"
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        bench.tape.heartbeat(catalogue="archived")
+        await bench.archive()
+        restore = asyncio.ensure_future(subject.restore("acme", Cut(), place))
+        while not restore.done():
+            await bench.clock.sleep(FLUSH_S)
+            bench.tape.heartbeat(catalogue="archived")
+            await bench.archive()
+        return len(await subject.needs()) - 2  # the first, and the one that comes as it ends
+
+    assert virtually(scene) == entries
 
 
 def test_a_restore_does_not_wait_for_a_dead_archive() -> None:

@@ -70,7 +70,7 @@ class Performer:
     async def recall(self, database: Database) -> None:
         """Look whether a COMMIT that got no answer took place, as an application does before it goes on.
 
-        Raises ConnectionLost.
+        Raises NotRead.
         """
         if self._tenant is not None:
             self._where.doubts.recall(await database.read([self._tenant], "live"))

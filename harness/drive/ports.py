@@ -12,6 +12,7 @@ from typing import Literal, Protocol, Self
 
 import msgspec
 
+from harness.model.errors import HarnessFailed
 from harness.model.faults import Fault
 from harness.model.history import Change, Cut, Lock, Outcome, Place, Sight
 from harness.model.plan import ScriptTransaction
@@ -66,6 +67,10 @@ class Refused(Exception):
 
 class ConnectionLost(Exception):
     """The connection is gone; nothing was committed unless COMMIT had been sent."""
+
+
+class NotRead(HarnessFailed):
+    """A reading of the harness's own was refused, or its connection lost: it may be made again."""
 
 
 class Session(Protocol):
@@ -169,7 +174,7 @@ class Database(Protocol):
         ...
 
     async def read(self, tenants: Sequence[str], place: Place) -> dict[str, Rows]:
-        """Read all rows of these tenants in one REPEATABLE READ transaction."""
+        """Read all rows of these tenants in one REPEATABLE READ transaction; raises NotRead."""
         ...
 
     async def read_unowned(self, place: Place) -> Rows:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final
 
 from harness.drive.performer import Performed, Performer
-from harness.drive.ports import Clock, ConnectionLost, Database, Session
+from harness.drive.ports import Clock, ConnectionLost, Database, NotRead, Session
 from harness.model.errors import TimedOut
 from harness.model.operations import Transaction
 
@@ -101,7 +101,7 @@ class Writer:
             await self.close()
 
     async def connect(self, database: Database) -> bool:
-        """Open or reopen the session; False when the database does not answer.
+        """Open or reopen the session; False when the database does not answer, or has a script go first.
 
         After a COMMIT that got no answer it looks which rows are there: much may be planned with them.
         """
@@ -112,7 +112,7 @@ class Writer:
                 await self._session.reset()
             if self._in_doubt:
                 await self._performer.recall(database)
-        except ConnectionLost:
+        except (ConnectionLost, NotRead):
             return False
         self._usable, self._in_doubt = True, False
         return True

@@ -265,6 +265,7 @@ class MemoryTarget:
     def __init__(self, *, refuses: str | None = None) -> None:
         self.ddl: str | None = None
         self.tables: dict[str, tuple[str, ...]] = {}
+        self.catalogue = ""
         self.swaps: list[Swap] = []
         self._refuses = refuses
 
@@ -275,6 +276,10 @@ class MemoryTarget:
     async def columns(self) -> Mapping[str, Collection[str]]:
         """Return what a test said of the tables."""
         return self.tables
+
+    async def catalogue_digest(self) -> str:
+        """Return what a test said of the catalogue."""
+        return self.catalogue
 
     async def swap(self, swap: Swap) -> Swapped:
         """Note the swap, or refuse it."""

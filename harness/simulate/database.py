@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import count
 
-from harness.drive.ports import Cluster, Looked, Rows
+from harness.drive.ports import Cluster, ConnectionLost, Looked, NotRead, Rows
 from harness.model.history import Place
 from harness.model.schema import Schema
 from harness.model.values import key_of
@@ -110,7 +110,10 @@ class SimulatedDatabase:
 
     async def _reach(self, place: Place) -> Server:
         await self._places[place].latency.statement()
-        return self._places[place].reach()
+        try:
+            return self._places[place].reach()
+        except ConnectionLost as lost:
+            raise NotRead(f"the database was not there to be read: {lost}") from lost
 
 
 def catalogue_digest(server: Server) -> str:

@@ -8,6 +8,7 @@ from harness.simulate.misled import EmptiesAtAnyCut
 from harness.simulate.storage import Catalogue
 from harness.simulate.target import SimulatedTarget
 from harness.subject.reference.format import SchemaRef
+from harness.subject.reference.ports import Target
 from harness.subject.reference.restorer import Restorer
 
 
@@ -48,7 +49,7 @@ class LeavesLeavesOut(SimulatedTarget):
 class LooksForChangesAlways(Restorer):
     """Near miss: compares the whole schema at each restore, whether or not it was ever changed."""
 
-    def was_changed_since(self, schema: SchemaRef) -> bool:  # noqa: ARG002 - whichever it is
+    async def was_changed_since(self, schema: SchemaRef, target: Target) -> bool:  # noqa: ARG002 - ever
         """Always."""
         return True
 

@@ -84,6 +84,11 @@ class SimulatedTarget:
         gone = storage.gone if storage else set()
         return {t.name: [c.name for c in t.columns] for t in tables if t.name not in gone}
 
+    async def catalogue_digest(self) -> str:
+        """Return the digest of what is built, empty for nothing."""
+        catalogue = (await self._reach()).catalogue
+        return catalogue.digest() if catalogue else ""
+
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in the place of those that are there."""
         await self._address.latency.staging()

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
-from harness.drive.ports import ConnectionLost, Refused
-from harness.model.errors import HarnessFailed
+from harness.drive.ports import ConnectionLost, NotRead, Refused
 from harness.stack.world.connection import Connection
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -40,7 +39,7 @@ class Readings:
 
     @asynccontextmanager
     async def snapshot(self, place: str) -> AsyncIterator[Connection]:
-        """Hand out a connection in a fresh transaction that only reads; raises HarnessFailed."""
+        """Hand out a connection in a fresh transaction that only reads; raises NotRead."""
         idle, kept = self._idle[place], False
         connection = idle.pop() if idle else _connection(self._dsns[place], f"read {place}")
         with _told(f"read {place}"):
@@ -58,7 +57,7 @@ class Readings:
 
 @asynccontextmanager
 async def connected(dsn: str, to_do: str) -> AsyncIterator[Connection]:
-    """Open a connection for one piece of work of the harness's own; raises HarnessFailed."""
+    """Open a connection for one piece of work of the harness's own; raises NotRead."""
     connection = _connection(dsn, to_do)
     with _told(to_do):
         try:
@@ -91,6 +90,6 @@ def _told(to_do: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise HarnessFailed(f"the database refused to {to_do}: {refused}") from refused
+        raise NotRead(f"the database refused to {to_do}: {refused}") from refused
     except ConnectionLost as lost:
-        raise HarnessFailed(f"the database was lost, or not there, to {to_do}: {lost}") from lost
+        raise NotRead(f"the database was lost, or not there, to {to_do}: {lost}") from lost

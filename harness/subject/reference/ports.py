@@ -294,6 +294,10 @@ class Target(Protocol):
         """Return the columns of each declared table that is there."""
         ...
 
+    async def catalogue_digest(self) -> str:
+        """Return the digest of the catalogue as it is now, empty where nothing was built."""
+        ...
+
     async def swap(self, swap: Swap) -> Swapped:
         """Replace one tenant's rows in one transaction.
 

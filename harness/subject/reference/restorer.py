@@ -71,7 +71,8 @@ class Restorer:
     async def _restore(self, tenant: str, cut: Cut, target: Target, *, in_place: bool) -> Swapped:
         links = self.links_for(cut)
         swap = await self.swap_for(tenant, cut, links, in_place=in_place)
-        ddl = await self.ddl(swap.schema) if in_place and self.was_changed_since(swap.schema) else ""
+        changed = in_place and await self.was_changed_since(swap.schema, target)
+        ddl = await self.ddl(swap.schema) if changed else ""
         if ddl:
             await target.build_schema(ddl)
         try:
@@ -105,10 +106,18 @@ class Restorer:
             raise SchemaMissing("the target database has none of the tables")
         return fitting.fitted(swap, self.schema, there)
 
-    def was_changed_since(self, schema: SchemaRef) -> bool:
-        """Whether the archive knows of a change after this schema, so that objects of it may be missing."""
+    async def was_changed_since(self, schema: SchemaRef, target: Target) -> bool:
+        """Whether archive or ``target`` know of a change since this schema: some of it may be missing."""
         last = self.manifest.links[-1].entry
-        return last.db_schema.sha256 != schema.sha256 or last.catalogue not in ("", schema.catalogue)
+        if last.db_schema.sha256 != schema.sha256 or last.catalogue not in ("", schema.catalogue):
+            return True
+        return await target.catalogue_digest() not in ("", schema.catalogue)
+
+    async def is_reshaped(self, target: Target) -> bool:
+        """Whether ``target`` had DDL of which the archive does not know yet."""
+        await self.manifest.catch_up()
+        known = self.manifest.last.entry.catalogue if self.manifest.last else ""
+        return bool(known) and await target.catalogue_digest() not in ("", known)
 
     async def swap_for(self, tenant: str, cut: Cut, links: Sequence[Link], *, in_place: bool) -> Swap:
         """Work out what the target shall hold."""

@@ -122,7 +122,7 @@ class ReferenceSubject:
             try:
                 await self._reach(cut)
                 with self._restorer.reader.once():
-                    if place == "live" and await self._restorer.gives_away(tenant, cut):
+                    if place == "live" and await self._is_behind(tenant, cut):
                         await self._reach_now()
                     swapped = await self._restorer.restore(
                         tenant, cut, self._targets[place], in_place=place == "live"
@@ -136,6 +136,11 @@ class ReferenceSubject:
             except TargetUnavailable as away:
                 earlier += [away.swapped] if away.swapped is not None else []
             await self._clock.sleep(RETRY_S)
+
+    async def _is_behind(self, tenant: str, cut: Cut) -> bool:
+        """Whether what a restore in place must undo may not be archived yet: rows that went on, or DDL."""
+        gives_away = await self._restorer.gives_away(tenant, cut)
+        return gives_away or await self._restorer.is_reshaped(self._targets["live"])
 
     async def _reach_late(self, cut: Cut) -> bool:
         """Wait for an archive that is behind the cut; whether it has come there since.

@@ -44,6 +44,8 @@ SELECT t.name, a.attname::text AS column FROM unnest(%s::text[], %s::text[]) AS 
 ORDER BY t.name, a.attnum"""
 _PRESENT = Query(sql=PRESENT)
 _NOT_VALID = Query(sql=NOT_VALID)
+_CAN_DIGEST = Query(sql="SELECT to_regproc('restoreproof.catalogue_digest') IS NOT NULL AS can")
+_DIGEST = Query(sql="SELECT restoreproof.catalogue_digest() AS digest")
 _SETTINGS = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false"
 _TELL_REBUILT = "INSERT INTO restoreproof.ddl (tag) VALUES ('REBUILD')"
 _NO_TABLE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
@@ -101,6 +103,15 @@ class PostgresTarget:
             for row in await (await run(session, query)).fetchall():
                 found.setdefault(str(row["name"]), []).append(str(row["column"]))
         return found
+
+    async def catalogue_digest(self) -> str:
+        """Return the digest of the catalogue as it is now, empty where nothing was built."""
+        async with self._session() as session:
+            row = await (await run(session, _CAN_DIGEST)).fetchone()
+            if row is None or not row["can"]:
+                return ""
+            row = await (await run(session, _DIGEST)).fetchone()
+        return str(row["digest"]) if row else ""
 
     async def swap(self, swap: Swap) -> Swapped:
         """Put the tenant's rows in place over one connection.
