@@ -299,6 +299,17 @@ def test_an_empty_database_is_told_from_one_that_is_away(place: TestDatabase) ->
     run(place, test)
 
 
+def test_a_database_in_which_nothing_was_prepared_has_no_digest(place: TestDatabase) -> None:
+    """It is a fresh cluster's, and everything is still to be built."""
+
+    async def test(bench: Bench) -> None:
+        assert await bench.target.catalogue_digest() != ""
+        bench.run("DROP SCHEMA restoreproof CASCADE")
+        assert await bench.target.catalogue_digest() == ""
+
+    run(place, test)
+
+
 def test_a_swap_opens_one_connection(place: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one costs a process on the server, and time that a restore has not."""
     opened: list[str] = []

@@ -44,7 +44,7 @@ SELECT t.name, a.attname::text AS column FROM unnest(%s::text[], %s::text[]) AS 
 ORDER BY t.name, a.attnum"""
 _PRESENT = Query(sql=PRESENT)
 _NOT_VALID = Query(sql=NOT_VALID)
-_CAN_DIGEST = Query(sql="SELECT to_regproc('restoreproof.catalogue_digest') IS NOT NULL AS can")
+_DIGESTS = Query(sql="SELECT to_regproc('restoreproof.catalogue_digest')::text AS function")
 _DIGEST = Query(sql="SELECT restoreproof.catalogue_digest() AS digest")
 _SETTINGS = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false"
 _TELL_REBUILT = "INSERT INTO restoreproof.ddl (tag) VALUES ('REBUILD')"
@@ -107,8 +107,8 @@ class PostgresTarget:
     async def catalogue_digest(self) -> str:
         """Return the digest of the catalogue as it is now, empty where nothing was built."""
         async with self._session() as session:
-            row = await (await run(session, _CAN_DIGEST)).fetchone()
-            if row is None or not row["can"]:
+            row = await (await run(session, _DIGESTS)).fetchone()
+            if row is None or row["function"] is None:
                 return ""
             row = await (await run(session, _DIGEST)).fetchone()
         return str(row["digest"]) if row else ""
