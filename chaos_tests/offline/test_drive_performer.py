@@ -88,14 +88,18 @@ class Desk:
     def __init__(self) -> None:
         self.journal = MemoryJournal(VirtualClock())
         self.bindings = Bindings()
-        tally = Tally(shop_plan())
-        self.performer = Performer(Where(SHOP, self.journal, tally), "writer", "acme", self.bindings)
+        where = Where(SHOP, self.journal, Tally(shop_plan()), VirtualClock())
+        self.performer = Performer(where, "writer", "acme", self.bindings)
 
     def perform(
-        self, *operations: Operation, session: PlayedSession | None = None, commit: bool = True
+        self,
+        *operations: Operation,
+        session: PlayedSession | None = None,
+        commit: bool = True,
+        hold_s: float = 0.0,
     ) -> Performed:
         """Perform one transaction of these operations."""
-        transaction = Transaction(name="t", operations=operations, commit=commit)
+        transaction = Transaction(name="t", operations=operations, commit=commit, hold_s=hold_s)
         return run(self.performer.perform(session or PlayedSession(), transaction))
 
     @property
@@ -114,6 +118,15 @@ def test_sent_comes_before_done_with_everything_known() -> None:
     assert [(c.table, c.op) for c in sent.changes] == [(PURCHASE.name, "insert"), ("shop.outbox", "insert")]
     assert isinstance(done, Done)
     assert (done.outcome, done.lsn_upper) == ("acked", 200)
+
+
+def test_what_is_held_open_asks_for_its_bounds_only_then() -> None:
+    """What the journal has of a transaction is of just before its COMMIT, however long it was open."""
+    desk = Desk()
+    assert desk.perform(insert("p", "1"), hold_s=1.5) == "acked"
+    sent, done = desk.entries
+    assert isinstance(sent, Sent)
+    assert (sent.begun_s, sent.at_s, done.at_s) == (0.0, 1.5, 1.5)
 
 
 def test_a_refused_statement_leaves_no_sent() -> None:

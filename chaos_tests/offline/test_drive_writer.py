@@ -38,7 +38,7 @@ class Desk:
         self.server()
         self.journal = MemoryJournal(self.clock)
         self.database = SimulatedDatabase(SHOP, self.address, Address(self.latency))
-        where = Where(SHOP, self.journal, Tally(shop_plan()))
+        where = Where(SHOP, self.journal, Tally(shop_plan()), self.clock)
         self.gate = Gate()
         self.writer = Writer(
             "writer",

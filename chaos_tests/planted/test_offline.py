@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fixtures.handmade import TENANTS, failover_plan, shop_plan, shop_plan_at
+from fixtures.handmade import TENANTS, failover_plan, shop_plan, shop_plan_at, straddled_plan
 from harness import schemas
 from harness.generate import pinned_plan, plans
 from harness.generate.steps import STEPS
@@ -91,6 +91,7 @@ BY_HAND: dict[str, Callable[[], Plan]] = {
     "loses an acked write in a failover": lambda: failover_plan(after_s=1.5),
     "captures ahead of the standby": lambda: failover_plan(after_s=1.5, goes_on=True),
     "merges two histories": lambda: failover_plan(after_s=1.5, goes_on=True),
+    "cuts by transaction id": straddled_plan,
     "folds away by LSN alone": lambda: shop_plan(
         survivors="archive", destroy_after_s=0.5, again=(TENANTS[0],)
     ),

@@ -40,7 +40,7 @@ class Drill:
         self.journal = journal
         self.progress = progress
         self.tally = Tally(plan)
-        self.where = Where(schema, journal, self.tally)
+        self.where = Where(schema, journal, self.tally, self.clock)
         self.shared = Bindings()
         self.bindings = {t.tenant: Bindings(self.shared) for t in plan.tenants}
         self.epochs: dict[int, int] = {}

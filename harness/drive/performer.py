@@ -11,7 +11,7 @@ from typing import Literal
 from harness.drive.bindings import Bindings, Dependents, Draft, Unbound, dependents_of
 from harness.drive.doubts import Doubt, Doubts
 from harness.drive.journal import Journal
-from harness.drive.ports import ConnectionLost, Database, Ready, Refused, Session
+from harness.drive.ports import Clock, ConnectionLost, Database, Ready, Refused, Session
 from harness.drive.tally import ROLLED_BACK, Tally
 from harness.model.history import Actor, Change, Done, Outcome, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Transaction, Update
@@ -25,11 +25,12 @@ Performed = Outcome | Literal["skipped", "lost"]
 class Where:
     """What all performers of one drill share; ``cluster`` is the ordinal of the one that answers now."""
 
-    def __init__(self, schema: Schema, journal: Journal, tally: Tally) -> None:
+    def __init__(self, schema: Schema, journal: Journal, tally: Tally, clock: Clock) -> None:
         self.tables: dict[str, Table] = {table.name: table for table in schema.tables}
         self.dependents = dependents_of(schema)
         self.journal = journal
         self.tally = tally
+        self.clock = clock
         self.doubts = Doubts(self.tables)
         self.cluster = 0
 
@@ -51,6 +52,8 @@ class Performer:
             await session.begin()
             for operation in transaction.operations:
                 await run.operate(operation)
+            if transaction.hold_s:
+                await self._where.clock.sleep(transaction.hold_s)
             if not transaction.commit:
                 await session.rollback()
                 return self._done(transaction, "refused", begun_s, detail=ROLLED_BACK)

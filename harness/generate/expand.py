@@ -16,6 +16,7 @@ from harness.generate.shapes import PlanShape
 from harness.generate.steps import step_named, write_again, write_script
 from harness.generate.swarm import placed
 from harness.generate.takings import with_takers
+from harness.generate.traps import with_straddlers
 from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
 from harness.model.faults import Fault
@@ -56,7 +57,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
     giants, quiet = _giants(shape, settings), _quiet(shape, first)
     stage = _Stage(facts, layout, shape, timing, shared_rows, giants, quiet)
-    tenants = tuple(_tenant(stage, index) for index in range(len(layout.tenants)))
+    tenants = _trapped(stage, settings, script)
     return Plan(
         seed=shape.seed,
         profile=settings.profile,
@@ -81,6 +82,15 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         floors=timing.floors,
         limits=_limits(len(tenants), timing),
     )
+
+
+def _trapped(stage: _Stage, settings: Settings, script: Script) -> tuple[TenantPlan, ...]:
+    """Make all tenants, with the traps that the profile has."""
+    tenants = tuple(_tenant(stage, index) for index in range(len(stage.layout.tenants)))
+    if not profile_named(settings.profile).traps:
+        return tenants
+    script_s = stage.timing.switching_s + stage.timing.write_s
+    return with_straddlers(tenants, _damaged(script), Random(f"straddlers {stage.shape.seed}"), script_s)
 
 
 def _limits(tenants: int, timing: Pace) -> Limits:
@@ -113,9 +123,13 @@ def _witnessed(shape: PlanShape, settings: Settings, script: Script) -> tuple[st
     asked = settings.witness or profile_named(settings.profile).witness
     if not asked or shape.survivors == "archive":
         return ()
-    damaged = dict.fromkeys(t for tx in script.transactions if not tx.killed for t in tx.damaged)
-    drawn = Random(f"witness {shape.seed}").sample(list(damaged), min(WITNESSED_MAX, len(damaged)))
+    damaged = _damaged(script)
+    drawn = Random(f"witness {shape.seed}").sample(damaged, min(WITNESSED_MAX, len(damaged)))
     return tuple(sorted(drawn))
+
+
+def _damaged(script: Script) -> list[str]:
+    return [*dict.fromkeys(t for tx in script.transactions if not tx.killed for t in tx.damaged)]
 
 
 def _giants(shape: PlanShape, settings: Settings) -> dict[int, list[int]]:

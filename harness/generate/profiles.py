@@ -109,7 +109,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
-    ``witness``: whether a second witness is heard, unless something else is asked for.
+    ``witness``: whether a second witness is heard, unless something else is asked for. ``traps``: some
+    plans hold transactions open over the incident, as ``traps`` draws them.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[int, int] = (5, 500)
     giants: bool = True
     witness: bool = False
+    traps: bool = False
 
 
 PROFILES = {
@@ -160,6 +162,7 @@ PROFILES = {
             write_s_min=5.5,
             recovery_s=STORM_RECOVERY_S,
             storm=True,
+            traps=True,
             swarm=True,
             tried=True,
             huge_rows=24_000,
@@ -173,6 +176,7 @@ PROFILES = {
             load=SPARSE,
             tail=0.1,
             storm=True,
+            traps=True,
             swarm=True,
             tried=True,
             floors_s=0.0,
@@ -191,6 +195,7 @@ PROFILES = {
             load=LEISURELY,
             tail=0.5,
             storm=True,
+            traps=True,
             tried=True,
             watermark_checks=(0, 2),
             floors_s=0.0,

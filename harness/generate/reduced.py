@@ -102,6 +102,30 @@ def _without_extras(plan: Plan) -> Iterator[Plan]:
         yield _with(plan, scripts=plan.scripts[:1], again=())
 
 
+def _without_holds(plan: Plan) -> Iterator[Plan]:
+    """Yield it with no transaction held open, then with one less."""
+    held = [(n, w, p) for n, t in enumerate(plan.tenants) for w, p in _held(t)]
+    for left in _fewer(held):
+        smaller = plan
+        for number, writer, place in held:
+            if (number, writer, place) not in left:
+                smaller = _let_go(smaller, number, writer, place)
+        yield smaller
+
+
+def _held(tenant: TenantPlan) -> Iterator[tuple[int, int]]:
+    for writer, transactions in enumerate(tenant.writers):
+        for place, tx in enumerate(transactions):
+            if tx.hold_s:
+                yield writer, place
+
+
+def _let_go(plan: Plan, number: int, writer: int, place: int) -> Plan:
+    writers = plan.tenants[number].writers
+    plain = msgspec.structs.replace(writers[writer][place], hold_s=0.0)
+    return _with_tenant(plan, number, writers=_put(writers, writer, _put(writers[writer], place, plain)))
+
+
 def _without_faults(plan: Plan) -> Iterator[Plan]:
     for faults in _fewer(plan.faults):
         yield _with(plan, faults=faults)
@@ -167,6 +191,7 @@ _LESS: tuple[Less, ...] = (
     _without_tenants,
     _without_extras,
     _without_faults,
+    _without_holds,
     _without_script,
     _without_writes,
     _without_rows,

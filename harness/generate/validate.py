@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from harness.generate.profiles import profile_named
 from harness.generate.steps import step_named
 from harness.model.errors import BadInput
-from harness.model.operations import Copy, Operation, Transaction
+from harness.model.operations import HOLD_S_MAX, Copy, Operation, Transaction
 from harness.model.plan import Effect, Plan
 from harness.model.schema import Schema, Table
 
@@ -20,7 +20,7 @@ def validate(plan: Plan, schema: Schema) -> None:
     """Check a plan against its schema and the registries.
 
     Raises UnknownName for an unknown profile or step, and BadInput for an unknown table or column, a plan
-    of another schema, or a transaction named twice.
+    of another schema, a transaction named twice, or one held open for too long.
     """
     if plan.schema != schema.name:
         raise BadInput(
@@ -40,6 +40,7 @@ def validate(plan: Plan, schema: Schema) -> None:
                 f"the plan names transaction {written.name!r} twice", cure="give each a name of its own"
             )
         names.add(written.name)
+        _check_hold(written)
         for operation in written.operations:
             _check_operation(operation, schema, written.name)
 
@@ -52,6 +53,14 @@ def _transactions(plan: Plan) -> Iterator[Transaction]:
             yield from writer
         yield from tenant.probes
         yield from tenant.takes
+
+
+def _check_hold(written: Transaction) -> None:
+    if written.hold_s > HOLD_S_MAX:
+        raise BadInput(
+            f"{written.name} is to be held open for {written.hold_s:g} s before it ends",
+            cure=f"give hold_s at most {HOLD_S_MAX:g} s: a script waits for what it has locked",
+        )
 
 
 def _check_effect(effect: Effect, schema: Schema) -> None:

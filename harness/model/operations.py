@@ -7,9 +7,12 @@ the row image that came back, and resolves ``Ref`` values through that binding.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+
+HOLD_S_MAX: Final = 5.0
+"""Longest hold of a transaction that a plan may ask for: its locks stand in a script's way meanwhile."""
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True, tag="ref", tag_field="is", forbid_unknown_fields=True):
@@ -116,10 +119,12 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Operations in one transaction. ``name`` is unique in the plan (``t1017.w0.17``).
 
     ``pause_s``: how long after the previous transaction of the same writer began this one is due.
-    ``commit``: False is a rollback on purpose, after the operations ran.
+    ``hold_s``: how long it stays open, with all that it has locked, after its operations and before what
+    ends it is sent. ``commit``: False is a rollback on purpose, after the operations ran.
     """
 
     name: str
     operations: tuple[Operation, ...]
     pause_s: float = 0.0
+    hold_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     commit: bool = True

@@ -21,6 +21,7 @@ from harness.simulate import (
     misled,
     movers,
     reshaped,
+    straddled,
     surroundings,
     tampered,
 )
@@ -442,6 +443,7 @@ DEFECTS: tuple[Defect, ...] = (
         near_miss=lambda: Parts(archiver=hasty.WritesHalvesTogether),
     ),
     *disputed.DEFECTS,
+    *straddled.DEFECTS,
     *surroundings.DEFECTS,
 )
 
