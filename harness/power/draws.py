@@ -52,8 +52,12 @@ def campaign_of(asked: Asked, seed: int, plans: int, profile: str, kind: str = "
     """Return the campaign of that seed, its scripts bound to one ``kind`` if that is named."""
     schema = schema_of(asked.schema)
     if kind:
-        return Campaign(
-            pinned_plan(schema, kind=kind, seed=seed + number, profile=profile) for number in range(plans)
-        )
+        return Campaign(pinned(schema, kind=kind, seed=seed, plans=plans, profile=profile))
     unavailable = BENCHES[asked.host].unavailable
     return Campaign(each(schema, seed=seed, plans=plans, profile=profile, unavailable=unavailable))
+
+
+def pinned(schema: Schema, *, kind: str, seed: int, plans: int, profile: str) -> Iterator[Plan]:
+    """Yield plans whose scripts are of one ``kind``."""
+    for number in range(plans):
+        yield pinned_plan(schema, kind=kind, seed=seed + number, profile=profile)

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from harness.model.layers import Layer
+from harness.model.plan import Plan
 from harness.stack.world.misset import AS_THEY_SHOULD_BE, Misset
 from harness.subject.port import Subject
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
@@ -44,7 +45,8 @@ class LiveDefect(msgspec.Struct, frozen=True, kw_only=True):
     """A defect on real services; fields as those of ``simulate.defect.Defect``.
 
     ``switch``: how it is switched on, in words. ``near_switch``: how its near miss is, or why there is
-    none (``near_miss`` None).
+    none (``near_miss`` None). A trial has a few minutes, in which a campaign shows half of the kinds of
+    script: so plans of more defects are bound to a ``kind`` here, or ``changed``, than in simulations.
     """
 
     name: str
@@ -57,4 +59,7 @@ class LiveDefect(msgspec.Struct, frozen=True, kw_only=True):
     near_miss: Callable[[], Plant] | None = None
     near_switch: str
     says: Literal["broken", "unknown"] = "broken"
+    kind: str = ""
+    changed: Callable[[Plan], Plan] | None = None
+    hint: str = ""
     profile: str = ""

@@ -25,7 +25,7 @@ from harness.model.errors import RestoreproofError
 from harness.model.plan import Plan
 from harness.model.power import Alarm, Asked, Clean, Near, Trial
 from harness.model.verdict import DrillVerdict
-from harness.power.draws import Campaign, seed_of
+from harness.power.draws import Campaign, pinned, seed_of
 from harness.power.live.bench import Bench, open_bench
 from harness.power.live.plant import LiveDefect, Plant
 from harness.power.trials import Says, findings, wrong_checks
@@ -66,8 +66,13 @@ class Site:
         self._warm = None
         self._open.close()
 
-    def plans(self, seed: int, profile: str, count: int) -> Campaign:
-        """Return the campaign of that seed: what anybody would draw who knows of no defect."""
+    def plans(self, seed: int, profile: str, count: int, kind: str = "") -> Campaign:
+        """Return the campaign of that seed: what anybody would draw who knows of no defect.
+
+        With a ``kind`` its scripts are bound to that one.
+        """
+        if kind:
+            return Campaign(pinned(self.loaded.schema, kind=kind, seed=seed, plans=count, profile=profile))
         lacks = partial(unavailable, host="local")
         return Campaign(
             each(self.loaded.schema, seed=seed, plans=count, profile=profile, unavailable=lacks)
@@ -175,10 +180,11 @@ class _Chase:
 def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Trial:
     """Return what came of trial ``number``; the plan that caught it goes into the file ``keep``."""
     seed = seed_of(site.asked, "live trial", number)
-    drawn = site.plans(seed, planted.profile or site.asked.profile, site.asked.plans_max)
+    profile = planted.profile or site.asked.profile
+    drawn = site.plans(seed, profile, site.asked.plans_max, planted.kind)
     chase = _Chase(planted)
     with site.stacks(f"{planted.name} {number}", planted.plant, planted.name) as stacks:
-        for plan in drawn:
+        for plan in map(planted.changed, drawn) if planted.changed else drawn:
             if chase.by(plan, stacks) or stacks.spent_s > LIMIT_S:
                 break
         stacks.worth_a_look = chase.caught is None

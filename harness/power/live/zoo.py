@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from harness.model.errors import UnknownName
+from harness.model.plan import Plan
 from harness.power.live import holds, stores, targets
 from harness.power.live.plant import ArchiverKind, LiveDefect, Plant
 from harness.simulate.defects import defect
@@ -36,8 +39,6 @@ SAME: Final = (
     "reports a watermark that runs ahead",
     "forgets shared rows",
     "throws later rows away",
-    "restores only what was deleted",
-    "pins only keys",
     "reads the latest entries",
     "believes unsigned entries",
     "folds away by LSN alone",
@@ -45,7 +46,6 @@ SAME: Final = (
     "restores the one before too",
     "names too little",
     "flushes half a transaction",
-    "falls asleep",
 )
 """Names of those whose parts are the reference's own."""
 
@@ -66,7 +66,14 @@ def _plant(parts: Callable[[], Parts]) -> Callable[[], Plant]:
     return plant
 
 
-def _same(name: str) -> LiveDefect:
+def _same(
+    name: str,
+    *,
+    kind: str = "",
+    changed: Callable[[Plan], Plan] | None = None,
+    hint: str = "",
+    profile: str = "",
+) -> LiveDefect:
     known = defect(name)
     return LiveDefect(
         name=name,
@@ -78,6 +85,10 @@ def _same(name: str) -> LiveDefect:
         switch=known.switch,
         near_miss=_plant(known.near_miss) if known.near_miss else None,
         near_switch=known.near_words.strip("`"),
+        kind=kind,
+        changed=changed,
+        hint=hint,
+        profile=profile,
     )
 
 
@@ -128,9 +139,20 @@ def _misset(settings: Mapping[str, str]) -> Callable[[], Plant]:
 
 
 def _connector(name: str, settings: Mapping[str, str]) -> LiveDefect:
-    """Return a defect that is a setting of the real connector."""
+    """Return a defect that is a setting of the real connector, whose archiver refuses what comes of it."""
     words = ", ".join(f"{key}={value}" for key, value in settings.items())
-    return _other(name, _misset(settings), words, near_switch=f"none: it is a setting; {NO_NEAR}")
+    return _other(
+        name,
+        _misset(settings),
+        f"{words}; the archiver stops at the first such value",
+        near_switch=f"none: it is a setting; {NO_NEAR}",
+        caught_by=("exposure", "restored"),
+    )
+
+
+def _overwritten(plan: Plan) -> Plan:
+    """Have all objects overwritten before the restores."""
+    return msgspec.structs.replace(plan, attacks=defect("pins only keys").attacks)
 
 
 DEFAULTS: Final = {f"{part}.converter.replace.null.with.default": "true" for part in ("key", "value")}
@@ -142,6 +164,11 @@ def _rings(subject: Subject, config: ArchiveConfig) -> Subject:
 
 ZOO: Final = (
     *map(_same, SAME),
+    _same("restores only what was deleted", kind="orphans"),
+    _same("truncates before the cut", kind="truncated"),
+    _same("drops before the cut", kind="dropped"),
+    _same("pins only keys", changed=_overwritten, hint="each object is overwritten"),
+    _same("falls asleep", profile="storm"),
     _other(
         "flushes only when asked",
         lambda: Plant(archiver=stores.flushes_when_asked, subject=_rings),
