@@ -61,7 +61,7 @@ def test_what_plans_are_bound_to_is_told() -> None:
     assert [bool(measure.as_told(one).hint) for one in ZOO] == [is_bound(one) for one in ZOO]
 
 
-@pytest.mark.parametrize("one", filter(is_bound, ZOO), ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in ZOO if is_bound(one)], ids=lambda one: one.name)
 def test_plans_that_are_bound_can_be_run(one: LiveDefect, tmp_path: Path) -> None:
     """Whatever was changed in them."""
     site = Site(structs.replace(a_live_result().asked, plans_max=1, profile="chase"), tmp_path)
