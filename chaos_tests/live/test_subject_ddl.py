@@ -102,7 +102,7 @@ def test_a_dropped_table_comes_back_with_all_that_hung_on_it(place: TestDatabase
     target = PostgresTarget(dsn=place.admin, schema=SCHEMA)
     assert asyncio.run(target.catalogue_digest()) == dump(place)[1] != catalogue
     for _ in range(2):
-        asyncio.run(target.build_schema(ddl))
+        asyncio.run(target.build_schema(ddl, {}))
         assert digest(place) == before
     assert asyncio.run(target.catalogue_digest()) == dump(place)[1] == catalogue
     assert lint(place.admin, SCHEMA) == []
@@ -121,12 +121,14 @@ def test_a_foreign_key_to_a_dropped_table_is_validated_once_its_rows_are_back(pl
         (label,) = session.execute("SELECT * FROM helpdesk.labels").fetchall()
         session.execute("DROP TABLE helpdesk.labels CASCADE")
         target = PostgresTarget(dsn=place.admin, schema=SCHEMA)
-        asyncio.run(target.build_schema(ddl))
+        asyncio.run(target.build_schema(ddl, {"helpdesk.labels.id": 41, "helpdesk.nothing.id": 1}))
         assert digest(place) != before
+        anew = session.execute("INSERT INTO helpdesk.labels (tenant_id, name) VALUES (1, 'm') RETURNING id")
+        assert anew.fetchall() == [(42,)]
         session.execute(
             "INSERT INTO helpdesk.labels OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s)", label
         )
-        asyncio.run(target.build_schema(ddl))
+        asyncio.run(target.build_schema(ddl, {}))
         assert digest(place) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -604,8 +605,8 @@ def test_an_empty_target_is_built_before_anything_is_fitted() -> None:
     """Its columns are those of the cut then."""
 
     class Built(MemoryTarget):
-        async def build_schema(self, ddl: str) -> None:
-            await super().build_schema(ddl)
+        async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
+            await super().build_schema(ddl, high)
             self.tables = {t.name: tuple(c.name for c in t.columns) for t in SCHEMA.tables}
 
     async def scene(bench: Bench) -> list[RawRow]:

@@ -403,7 +403,7 @@ def test_a_restore_builds_the_archived_schema_where_there_is_none() -> None:
         return target
 
     target = virtually(scene)
-    assert target.ddl == "CREATE TABLE ..."
+    assert (target.ddl, target.high) == ("CREATE TABLE ...", {"app.note.id": 41})
     (swap,) = target.swaps
     assert swap.rows["app.tenant"] == [tenant_row("acme")]
     assert swap.shared == {"app.word": [{"word": "tea", "means": None}]}

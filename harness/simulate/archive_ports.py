@@ -260,18 +260,21 @@ class MemorySource:
 
 
 class MemoryTarget:
-    """A target that only notes what it was asked: the DDL it was built with, and each swap."""
+    """A target that only notes what it was asked: the DDL it was built with, how high ids were then, and
+    each swap.
+    """
 
     def __init__(self, *, refuses: str | None = None) -> None:
         self.ddl: str | None = None
+        self.high: Mapping[str, int] = {}
         self.tables: dict[str, tuple[str, ...]] = {}
         self.catalogue = ""
         self.swaps: list[Swap] = []
         self._refuses = refuses
 
-    async def build_schema(self, ddl: str) -> None:
-        """Note the DDL."""
-        self.ddl = ddl
+    async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
+        """Note both."""
+        self.ddl, self.high = ddl, high
 
     async def columns(self) -> Mapping[str, Collection[str]]:
         """Return what a test said of the tables."""

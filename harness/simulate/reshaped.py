@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from harness.simulate.misled import EmptiesAtAnyCut
@@ -26,11 +28,11 @@ class PublishesAfterwards(LeavesUnpublished):
 
     _second = False
 
-    async def build_schema(self, ddl: str) -> None:
+    async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
         """Rebuild, and then rebuild the publication too."""
-        await super().build_schema(ddl)
+        await super().build_schema(ddl, high)
         self._second = True
-        await super().build_schema(ddl)
+        await super().build_schema(ddl, high)
         self._second = False
 
     def rebuilt(self, now: Catalogue, wanted: Catalogue) -> Catalogue:

@@ -43,7 +43,7 @@ class SimulatedTarget:
         unsaid, self._unsaid = self._unsaid, []
         return unsaid
 
-    async def build_schema(self, ddl: str) -> None:
+    async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
         """Build what is missing of ``ddl`` (a catalogue as JSON): tables, publication, leaves."""
         server, wanted = await self._reach(), msgspec.json.decode(ddl, type=Catalogue)
         storage = server.storage
@@ -53,13 +53,16 @@ class SimulatedTarget:
         lacking = (storage.gone - {*wanted.gone}, storage.lost - {*wanted.lost})
         published = storage.unpublished - {*wanted.unpublished}
         if any((*lacking, published)):
-            await self._rebuild(server, storage, wanted)
+            await self._rebuild(server, storage, wanted, high)
 
-    async def _rebuild(self, server: Server, storage: Storage, wanted: Catalogue) -> None:
+    async def _rebuild(
+        self, server: Server, storage: Storage, wanted: Catalogue, high: Mapping[str, int]
+    ) -> None:
         try:
             work = server.begin(patient=True)
             server.change(work, Ddl(tag="REBUILD"))
             storage.rebuild(self.rebuilt(storage.catalogue(), wanted))
+            _raise_sequences(storage, high)
             server.write_commit(work, self._address.latency.clock.now_s())
             await server.acknowledged(work, self._address.latency)
         except (ConnectionLost, Cancelled) as lost:
@@ -161,13 +164,17 @@ async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:
             _demand_free(storage, table, row)
             server.apply(work, Written(table=table, op="insert", after=dict(row)))
     _demand_whole(storage, swap.rows, present)
-    for name, high in swap.high.items():
-        storage.sequences[name] = max(storage.sequences[name], high + 1)
+    _raise_sequences(storage, swap.high)
     return Swapped(
         rows=sum(map(len, swap.rows.values())),
         set_aside=tuple(_differing(present, swap.rows)) if swap.set_aside else (),
         shared_added=shared_added,
     )
+
+
+def _raise_sequences(storage: Storage, high: Mapping[str, int]) -> None:
+    for name, value in high.items():
+        storage.sequences[name] = max(storage.sequences[name], value + 1)
 
 
 def _with_others(

@@ -283,10 +283,11 @@ class Source(Protocol):
 class Target(Protocol):
     """A database into which tenants are restored."""
 
-    async def build_schema(self, ddl: str) -> None:
+    async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
         """Build of the archived schema what is missing, publication and identities included.
 
-        Tables that are there stay as they are.
+        Tables that are there stay as they are. In the same transaction sequences are set past ``high``, as
+        by a swap: whoever writes into a table that was rebuilt must not take a value of before.
         """
         ...
 

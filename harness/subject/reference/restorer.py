@@ -74,7 +74,7 @@ class Restorer:
         changed = in_place and await self.was_changed_since(swap.schema, target)
         ddl = await self.ddl(swap.schema) if changed else ""
         if ddl:
-            await target.build_schema(ddl)
+            await target.build_schema(ddl, swap.high)
         try:
             swapped = await self._put(swap, target)
         except SchemaMissing:
@@ -82,11 +82,11 @@ class Restorer:
             swapped = await self._build_and_put(swap, target, built)
             ddl = built if in_place else ""
         if ddl:  # now that rows are back that others refer to
-            await target.build_schema(ddl)
+            await target.build_schema(ddl, swap.high)
         return swapped
 
     async def _build_and_put(self, swap: Swap, target: Target, ddl: str) -> Swapped:
-        await target.build_schema(ddl)
+        await target.build_schema(ddl, swap.high)
         try:
             return await self._put(swap, target)
         except SchemaMissing:  # there was no such table yet at the cut

@@ -67,8 +67,11 @@ class PostgresTarget:
         self._dsn = dsn
         self._schema = schema
 
-    async def build_schema(self, ddl: str) -> None:
+    async def build_schema(self, ddl: str, high: Mapping[str, int]) -> None:
         """Build what is missing in one transaction; into an empty database goes the DDL as it stands.
+
+        Sequences are past ``high`` by its end: what was rebuilt begins anew, and others may write there
+        before any row is back.
 
         DDL that was changed so tells of itself like any other, and event triggers that were missing are
         told of by hand.
@@ -83,6 +86,8 @@ class PostgresTarget:
                 for item in lacking:
                     await session.execute(item.sql.encode(), prepare=False)
                 await session.execute(_TELL_REBUILT.encode())
+            if high:
+                await run(session, statements.raise_sequences(high))
             await self._validate(session, ddl)
 
     async def _validate(self, session: Session, ddl: str) -> None:
@@ -155,7 +160,7 @@ class PostgresTarget:
         await self._add(session, changes)
         await self._check_foreign_keys(session, swap.tenant, changes)
         if swap.high:
-            await run(session, statements.raise_sequences(dict(swap.high)))
+            await run(session, statements.raise_sequences(swap.high))
         return Swapped(
             rows=sum(map(len, swap.rows.values())),
             set_aside=tuple(removed) if swap.set_aside else (),

@@ -6,7 +6,7 @@ values go as array literals of the column's own type, one array a column.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -120,13 +120,15 @@ def left_behind(schema: Schema, child: Table, key: ForeignKey, gone: Sequence[Ra
     return Query(sql=sql, parameters=_arrays(gone, key.parent_columns))
 
 
-def raise_sequences(high: dict[str, int]) -> Query:
-    """Set each sequence behind a ``table.column`` past the given value, if it is not there yet."""
+def raise_sequences(high: Mapping[str, int]) -> Query:
+    """Set each sequence behind a ``table.column`` that is there past the given value, if it is not yet."""
     places = [name.rpartition(".") for name in high]
     sql = (
         "SELECT setval(s.id, h.value) FROM unnest(%s::text[], %s::text[], %s::bigint[])"
-        " AS h(table_name, column_name, value), LATERAL (SELECT"
-        " pg_get_serial_sequence(h.table_name, h.column_name)::regclass AS id) AS s"
+        " AS h(table_name, column_name, value) JOIN pg_attribute AS a"
+        " ON a.attrelid = to_regclass(h.table_name) AND a.attname = h.column_name AND NOT a.attisdropped,"
+        " LATERAL (SELECT"
+        " pg_get_serial_sequence(a.attrelid::regclass::text, a.attname)::regclass AS id) AS s"
         " WHERE coalesce(pg_sequence_last_value(s.id), 0) < h.value"
     )
     return Query(
