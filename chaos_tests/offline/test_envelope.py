@@ -23,6 +23,7 @@ from chaos_tests.offline.judge_world import (
     item,
     whole,
 )
+from chaos_tests.offline.test_judge_drills import a_deletion_undone
 from harness.judge import judge
 from harness.model.envelope import OUTAGE_S_MAX, Allowed, Envelope
 from harness.model.faults import DelayLink, Fault, Kill, Pause
@@ -141,6 +142,13 @@ def test_outside_a_good_drill_is_unknown_all_the_same() -> None:
     assert verdict.verdict == "unknown"
     assert {tenant.verdict for tenant in verdict.tenants} == {"unknown"}
     assert checks(verdict) == {"envelope"}
+
+
+def test_outside_a_deletion_that_was_lost_is_a_loss_and_brings_nothing_back() -> None:
+    """The row is there again, as before all that is lost: neither loss nor point 4 demands it gone."""
+    verdict = verdict_outside(a_deletion_undone(5.0))
+    assert "loss" in checks(verdict)
+    assert "resurrection" not in checks(verdict)
 
 
 def _resurrect(world: World) -> None:

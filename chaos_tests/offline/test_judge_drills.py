@@ -332,6 +332,56 @@ def test_a_row_deleted_for_good_reason_stays_deleted() -> None:
     assert (finding.point, finding.key) == (4, ("n1002",))
 
 
+def a_deletion_undone(age_s: float, *, late_s: float = 0.0) -> World:
+    """The last that a wrote was a deletion, so old at the incident, and its restore does not know of it."""
+    world = begin()
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    if late_s:
+        world.add(h.Stalled(at_s=world.at_s, late_s=late_s))
+    before = dict(world.live["a"])
+    world.write("a", delete(NOTE, "n1010"))
+    world.at_s += age_s - 0.01
+    world.hit("s0")
+    world.saved["a"] = before
+    for tenant in "abq":
+        world.restore(tenant)
+    world.end()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("age_s", "late_s", "verdicts"),
+    [(2.9, 0.0, []), (3.1, 0.0, ["broken"]), (3.1, 1.1, ["unknown"])],
+    ids=["within the budget", "over it", "over it, and the machine stood still"],
+)
+def test_what_was_deleted_longer_ago_than_the_budget_stays_deleted(
+    age_s: float, late_s: float, verdicts: list[str]
+) -> None:
+    """Even where nothing later shows that the deletion is in: the row is back, beside the loss."""
+    back = some_findings(a_deletion_undone(age_s, late_s=late_s), "resurrection")
+    assert [finding.verdict for finding in back] == verdicts
+    for finding in back:
+        assert (finding.point, finding.table, finding.key) == (4, NOTE, ("n1010",))
+        assert "is back" in finding.message
+        assert finding.loss_s == pytest.approx(age_s)
+
+
+def test_an_old_write_that_is_lost_brings_nothing_back() -> None:
+    """A lost insertion or update, and a lost deletion of what was never there, are no resurrection."""
+    world = begin()
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    before = dict(world.live["a"])
+    world.write("a", item("a", 1900, "lost"), update(ITEM, "1010", id="1010", tenant="a", body="lost too"))
+    world.write("a", delete(ITEM, "1900"))
+    world.at_s += 5.0
+    world.hit("s0")
+    world.saved["a"] = before
+    for tenant in "abq":
+        world.restore(tenant)
+    world.end()
+    assert {"loss", "resurrection"} & checks(world.verdict()) == {"loss"}
+
+
 def test_a_write_after_the_cut_is_not_part_of_the_state() -> None:
     """The application went on after the damage; that row must not come back in place."""
     world = a_drill()

@@ -14,14 +14,24 @@ STALL_S_MAX = 1.0
 """A machine that stood still for longer may explain a loss over a drill's budget, not over the promise."""
 
 
+def verdict_over(case: Case, seconds: float) -> Literal["broken", "unknown"]:
+    """Return what it is that so many seconds, more than the budget, are lost."""
+    excused = _stalled_s(case) > STALL_S_MAX and seconds <= case.plan.promise_s
+    return "unknown" if excused else "broken"
+
+
+def _stalled_s(case: Case) -> float:
+    return max((e.late_s for e in case.timeline.of(Stalled)), default=0.0)
+
+
 def over_budget(
     case: Case, what: Literal["loss", "exposure"], judged: Judged, loss: Loss
 ) -> Iterator[Finding]:
     """Yield a finding when ``loss`` is more than the budget; exactly the budget is within it."""
     if loss.step is None or loss.seconds <= case.plan.budget_s:
         return
-    stalled_s = max((e.late_s for e in case.timeline.of(Stalled)), default=0.0)
-    excused = stalled_s > STALL_S_MAX and loss.seconds <= case.plan.promise_s
+    stalled_s = _stalled_s(case)
+    excused = verdict_over(case, loss.seconds) == "unknown"
     table, key = next(iter(loss.step.writes))
     words = "lost" if what == "loss" else "not yet durable in the bucket"
     yield Finding(
