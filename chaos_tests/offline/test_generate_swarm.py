@@ -141,7 +141,7 @@ def test_a_late_fault_lasts_into_the_script(shape: SwarmShape, begins_s: list[fl
 
 def a_storm(seed: int, towards: Sequence[Cell] = (), plans: int = 30) -> list[Pins]:
     """What is pinned in the plans of a storm."""
-    pinned = strata(HELPDESK, Random(f"strata {seed}"), plans, None, storm=True)
+    pinned = strata(HELPDESK, Random(f"strata {seed}"), plans, None, storm=True, outside=True)
     return [*with_swarms(pinned, Random(f"swarms {seed}"), anything, towards)]
 
 

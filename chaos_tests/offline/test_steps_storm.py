@@ -169,7 +169,8 @@ def test_two_operators_share_one_tenant(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_rows_are_erased_rightly_and_before(seed: int) -> None:
     """What the first transaction erases was meant, row by row; the tenants are lost some seconds later."""
-    erased, *others = script_of("helpdesk", "erasure", seed).transactions
+    transactions = script_of("helpdesk", "erasure", seed).transactions
+    erased, *others = transactions[1:] if transactions[0].killed else transactions
     assert erased.damaged == ()
     assert erased.actual == erased.intended
     assert all(effect.keys and effect.tables == ("helpdesk.apps",) for effect in erased.actual)

@@ -82,7 +82,7 @@ BY_HAND: dict[str, Callable[[], Plan]] = {
     "moves the offset before the write": lambda: shop_plan(faults=(KILL,)),
     "cuts all at the start of the script": lambda: shop_plan(script_pause_s=6.0),
     "never says that it is breached": lambda: plan_with_outage(310.0),
-    "falls asleep": lambda: plan_that_loses(301.0),
+    "falls asleep": lambda: msgspec.structs.replace(plan_that_loses(301.0), survivors="all"),
     "names too little": lambda: shop_plan(survivors="archive", destroy_after_s=0.5),
     "loses a batch after a restart": lambda: shop_plan(
         faults=(Kill(service="connect", phase="write", after_s=4.5, down_s=0.5),)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from harness.model.attacks import Attack, AttackKind, Moment
 
 WEIGHTS: Final[dict[AttackKind, int]] = {
-    "overwrite": 3,
+    "overwrite": 6,
     "delete": 2,
     "bypass governance": 1,
     "delete marker": 2,
     "shorten retention": 1,
     "suspend versioning": 1,
     "remove lock": 1,
-    "forge entry": 3,
+    "forge entry": 6,
     "plant next key": 3,
     "foreign objects": 2,
     "replay entry": 2,
@@ -27,7 +27,7 @@ LATEST_S: Final[dict[Moment, float]] = {"write": 5.0, "incident": 2.0, "restore"
 """How far into its moment an attack may come: what is later might come after the moment's end."""
 
 ATTACKS_MAX = 3
-AIMS = (1, 6)
+AIMS = (4, 24)
 """At how many objects an attack aims."""
 
 _HAT = tuple(kind for kind, weight in WEIGHTS.items() for _ in range(weight))
@@ -35,7 +35,11 @@ _HAT = tuple(kind for kind, weight in WEIGHTS.items() for _ in range(weight))
 
 def attacks() -> st.SearchStrategy[tuple[Attack, ...]]:
     """Return a strategy of a plan's attacks: none, or some."""
-    return st.lists(attack(), max_size=ATTACKS_MAX).map(tuple)
+    return st.integers(0, ATTACKS_MAX).flatmap(_some)
+
+
+def _some(count: int) -> st.SearchStrategy[tuple[Attack, ...]]:
+    return st.lists(attack(), min_size=count, max_size=count).map(tuple)
 
 
 @st.composite

@@ -2,8 +2,9 @@
 
 Each plan's script is pinned by a greedy covering array over step, means, batching and killed-or-not (with
 survivors as a fifth dimension): the next plan is the one that brings most values not seen before, then the
-kind shown least so far (what a fresh cluster wipes out is not shown there), then most pairs of values. The
-rest goes by the plan's number, from 0:
+kind shown least so far, then most pairs of values. What a fresh cluster wipes out is not shown there, and
+nothing outside the envelope, where a restore may rightly be refused. The rest goes by the plan's number,
+from 0:
 
     survivors   ``all``, ``archive`` and ``standby`` in turn, each three begun by the next one, unless asked
                 for; never ``standby`` where no standby can take over
@@ -95,9 +96,11 @@ def each(  # noqa: PLR0913 - each is an option of the command line
             cure="give at least one plan, and a seed from 0",
         )
     asked = Settings(profile=profile, budget_s=budget_s, flush_interval_s=flush_interval_s, witness=witness)
-    storm = profile_named(profile).storm
-    pinned = strata(schema, Random(f"strata {seed}"), plans, survivors, storm=storm, failover=failover)
-    if profile_named(profile).swarm:
+    storm, swarms = profile_named(profile).storm, profile_named(profile).swarm
+    outside = swarms and bool(swarm.possible_names(unavailable, "all", outside=True))
+    rng = Random(f"strata {seed}")
+    pinned = strata(schema, rng, plans, survivors, storm=storm, failover=failover, outside=outside)
+    if swarms:
         pinned = with_swarms(pinned, Random(f"swarms {seed}"), unavailable, towards)
     for number, pins in enumerate(pinned):
         yield expand(_drawn(schema, profile, tenants, pins, f"{seed} {number}"), schema, asked)
@@ -119,22 +122,30 @@ def strata(
     *,
     storm: bool = False,
     failover: bool = True,
+    outside: bool = False,
 ) -> Iterator[Pins]:
-    """Yield what is pinned in each plan; ``storm``: with the whole grammar."""
+    """Yield what is pinned in each plan; ``storm``: with the whole grammar.
+
+    ``outside``: with a tenth outside the envelope. There everything survives and nobody is exchanged, and
+    the next plan begins with a snapshot.
+    """
     scripts = _scripts(schema, storm=storm)
     seen: set[tuple[object, ...]] = set()
     shown: Counter[str | None] = Counter()
     in_turn = SURVIVORS if failover else SURVIVORS[:2]
+    due, after = swarm.OUTSIDE_FIRST if outside else plans, False
     for number in range(plans):
         here = survivors or in_turn[(number + number // len(in_turn)) % len(in_turn)]
         switches = storm and failover and number % SWITCHES_EVERY == SWITCHES_FIRST
+        beyond = number >= due and here == "all" and not switches and not after
         this = msgspec.structs.replace(
-            _best(scripts, seen, shown, rng, here),
-            initial="streamed" if number % 7 else "snapshot",
+            _best(scripts, seen, shown, rng, Pins(survivors=here, outside=beyond)),
+            initial="streamed" if number % 7 and not after else "snapshot",
             fault=_fault(rng, here) if number % 3 == 1 else "none",
             again=number % 3 == 2,
             switchovers=SWITCHOVERS if switches else 0,
         )
+        due, after = due + swarm.OUTSIDE_EVERY * beyond, beyond
         seen |= _pairs(this) | _values(this)
         shown[_shown_kind(this)] += 1
         yield this
@@ -145,23 +156,16 @@ def with_swarms(
 ) -> Iterator[Pins]:
     """Yield the pins with faults by their names, chosen towards the cells that nothing has marked.
 
-    A plan outside the envelope has one fault alone, everything survives it, and the next plan begins with a
-    snapshot.
+    A plan outside the envelope has one fault alone.
     """
-    seen, outside_before, due, counts = set(towards), False, swarm.OUTSIDE_FIRST, swarm.counts()
-    beyond = swarm.possible_names(unavailable, "all", outside=True)
-    for number, pins in enumerate(pinned):
+    seen, counts = set(towards), swarm.counts()
+    for pins in pinned:
         survivors, script = pins.survivors or "all", pins.kind or ""
-        calm = survivors == "all" and not pins.switchovers and not outside_before
-        outside = bool(beyond) and calm and number >= due
-        due += swarm.OUTSIDE_EVERY if outside else 0
-        names = beyond if outside else swarm.possible_names(unavailable, survivors)
-        wanted = 0 if pins.switchovers else 1 if outside else next(counts)
+        names = swarm.possible_names(unavailable, survivors, outside=pins.outside)
+        wanted = 0 if pins.switchovers else 1 if pins.outside else next(counts)
         chosen = swarm.choose(rng, names, script, wanted, seen)
         seen |= {cell for name in chosen for cell in cells_named(name, [script])}
-        initial = "snapshot" if outside_before else pins.initial
-        yield msgspec.structs.replace(pins, faults=chosen, fault="none", initial=initial)
-        outside_before = outside
+        yield msgspec.structs.replace(pins, faults=chosen, fault="none")
 
 
 def _scripts(schema: Schema, *, storm: bool) -> list[Pins]:
@@ -179,18 +183,21 @@ def _best(
     seen: set[tuple[object, ...]],
     shown: Counter[str | None],
     rng: Random,
-    survivors: Survivors,
+    here: Pins,
 ) -> Pins:
     """Return the script that brings most that is new; when all has been seen, of a kind shown least.
 
-    Of a kind whose traces a fresh cluster would wipe out nothing new is seen there: it comes again. Where
+    Of a kind whose traces would not be seen ``here`` nothing new is seen: it comes again. Where
     they would be seen such a kind goes first: all others show themselves anywhere.
     """
-    candidates = [msgspec.structs.replace(script, survivors=survivors) for script in scripts]
+    candidates = [
+        msgspec.structs.replace(script, survivors=here.survivors, outside=here.outside)
+        for script in scripts
+    ]
     rng.shuffle(candidates)
 
     def worth(pins: Pins) -> tuple[int, int, bool, int]:
-        kept = survivors != "archive" and step_named(pins.kind or "").in_place
+        kept = step_named(pins.kind or "").in_place and not _wasted(pins)
         return len(_values(pins) - seen), -shown[pins.kind], kept, len(_pairs(pins) - seen)
 
     return max(candidates, key=worth)
@@ -202,9 +209,13 @@ def _values(pins: Pins) -> set[tuple[object, ...]]:
 
 
 def _shown_kind(pins: Pins) -> str | None:
-    """Return the kind that a plan shows: one whose traces a fresh cluster wipes out is none there."""
-    wasted = pins.survivors == "archive" and step_named(pins.kind or "").in_place
-    return None if wasted else pins.kind
+    """Return the kind that a plan shows, None where its traces can't be seen."""
+    return None if _wasted(pins) else pins.kind
+
+
+def _wasted(pins: Pins) -> bool:
+    """Whether a fresh cluster, or a restore that may rightly be refused, would hide what the script did."""
+    return pins.outside or (pins.survivors == "archive" and step_named(pins.kind or "").in_place)
 
 
 def _pairs(pins: Pins) -> set[tuple[object, ...]]:

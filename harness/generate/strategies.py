@@ -53,7 +53,8 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fault``: the phase in which the archiver is killed, or ``none``. ``again``: whether some tenants are
     damaged a second time. ``rows``: initial rows of every tenant; ``bulk_chars``: long text besides them.
-    ``switchovers``: how many. ``faults``: the names of further faults, none unless some are named.
+    ``switchovers``: how many. ``faults``: the names of further faults, none unless some are named;
+    ``outside``: whether they are outside the envelope.
     """
 
     survivors: Survivors | None = None
@@ -68,6 +69,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True):
     bulk_chars: int = 0
     switchovers: int = 0
     faults: tuple[str, ...] = ()
+    outside: bool = False
 
 
 ANY = Pins()

@@ -19,6 +19,7 @@ from harness.simulate.faulty import Wrapped
 from harness.simulate.locks import Hold
 from harness.simulate.server import Server
 from harness.simulate.statements import Statements
+from harness.simulate.surroundings import destroyed_at_once
 from harness.simulate.target import SimulatedTarget
 from harness.simulate.world import Parts
 from harness.subject.port import RestoreResult
@@ -28,7 +29,7 @@ from harness.subject.reference.ports import Swap, Swapped
 from harness.subject.reference.restorer import Restorer
 
 FAR: Final = 1_000_000
-TABLE_S: Final = 0.05
+TABLE_S: Final = 0.25
 EVERYTHING: Final = Position(epoch=1 << 30, lsn=(1 << 63) - 1)
 
 
@@ -341,5 +342,7 @@ DEFECTS: tuple[Defect, ...] = (
         caught_by=("naming",),
         parts=lambda: Parts(subject=NamesTooLittle),
         near_miss=lambda: Parts(subject=NamesTooMuch),
+        changed=destroyed_at_once,
+        hint="what is not to survive is destroyed 0.2 s after the first damage",
     ),
 )

@@ -88,6 +88,8 @@ DEFECTS: tuple[Defect, ...] = (
         caught_by=("honest",),
         parts=lambda: Parts(archiver=faulty.MovesOffsetFirst),
         no_near_miss="the same archiver that nobody kills, which a test of its own sees",
+        changed=surroundings.killed_amid_writes,
+        hint="a kill of the archiver amid the writes",
     ),
     Defect(
         name="cuts all at the start of the script",
@@ -112,7 +114,7 @@ DEFECTS: tuple[Defect, ...] = (
         failure_mode="FM-49",
         where="archiver",
         words="the archiver archives nothing any more once nothing came for a while",
-        caught_by=("loss", "exposure"),
+        caught_by=("loss", "exposure", "archived again"),
         parts=lambda: Parts(archiver=faulty.DozesOff),
         no_near_miss="the same with 299 s lost of 300 s, which a test of its own sees",
     ),
@@ -136,6 +138,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(subject=misled.RestoresTheCanary),
         near_miss=lambda: Parts(subject=misled.RestoresTheCanaryTwice),
         step="canary",
+        kind="canary",
     ),
     Defect(
         name="keeps what was blanked",
@@ -156,6 +159,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=misled.RestoresOnlyWhatWasDeleted),
         near_miss=lambda: Parts(restorer=misled.RestoresWhatWasDeletedFirst),
         step="orphans",
+        kind="orphans",
     ),
     Defect(
         name="truncates before the cut",
@@ -212,10 +216,11 @@ DEFECTS: tuple[Defect, ...] = (
         failure_mode="FM-13",
         where="restorer",
         words="the restorer leaves out rightful deletions that no writer made",
-        caught_by=("resurrection", "honest"),
+        caught_by=("resurrection",),
         parts=lambda: Parts(restorer=misled.BringsBackTheErased),
         near_miss=lambda: Parts(restorer=faulty.ReadsNeighboursRows),
         step="erasure",
+        kind="erasure",
     ),
     Defect(
         name="keeps what was given by mistake",
@@ -226,6 +231,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=movers.KeepsWhatWasGiven),
         near_miss=lambda: Parts(restorer=movers.LeavesOutTwice),
         step="moved",
+        kind="moved",
         seed=2,
     ),
     Defect(
@@ -237,6 +243,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=movers.TakesNothingBack),
         near_miss=lambda: Parts(restorer=movers.TakesTwice),
         step="moved",
+        kind="moved",
         seed=2,
     ),
     Defect(
@@ -248,6 +255,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(restorer=movers.TakesTooMuch),
         near_miss=lambda: Parts(restorer=movers.TakesTwice),
         step="rehomed",
+        kind="rehomed",
         seed=2,
     ),
     Defect(
@@ -332,6 +340,8 @@ DEFECTS: tuple[Defect, ...] = (
             restorer=gaps.TakesSnapshotsAtTheirWord,
         ),
         near_miss=lambda: Parts(archiver=gaps.TakesAnySnapshot, restorer=gaps.TakesSnapshotsAtTheirWord),
+        changed=surroundings.keeping_offsets,
+        hint="no plan loses offsets itself",
     ),
     Defect(
         name="pins only keys",
@@ -396,10 +406,11 @@ DEFECTS: tuple[Defect, ...] = (
         name="loses an acked write in a failover",
         failure_mode="FM-17",
         where="source",
-        words="the standby answers for a commit that it has not got, and is promoted without it",
+        words="the standby answers for commits that it has not got yet, and is promoted without them",
         caught_by=("live rows",),
-        parts=lambda: Parts(server=forked.LosesAnAckedWrite),
+        parts=lambda: Parts(server=forked.LosesAckedWrites),
         near_miss=lambda: Parts(server=forked.LosesWhatNobodyWasTold),
+        kind="off_by_one",
     ),
     Defect(
         name="captures ahead of the standby",

@@ -163,10 +163,13 @@ class Connector:
     async def begin_anew(self) -> None:
         """Take a snapshot beside the old slot, as a connector without offsets does by itself.
 
-        Its rows are younger than its position; what was committed in between comes once more after it.
+        Its rows are younger than its position; what was committed in between comes once more after it. None
+        comes of it when the server dies meanwhile: the next one is asked.
         """
         lsn, done = self._server.lsn, len(self._server.wal)
         await self._latency.clock.sleep(BEGINS_S)
+        if not self._server.alive:
+            return
         self.begin_snapshot(self.rows())
         self.topic.publish([SnapshotEnd(offset=len(self.topic.events), lsn=lsn)])
         self._done, self._has_offsets = done, True

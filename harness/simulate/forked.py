@@ -21,6 +21,8 @@ BEHIND_FROM_S: Final = 10.4
 """When in its world's virtual life a standby falls behind: just before the script of a plan by hand."""
 
 BEHIND_S: Final = 2.5
+LAGS_S: Final = 1.0
+"""So much later than it says a standby has got what it answers for: a few transactions of a short drill."""
 
 
 class RunsAhead(Connector):
@@ -70,15 +72,15 @@ class FoldsAwayByLsn(Archiver):
         self._highest = max(self._highest, transaction.position.lsn)
 
 
-class LosesAnAckedWrite(Server):
-    """Its standby answers for a commit that it has not got: the last one is lost in a failover (FM-17)."""
+class LosesAckedWrites(Server):
+    """Its standby answers for commits that it has not got: the last ones are lost in a failover (FM-17)."""
 
     def had(self, chance: Random) -> Sequence[Committed]:
-        """Return what the standby had, up to just before the last commit that somebody waited for."""
+        """Return what the standby had, up to some time before the last commit that somebody waited for."""
         had = list(super().had(chance))
         while had and (had[-1].heartbeat is not None or had[-1].lsn > self.standby.lsn):
             had.pop()
-        return had[:-1]
+        return [one for one in had if one.at_s < had[-1].at_s - LAGS_S]
 
 
 class LosesWhatNobodyWasTold(Server):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.model.faults import Kill
+from harness.model.faults import Kill, LoseOffsets
 from harness.model.plan import Plan
 from harness.simulate import hasty, misset, pretending
 from harness.simulate.defect import Defect
@@ -133,6 +133,24 @@ def cut_off(plan: Plan, down_s: float = 310.0) -> Plan:
         switchovers=(),
         write_s=plan.write_s + down_s + 5,
     )
+
+
+def destroyed_at_once(plan: Plan) -> Plan:
+    """Return the plan with what does not survive gone soon after the first damage."""
+    return plan if plan.survivors == "all" else msgspec.structs.replace(plan, destroy_after_s=0.2)
+
+
+def killed_amid_writes(plan: Plan, down_s: float = 0.8) -> Plan:
+    """Return the plan with one fault: the archiver is killed while tenants write."""
+    fault = Kill(service="archiver", phase="write", after_s=1.3, down_s=down_s)
+    budget_s = max(plan.budget_s, down_s + plan.recovery_s)
+    return msgspec.structs.replace(plan, faults=(fault,), switchovers=(), budget_s=budget_s)
+
+
+def keeping_offsets(plan: Plan) -> Plan:
+    """Return the plan without the fault that has a connector lose its offsets."""
+    faults = tuple(fault for fault in plan.faults if not isinstance(fault, LoseOffsets))
+    return msgspec.structs.replace(plan, faults=faults)
 
 
 def before_a_failover(plan: Plan) -> Plan:

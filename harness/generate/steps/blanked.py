@@ -36,4 +36,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="blanked", means=_means, due=_due, storm=True)
+STEP = Step(kind="blanked", means=_means, due=_due, storm=True, in_place=True)

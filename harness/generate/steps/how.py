@@ -51,7 +51,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     ``as_range``: the tenants of one statement are given as a range rather than a list. ``canary``: so many
     orders go first, in a transaction of their own. ``unchecked``: foreign keys and triggers are switched
     off. ``operator``: whose work it is; only the first operator begins at once. ``wait_s``: how long after
-    its first transaction a script goes on, however it is batched.
+    its first transaction that is not killed a script goes on, however it is batched.
     """
 
     as_range: bool = False
@@ -70,7 +70,7 @@ def perform(
 ) -> tuple[ScriptTransaction, ...]:
     """Return the transactions that carry out what is ``due``, with their exact effects."""
     passes = _passes(due, how, manner)
-    pause_s = _pause_s(how, len(passes))
+    pauses_s = _pauses_s([killed for _, killed in passes], how, manner)
     transactions = []
     for number, (group, killed) in enumerate(passes):
         statements, actual = _carry_out(ground, group, how, as_range=manner.as_range)
@@ -84,7 +84,7 @@ def perform(
                 statements=tuple(Statement(sql=text) for text in statements),
                 intended=_merged(effect for order in group for effect in order.intended),
                 actual=actual,
-                pause_s=_pause_before(number, pause_s, manner),
+                pause_s=pauses_s[number],
                 killed=killed,
                 unchecked=manner.unchecked,
                 operator=manner.operator,
@@ -94,10 +94,14 @@ def perform(
     return tuple(transactions)
 
 
-def _pause_before(number: int, pause_s: float, manner: Manner) -> float:
-    if number == 1 and manner.wait_s:
-        return manner.wait_s
-    return pause_s if number or manner.operator else 0.0
+def _pauses_s(killed: Sequence[bool], how: HowShape, manner: Manner) -> list[float]:
+    """Return the pause before each transaction."""
+    pauses_s = [_pause_s(how, len(killed))] * len(killed)
+    if not manner.operator:
+        pauses_s[0] = 0.0
+    if manner.wait_s:
+        pauses_s[killed.index(False) + 1] = manner.wait_s
+    return pauses_s
 
 
 def _passes(due: Sequence[Order], how: HowShape, manner: Manner) -> list[tuple[Sequence[Order], bool]]:

@@ -43,8 +43,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``reruns``: it may be killed and run again when it removes for good (and not only when it marks).
     ``takes``: a neighbour takes a natural key that its damage left free.
     ``huge``: its tenants have as many rows as the profile allows for.
-    ``in_place``: what it leaves behind (in the catalogue, or with others) is to be seen only in a database
-    that lives on.
+    ``in_place``: what is its own (what it leaves in the catalogue, or with others, or does later on) is
+    to be seen only in a database that lives on.
     ``storm``: only profiles that ask for the whole grammar take it. ``weight``: how often it is drawn,
     beside the others; with 0 only where it is asked for by name.
     """

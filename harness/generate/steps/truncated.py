@@ -40,4 +40,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="truncated", means=_means, due=_due, storm=True)
+STEP = Step(kind="truncated", means=_means, due=_due, storm=True, in_place=True)

@@ -30,4 +30,4 @@ def _due(ground: Ground, shape: ScriptShape) -> Due:
     )
 
 
-STEP = Step(kind="two_operators", means=_means, due=_due, storm=True)
+STEP = Step(kind="two_operators", means=_means, due=_due, storm=True, in_place=True)
