@@ -8,11 +8,13 @@ import pytest
 from msgspec import structs
 
 from chaos_tests.offline.test_power import ALARM, CAUGHT, CLEAN, MISSED, a_result
+from harness.generate.validate import validate
 from harness.judge.checks import CHECKS
 from harness.model.errors import UnknownName
 from harness.model.power import Clean, Entry, Near, Power, encode
 from harness.power.live import archiver, measure
 from harness.power.live.plant import LiveDefect, Plant
+from harness.power.live.trials import Site
 from harness.power.live.zoo import ZOO, live_defect, planted
 from harness.power.measure import choose
 from harness.report import power as report
@@ -47,6 +49,26 @@ def test_each_replaces_something_and_names_checks_that_there_are(one: LiveDefect
         assert fields_of(plant) != fields_of(Plant()) or words.startswith("subject="), words
     assert set(one.caught_by) <= {check.name for check in CHECKS}
     assert one.near_miss is not None or one.near_switch.startswith("none: ")
+
+
+def is_bound(one: LiveDefect) -> bool:
+    """Whether its plans are."""
+    return bool(one.kind or one.survivors or one.changed)
+
+
+def test_what_plans_are_bound_to_is_told() -> None:
+    """A reader knows which defects a campaign that knows nothing was not asked to find."""
+    assert [bool(measure.as_told(one).hint) for one in ZOO] == [is_bound(one) for one in ZOO]
+
+
+@pytest.mark.parametrize("one", [one for one in ZOO if is_bound(one)], ids=lambda one: one.name)
+def test_plans_that_are_bound_can_be_run(one: LiveDefect, tmp_path: Path) -> None:
+    """Whatever was changed in them."""
+    site = Site(structs.replace(a_live_result().asked, plans_max=1, profile="chase"), tmp_path)
+    (plan,) = site.plans_for(one, 7)
+    validate(plan, site.loaded.schema)
+    assert not one.kind or plan.scripts[0].kind == one.kind
+    assert not one.survivors or plan.survivors == one.survivors
 
 
 def test_an_unknown_defect_is_refused() -> None:

@@ -144,5 +144,5 @@ def as_told(one: LiveDefect) -> Planted:
         switch=one.switch,
         caught_by=one.caught_by,
         near_miss=f"`{one.near_switch}`" if one.near_miss else one.near_switch,
-        hint=one.hint or one.kind,
+        hint=one.hint or one.kind or (one.survivors or ""),
     )

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from harness.model.layers import Layer
-from harness.model.plan import Plan
+from harness.model.plan import Plan, Survivors
 from harness.stack.world.misset import AS_THEY_SHOULD_BE, Misset
 from harness.subject.port import Subject
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
@@ -46,7 +46,8 @@ class LiveDefect(msgspec.Struct, frozen=True, kw_only=True):
 
     ``switch``: how it is switched on, in words. ``near_switch``: how its near miss is, or why there is
     none (``near_miss`` None). A trial has a few minutes, in which a campaign shows half of the kinds of
-    script: so plans of more defects are bound to a ``kind`` here, or ``changed``, than in simulations.
+    script: so plans of more defects are bound to a ``kind`` here, to ``survivors`` or ``changed``, than in
+    simulations.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LiveDefect(msgspec.Struct, frozen=True, kw_only=True):
     near_switch: str
     says: Literal["broken", "unknown"] = "broken"
     kind: str = ""
+    survivors: Survivors | None = None
     changed: Callable[[Plan], Plan] | None = None
     hint: str = ""
     profile: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from harness import schemas
 from harness.generate.campaigns import each
 from harness.model import plan as plans
 from harness.model.errors import RestoreproofError
-from harness.model.plan import Plan
+from harness.model.plan import Plan, Survivors
 from harness.model.power import Alarm, Asked, Clean, Near, Trial
 from harness.model.verdict import DrillVerdict
 from harness.power.draws import Campaign, pinned, seed_of
@@ -66,17 +66,28 @@ class Site:
         self._warm = None
         self._open.close()
 
-    def plans(self, seed: int, profile: str, count: int, kind: str = "") -> Campaign:
-        """Return the campaign of that seed: what anybody would draw who knows of no defect.
-
-        With a ``kind`` its scripts are bound to that one.
-        """
-        if kind:
-            return Campaign(pinned(self.loaded.schema, kind=kind, seed=seed, plans=count, profile=profile))
+    def plans(self, seed: int, profile: str, count: int, survivors: Survivors | None = None) -> Campaign:
+        """Return the campaign of that seed: what anybody would draw who knows of no defect."""
         lacks = partial(unavailable, host="local")
-        return Campaign(
-            each(self.loaded.schema, seed=seed, plans=count, profile=profile, unavailable=lacks)
+        drawn = each(
+            self.loaded.schema,
+            seed=seed,
+            plans=count,
+            profile=profile,
+            survivors=survivors,
+            unavailable=lacks,
         )
+        return Campaign(drawn)
+
+    def plans_for(self, planted: LiveDefect, seed: int) -> Iterator[Plan]:
+        """Yield the plans of a trial, bound to what the defect needs, if to anything."""
+        profile, count = planted.profile or self.asked.profile, self.asked.plans_max
+        drawn: Iterable[Plan]
+        if planted.kind:
+            drawn = pinned(self.loaded.schema, kind=planted.kind, seed=seed, plans=count, profile=profile)
+        else:
+            drawn = self.plans(seed, profile, count, planted.survivors)
+        return map(planted.changed, drawn) if planted.changed else iter(drawn)
 
     def bench(self, plant: Plant, defect: str, *, near: bool) -> tuple[Bench, bool]:
         """Return a stack with ``plant`` in it, and whether it was warm: only guests get one that is."""
@@ -180,11 +191,9 @@ class _Chase:
 def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Trial:
     """Return what came of trial ``number``; the plan that caught it goes into the file ``keep``."""
     seed = seed_of(site.asked, "live trial", number)
-    profile = planted.profile or site.asked.profile
-    drawn = site.plans(seed, profile, site.asked.plans_max, planted.kind)
     chase = _Chase(planted)
     with site.stacks(f"{planted.name} {number}", planted.plant, planted.name) as stacks:
-        for plan in map(planted.changed, drawn) if planted.changed else drawn:
+        for plan in site.plans_for(planted, seed):
             if chase.by(plan, stacks) or stacks.spent_s > LIMIT_S:
                 break
         stacks.worth_a_look = chase.caught is None

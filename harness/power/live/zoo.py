@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from harness.model.errors import UnknownName
+from harness.model.faults import PauseConnector, RestartConnector
 from harness.model.plan import Plan
 from harness.power.live import holds, stores, targets
 from harness.power.live.plant import ArchiverKind, LiveDefect, Plant
@@ -66,14 +67,7 @@ def _plant(parts: Callable[[], Parts]) -> Callable[[], Plant]:
     return plant
 
 
-def _same(
-    name: str,
-    *,
-    kind: str = "",
-    changed: Callable[[Plan], Plan] | None = None,
-    hint: str = "",
-    profile: str = "",
-) -> LiveDefect:
+def _same(name: str) -> LiveDefect:
     known = defect(name)
     return LiveDefect(
         name=name,
@@ -85,10 +79,6 @@ def _same(
         switch=known.switch,
         near_miss=_plant(known.near_miss) if known.near_miss else None,
         near_switch=known.near_words.strip("`"),
-        kind=kind,
-        changed=changed,
-        hint=hint,
-        profile=profile,
     )
 
 
@@ -150,9 +140,20 @@ def _connector(name: str, settings: Mapping[str, str]) -> LiveDefect:
     )
 
 
+def _paused(plan: Plan) -> Plan:
+    """Have nothing come from the connector for a while."""
+    return replace(plan, faults=(PauseConnector(phase="write", after_s=1.0, down_s=4.0),))
+
+
+def _restarted(plan: Plan) -> Plan:
+    """Have the connector go on in the midst of transactions, again and again."""
+    times = (RestartConnector(phase="write", after_s=after_s, down_s=0.5) for after_s in (1.0, 4.0, 7.0))
+    return replace(plan, faults=tuple(times))
+
+
 def _overwritten(plan: Plan) -> Plan:
     """Have all objects overwritten before the restores."""
-    return msgspec.structs.replace(plan, attacks=defect("pins only keys").attacks)
+    return replace(plan, attacks=defect("pins only keys").attacks)
 
 
 DEFAULTS: Final = {f"{part}.converter.replace.null.with.default": "true" for part in ("key", "value")}
@@ -164,11 +165,13 @@ def _rings(subject: Subject, config: ArchiveConfig) -> Subject:
 
 ZOO: Final = (
     *map(_same, SAME),
-    _same("restores only what was deleted", kind="orphans"),
-    _same("truncates before the cut", kind="truncated"),
-    _same("drops before the cut", kind="dropped"),
-    _same("pins only keys", changed=_overwritten, hint="each object is overwritten"),
-    _same("falls asleep", profile="storm"),
+    replace(_same("restores only what was deleted"), kind="orphans"),
+    replace(_same("truncates before the cut"), kind="truncated"),
+    replace(_same("drops before the cut"), kind="dropped"),
+    replace(_same("pins only keys"), changed=_overwritten, hint="each object is overwritten"),
+    replace(
+        _same("falls asleep"), changed=_paused, hint="the connector is paused for 4 s", profile="storm"
+    ),
     _other(
         "flushes only when asked",
         lambda: Plant(archiver=stores.flushes_when_asked, subject=_rings),
@@ -218,12 +221,15 @@ ZOO: Final = (
         lambda: Plant(misset=Misset(schema_sql=holds.defaults_for_texts)),
         "the same columns, and replace.null.with.default=false",
     ),
-    _other(
-        "loses an acked write in a failover",
-        lambda: Plant(misset=Misset(captured=holds.unsynchronized)),
-        f"synchronous_commit=local for the application, the standby {holds.FAR_MS} ms away",
-        lambda: Plant(misset=Misset(captured=holds.far_standby)),
-        "the standby as far away, and commits wait for it",
+    replace(
+        _other(
+            "loses an acked write in a failover",
+            lambda: Plant(misset=Misset(captured=holds.unsynchronized)),
+            f"synchronous_commit=local for the application, the standby {holds.FAR_MS} ms away",
+            lambda: Plant(misset=Misset(captured=holds.far_standby)),
+            "the standby as far away, and commits wait for it",
+        ),
+        survivors="standby",
     ),
     _other(
         "nobody looks at the script",
@@ -240,11 +246,16 @@ ZOO: Final = (
         "machinery: each proof is told twice",
         profile="quick",
     ),
-    _other(
-        "loses a batch after a restart",
-        lambda: Plant(programs="debezium-3.6.1"),
-        "Debezium 3.6.1 in place of 3.7.0",
-        near_switch="none: Debezium 3.7.0, mended, is the reference",
+    replace(
+        _other(
+            "loses a batch after a restart",
+            lambda: Plant(programs="debezium-3.6.1"),
+            "Debezium 3.6.1 in place of 3.7.0",
+            near_switch="none: Debezium 3.7.0, mended, is the reference",
+        ),
+        changed=_restarted,
+        hint="the connector is restarted three times",
+        profile="storm",
     ),
     LiveDefect(
         name="skips deletes",
