@@ -592,6 +592,28 @@ def test_a_table_that_came_later_is_left_out_of_a_restore_to_before_it() -> None
     assert virtually(scene) == ["app.word", "app.tenant"]
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_where_all_tables_were_dropped_there_is_nothing_to_put(before: bool) -> None:
+    """A restore to after it is done at once; one to before it needs tables, and says so."""
+
+    class Bare(MemoryTarget):
+        async def swap(self, swap: Swap) -> Swapped:
+            raise SchemaMissing(f"no table of {swap.tenant}")
+
+    async def scene(bench: Bench) -> Swapped:
+        bench.tape.snapshot(("app.tenant", tenant_row("acme")))
+        xid = bench.tape.commit(*dropped(*(table.name for table in SCHEMA.tables)), changed("nothing"))
+        await bench.archive()
+        cut = _before(xid) if before else END
+        return await bench.restorer().restore("acme", cut, Bare(), in_place=False)
+
+    if before:
+        with pytest.raises(SchemaMissing, match="none of the tables"):
+            virtually(scene)
+    else:
+        assert virtually(scene).rows == 0
+
+
 class Missing(MemoryTarget):
     """Lacks a table until it is told that there is none."""
 

@@ -89,7 +89,9 @@ class Restorer:
         await target.build_schema(ddl, swap.high)
         try:
             return await self._put(swap, target)
-        except SchemaMissing:  # there was no such table yet at the cut
+        except SchemaMissing:  # there was no such table at the cut
+            if not any(swap.rows.values()) and not await target.columns():
+                return Swapped(rows=0, set_aside=(), shared_added={})
             return await target.swap(await self.fitted(swap, target))
 
     async def _put(self, swap: Swap, target: Target) -> Swapped:
