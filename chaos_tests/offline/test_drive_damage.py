@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from fixtures.handmade import TABLES, shop_plan
 from harness.drive.bindings import RowName
@@ -112,6 +113,24 @@ def test_a_partition_damages_whose_rows_were_seen_gone() -> None:
     assert set(detached({ACME: (), GLOBEX: ((GLOBEX,),)}).damaged) == {ACME}
     effects = (Effect(tenant=ACME, mode="detach", tables=TABLES[:1], leaf=0),)
     assert after((script("d", effects), "acked")).damaged == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hit"), [(1, 0, False), (0, 1, True), (1, 1, True), (0, 0, False)]
+)
+def test_a_partition_damages_by_what_its_writers_are_known_to_have_done_since(
+    before: int, after: int, hit: bool
+) -> None:
+    """It waited for them: a row of theirs may have been gone or come without an answer to its COMMIT."""
+    effects = (Effect(tenant=ACME, mode="detach", tables=TABLES[:1], leaf=0),)
+    known = {(TABLES[0], (str(number),)) for number in range(before)}
+    damage, transaction = Damage(lambda _: known), script("d", effects)
+    sight = Sight(left={ACME: {TABLES[0]: ()}}, deleted={}, updated={})
+    assert damage.sent(transaction, msgspec.structs.replace(sent("d", 1), sight=sight)) == bool(before)
+    known.clear()
+    known.update((TABLES[0], (str(number),)) for number in range(after))
+    damage.done(transaction, done("d", "acked", 15))
+    assert (ACME in damage.damaged) == hit
 
 
 def test_a_drop_damages_whoever_has_rows_there() -> None:

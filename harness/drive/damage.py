@@ -56,6 +56,7 @@ class Damage:
         self._gone: set[tuple[str, str]] = set()
         self._gone_rows: set[tuple[str, str, RowName]] = set()
         self._truncates: dict[str, Sent] = {}
+        self._detaches: dict[str, Sent] = {}
         self._given: list[tuple[str, Sent]] = []
         self.damaged: dict[str, Hit] = {}
         self.deleted: dict[str, Hit] = {}
@@ -65,6 +66,8 @@ class Damage:
         before = len(self.damaged)
         if any(effect.mode in WHOLESALE for effect in transaction.actual):
             self._truncates[transaction.name] = sent
+        if any(effect.mode == "detach" for effect in transaction.actual):
+            self._detaches[transaction.name] = sent
         for effect in unintended(transaction):
             if self._lost_leaf(effect, sent) or self._touches(effect, sent.changes):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent))
@@ -89,6 +92,7 @@ class Damage:
             self._given = [(to, sent) for to, sent in self._given if sent.name != transaction.name]
         else:
             self._meet_late_rows(transaction, done)
+            self._look_again(transaction, done)
             self._forget_rows(transaction)
 
     def given(self, tenant: str) -> list[Sent]:
@@ -107,6 +111,21 @@ class Damage:
         for effect in unintended(transaction):
             if effect.mode in WHOLESALE and self._touches(effect, ()):
                 self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
+
+    def _look_again(self, transaction: ScriptTransaction, done: Done) -> None:
+        """Note whose rows went with a partition, by what is known now of those who wrote there before.
+
+        When it was sent, a deletion of theirs may have been committed of which nobody had heard yet.
+        """
+        sent = self._detaches.get(transaction.name)
+        if sent is None:
+            return
+        for effect in unintended(transaction):
+            hit = self.damaged.get(effect.tenant)
+            if self._lost_leaf(effect, sent):
+                self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
+            elif hit is not None and hit.sent is sent:
+                del self.damaged[effect.tenant]
 
     def _forget_rows(self, transaction: ScriptTransaction) -> None:
         by = transaction.name
