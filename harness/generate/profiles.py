@@ -179,6 +179,7 @@ PROFILES = {
             traps=True,
             swarm=True,
             tried=True,
+            watermark_checks=(0, 2),
             floors_s=0.0,
             older=0,
             transactions=0,

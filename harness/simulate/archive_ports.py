@@ -147,14 +147,12 @@ class MemoryStore:
     async def list(self, prefix: str, *, after: str = "") -> Sequence[StoredObject]:
         """List the oldest version of each key."""
         self._require_up()
-        return [
-            StoredObject(key=key, version=found[0][0], size_bytes=len(found[0][1]))
-            for key, found in sorted(
-                (key, found)
-                for key, found in self.versions.items()
-                if key.startswith(prefix) and key > after
-            )
-        ]
+        keys = sorted([key for key in self.versions if key > after and key.startswith(prefix)])
+        return [self._oldest(key) for key in keys]
+
+    def _oldest(self, key: str) -> StoredObject:
+        version, body = self.versions[key][0]
+        return StoredObject(key=key, version=version, size_bytes=len(body))
 
     async def versions_of(self, key: str) -> Sequence[StoredObject]:
         """List the versions of one key, the oldest first."""

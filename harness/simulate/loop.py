@@ -15,7 +15,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, TypeVar, TypeVarTuple
+from typing import Any, ClassVar, Final, TypeVar, TypeVarTuple
 
 from harness.model.errors import HarnessFailed, RestoreproofError, TimedOut
 
@@ -28,7 +28,12 @@ _CLEAN_UP_STEPS_MAX: Final = 100_000
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
-    """Runs callbacks in the order in which they were due; equal times in the order of asking."""
+    """Runs callbacks in the order in which they were due; equal times in the order of asking.
+
+    ``running``: the one that runs now. asyncio would tell it too, at the price of a look at the process id.
+    """
+
+    running: ClassVar[VirtualLoop | None] = None
 
     def __init__(self, *, virtual_s_max: float = VIRTUAL_S_MAX, steps_max: int = STEPS_MAX) -> None:
         self._now_s = 0.0
@@ -108,6 +113,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """
         task = future if isinstance(future, asyncio.Future) else self.create_task(future, name="main")
         asyncio._set_running_loop(self)
+        VirtualLoop.running = self
         try:
             self._spin(task.done)
         except RestoreproofError as cause:
@@ -117,6 +123,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._cancel_the_rest()
         finally:
             asyncio._set_running_loop(None)
+            VirtualLoop.running = None
         if self._unheard:
             raise HarnessFailed(f"errors that nobody heard: {'; '.join(self._unheard)}")
         return task.result()
@@ -183,13 +190,16 @@ class VirtualClock:
 
     def now_s(self) -> float:
         """Return virtual seconds since the loop was made."""
-        return asyncio.get_running_loop().time()
+        return _the_loop()._now_s
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass; others run meanwhile, even for 0 seconds."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        await loop.alarm(max(0.0, seconds))
+        await _the_loop().alarm(max(0.0, seconds))
+
+
+def _the_loop() -> VirtualLoop:
+    assert VirtualLoop.running is not None
+    return VirtualLoop.running
 
 
 def run(
