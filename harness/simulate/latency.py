@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
 from typing import Final
 
 from harness.simulate.loop import VirtualClock
@@ -19,28 +20,28 @@ class Latency:
         self._random = random.Random(seed)
         self.store_slower = 1.0
 
-    async def statement(self) -> None:
+    def statement(self) -> Awaitable[None]:
         """One round trip to the database."""
-        await self.clock.sleep(self._draw(0.000_2, 0.001))
+        return self.clock.alarm(self._draw(0.000_2, 0.001))
 
-    async def standby(self) -> None:
+    def standby(self) -> Awaitable[None]:
         """Until the standby has a commit record."""
-        await self.clock.sleep(self._draw(0.001, 0.006))
+        return self.clock.alarm(self._draw(0.001, 0.006))
 
-    async def capture(self) -> None:
+    def capture(self) -> Awaitable[None]:
         """From a commit record to the change feed."""
-        await self.clock.sleep(self._draw(0.005, 0.040))
+        return self.clock.alarm(self._draw(0.005, 0.040))
 
-    async def object_call(self) -> None:
+    def object_call(self) -> Awaitable[None]:
         """One call of the object server."""
-        await self.clock.sleep(self.store_slower * self._draw(0.001, 0.008))
+        return self.clock.alarm(self.store_slower * self._draw(0.001, 0.008))
 
-    async def staging(self) -> None:
+    def staging(self) -> Awaitable[None]:
         """Until a tenant's rows lie ready beside those that they are to replace: about what real ones take.
 
         With less, all restores of a drill were over between two writes of its only neighbour.
         """
-        await self.clock.sleep(self._random.uniform(0.250, 0.400))
+        return self.clock.alarm(self._random.uniform(0.250, 0.400))
 
     def _draw(self, least_s: float, most_s: float) -> float:
         wait_s = self._random.uniform(least_s, most_s)

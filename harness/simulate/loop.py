@@ -196,6 +196,10 @@ class VirtualClock:
         """Let virtual time pass; others run meanwhile, even for 0 seconds."""
         await _the_loop().alarm(max(0.0, seconds))
 
+    def alarm(self, seconds: float) -> asyncio.Future[None]:
+        """Return what is done in so many seconds, more cheaply than a task that sleeps."""
+        return _the_loop().alarm(seconds)
+
 
 def _the_loop() -> VirtualLoop:
     assert VirtualLoop.running is not None

@@ -69,6 +69,9 @@ def build(blocks: Mapping[str, bytes]) -> Segment:
     offset = len(MAGIC) + len(blocks) * _ENTRY.size
     indexes, slots, bodies = bytearray(MAGIC), bytearray(), []
     for bucket in by_bucket:
+        if not bucket:  # what most are
+            slots += _SLOT.pack(len(indexes).to_bytes(3, "big"), _NO_INDEX, 0)
+            continue
         index, filter_bits = bytearray(), 0
         for tag, block in sorted(bucket):
             index += _ENTRY.pack(tag, offset, len(block), _cut_digest(block))
@@ -143,3 +146,6 @@ def _filter_bit(tag: bytes) -> int:
 
 def _cut_digest(data: bytes | bytearray) -> bytes:
     return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
+
+
+_NO_INDEX = _cut_digest(b"")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from harness.model.errors import ArchiveBroken, BadInput
 from harness.subject.reference.format import decode_entry, manifest_key
+
+VERIFIED_MAX = 64
+"""How many signatures a process remembers to have looked at."""
 
 _PURPOSE = b"restoreproof manifest entry 1\0"
 _FIELD = b',"signature":"'
@@ -48,21 +52,22 @@ class Trust:
     """
 
     def __init__(self, verify_key: str = "", *, unsigned_until: int = 0) -> None:
-        self._key = _public_key(verify_key) if verify_key else None
+        self._verify_key = verify_key
         self._unsigned_until = unsigned_until
+        if verify_key:
+            _public_key(verify_key)
 
     def objection(self, key: str, body: bytes) -> str | None:
         """Say why the object named ``key`` is no entry of this archive; None when it is one."""
-        if self._key is None:
+        if not self._verify_key:
             return None
         unsigned, signature = split(body)
         if signature is None:
             return None if key <= manifest_key(self._unsigned_until) else "it is not signed"
-        try:
-            self._key.verify(signature, _PURPOSE + unsigned)
-            seq = decode_entry(body, key=key).seq
-        except InvalidSignature:
+        if not _is_signed(self._verify_key, signature, unsigned):
             return "it was not signed by this archive's archiver"
+        try:
+            seq = decode_entry(body, key=key).seq
         except ArchiveBroken as error:
             return error.message
         return None if key == manifest_key(seq) else f"it is a copy of entry {seq}"
@@ -83,6 +88,16 @@ def split(body: bytes) -> tuple[bytes, bytes | None]:
     except binascii.Error:
         return body, None
     return (head + b"}", signature) if base64.b64encode(signature) == text else (body, None)
+
+
+@lru_cache(maxsize=VERIFIED_MAX)
+def _is_signed(verify_key: str, signature: bytes, unsigned: bytes) -> bool:
+    """Whether the signature is right; several readers of a process come to the same newest entry."""
+    try:
+        _public_key(verify_key).verify(signature, _PURPOSE + unsigned)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _public_key(text: str) -> Ed25519PublicKey:
