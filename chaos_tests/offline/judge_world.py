@@ -165,8 +165,12 @@ class World:
         begun_s: float | None = None,
         took_s: float = 0.01,
         detail: str = "",
+        conflicted: bool = False,
     ) -> str:
-        """Let a transaction begin now, or at ``begun_s``, send COMMIT and have its outcome."""
+        """Let a transaction begin now, or at ``begun_s``, send COMMIT and have its outcome.
+
+        ``conflicted``: it is serializable, was refused for that, and is tried again under its name.
+        """
         name = name or f"{tenant}.{actor}.{len(self.entries)}"
         begun = self.at_s if begun_s is None else begun_s
         sent_s, lower = self.tick(), self.lsn
@@ -183,13 +187,22 @@ class World:
                 lsn_upper=upper,
                 detail=detail,
                 begun_s=begun,
+                conflicted=conflicted,
             )
         )
         if applied if applied is not None else outcome == "acked":
             apply(self.live[tenant] if tenant else self.unowned, self._owned(changes, tenant))
             apply(self.unowned, (c for c in changes if c.table == OUTBOX))
-        self._plan(tenant, actor, name, changes)
+        if not conflicted:
+            self._plan(tenant, actor, name, changes)
         return name
+
+    def serializable(self, *names: str) -> None:
+        """Plan these transactions, written already, as serializable ones."""
+        for parts in self.tenants.values():
+            parts["writer"] = [
+                structs.replace(tx, serializable=True) if tx.name in names else tx for tx in parts["writer"]
+            ]
 
     def fail(
         self, tenant: str, at_s: float, *, begun_s: float, lost: bool = False, writer: str = "writer"

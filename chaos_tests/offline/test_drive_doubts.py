@@ -76,6 +76,17 @@ def test_a_row_shows_what_became_of_its_writer(
     assert doubts.tenants == []
 
 
+def test_what_another_writer_changed_meanwhile_says_nothing() -> None:
+    """It got the row as soon as the first one was through, before that one's client had to give up."""
+    doubts = Doubts(TABLES)
+    doubts.sent(Doubt(sent=sent(change(NEW))))
+    doubts.sent(Doubt(sent=sent(change(OTHER), name="v")))
+    doubts.done(done())
+    doubts.done(done("v", "acked"))
+    assert doubts.settle(rows(OTHER)) == {}
+    assert doubts.tenants == ["a"]
+
+
 def test_what_was_answered_is_in_no_doubt() -> None:
     """Acked and refused transactions are settled from the first."""
     doubts = Doubts(TABLES)

@@ -9,7 +9,7 @@ from harness import schemas
 from harness.drive.bindings import Bindings
 from harness.drive.journal import MemoryJournal
 from harness.drive.performer import Performed, Performer, Where
-from harness.drive.ports import Ack, ConnectionLost, Ready, Refused
+from harness.drive.ports import Ack, Conflicted, ConnectionLost, Ready, Refused
 from harness.drive.tally import Tally
 from harness.model.history import AnyEntry, Change, Done, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Ref, Transaction, Update
@@ -36,8 +36,8 @@ class PlayedSession:
         if name in self._fails:
             raise self._fails[name]
 
-    async def begin(self) -> None:
-        self._call("begin")
+    async def begin(self, *, serializable: bool = False) -> None:
+        self._call("begin serializable" if serializable else "begin")
 
     async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
         self._call("insert")
@@ -97,9 +97,12 @@ class Desk:
         session: PlayedSession | None = None,
         commit: bool = True,
         hold_s: float = 0.0,
+        serializable: bool = False,
     ) -> Performed:
         """Perform one transaction of these operations."""
-        transaction = Transaction(name="t", operations=operations, commit=commit, hold_s=hold_s)
+        transaction = Transaction(
+            name="t", operations=operations, commit=commit, hold_s=hold_s, serializable=serializable
+        )
         return run(self.performer.perform(session or PlayedSession(), transaction))
 
     @property
@@ -138,6 +141,20 @@ def test_a_refused_statement_leaves_no_sent() -> None:
     assert (done.outcome, done.detail) == ("refused", "no room")
     assert session.calls[-1] == "reset"
     assert desk.bindings.get("p") is None
+
+
+def test_a_serializable_one_that_conflicts_may_be_tried_again() -> None:
+    """Whether a statement says so or COMMIT: it is journalled as refused, and nothing of it is known."""
+    at_commit = Ack(outcome="refused", detail="40001", conflicted=True)
+    for session in (PlayedSession(fails={"ready": Conflicted("40001")}), PlayedSession(at_commit)):
+        for serializable, performed in ((True, "conflicted"), (False, "refused")):
+            desk = Desk()
+            assert desk.perform(insert("p", "1"), session=session, serializable=serializable) == performed
+            done = desk.entries[-1]
+            assert isinstance(done, Done)
+            assert (done.outcome, done.conflicted, done.detail) == ("refused", True, "40001")
+            assert desk.bindings.get("p") is None
+        assert [c for c in session.calls if c.startswith("begin")] == ["begin serializable", "begin"]
 
 
 def test_a_connection_lost_before_commit_is_a_refusal() -> None:

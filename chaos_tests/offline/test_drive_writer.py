@@ -12,9 +12,9 @@ from harness.drive.bindings import Bindings
 from harness.drive.crew import Crew
 from harness.drive.journal import MemoryJournal
 from harness.drive.performer import Performer, Where
-from harness.drive.ports import Ack, NotRead, Rows
+from harness.drive.ports import Ack, Conflicted, NotRead, Ready, Rows
 from harness.drive.tally import Tally
-from harness.drive.writer import Gate, Writer
+from harness.drive.writer import CONFLICTS_MAX, Gate, Writer
 from harness.model.errors import HarnessFailed, TimedOut
 from harness.model.history import Done, Place
 from harness.model.operations import Insert, Transaction
@@ -31,7 +31,12 @@ PAUSE_S = 1.0
 class Desk:
     """One writer of five merchants, a second apart, on a simulated database."""
 
-    def __init__(self, *, held_from: int | None = None, lost_s_max: float = 60.0) -> None:
+    conflicts = 0
+
+    def __init__(
+        self, *, held_from: int | None = None, lost_s_max: float = 60.0, serializable: bool = False
+    ) -> None:
+        self.serializable = serializable
         self.latency = Latency(1)
         self.clock = self.latency.clock
         self.address = Address(self.latency)
@@ -58,7 +63,9 @@ class Desk:
     def _transaction(self, number: int) -> Transaction:
         values = {"code": f"m{number}", "title": "M"}
         made = Insert(table="shop.merchant", handle=f"m{number}", values={**values})
-        return Transaction(name=f"t{number}", operations=(made,), pause_s=PAUSE_S)
+        return Transaction(
+            name=f"t{number}", operations=(made,), pause_s=PAUSE_S, serializable=self.serializable
+        )
 
     async def run(self) -> None:
         """Let the writer write."""
@@ -159,6 +166,42 @@ def test_a_writer_reconnects_and_goes_on() -> None:
         assert outcomes == ["acked", "acked", "refused", "acked", "acked", "acked"]
 
     at_desk(test)
+
+
+@pytest.mark.parametrize(("serializable", "conflicts"), [(True, 2), (True, CONFLICTS_MAX), (False, 1)])
+def test_what_conflicted_is_tried_again_if_it_is_serializable(serializable: bool, conflicts: int) -> None:
+    """Each try has its own id and its own outcome, under one name; there is an end to it."""
+
+    class Conflicting(SimulatedSession):
+        async def ready(self) -> Ready:
+            ready = await super().ready()
+            if desk.conflicts:
+                desk.conflicts -= 1
+                raise Conflicted("could not serialize access")
+            return ready
+
+    class Meeting(SimulatedDatabase):
+        async def session(self, name: str) -> SimulatedSession:
+            await super().session(name)
+            return Conflicting(desk.address)
+
+    desk = Desk(serializable=serializable)
+    desk.conflicts = conflicts
+    desk.database = Meeting(SHOP, desk.address, Address(desk.latency))
+
+    async def test(desk: Desk) -> None:
+        desk.gate.open()
+        await desk.run()
+        done = [e for e in desk.journal.entries if isinstance(e, Done)]
+        got_through = serializable and conflicts < CONFLICTS_MAX
+        last = ["acked"] if got_through else []
+        first = [e.outcome for e in done if e.name == "t0"]
+        assert first == ["refused"] * conflicts + last
+        assert [e.outcome for e in done if e.name != "t0"] == ["acked"] * 4
+        begun_s = [e.begun_s or 0.0 for e in done if e.name == "t0"]
+        assert sorted(set(begun_s)) == begun_s
+
+    at_desk(test, lambda: desk)
 
 
 def test_a_database_that_does_not_come_back_is_an_error() -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from harness.stack.world.outcomes import Phase, Sign, became
+from harness.stack.world.outcomes import Became, Phase, Sign, became
 from harness.stack.world.outcomes_page import PAGE, page
 
 ANSWERS: tuple[Sign, ...] = ("answered", "warned", "answered otherwise")
@@ -20,17 +20,18 @@ def test_each_phase_and_sign_has_an_outcome(phase: Phase, sign: Sign) -> None:
         with pytest.raises(KeyError, match="while"):
             became(phase, sign)
     else:
-        assert became(phase, sign) in ("acked", "refused", "unknown", "lost")
+        assert became(phase, sign) in get_args(Became)
 
 
 @pytest.mark.parametrize(
     ("phase", "sign", "sqlstate", "outcome"),
     [
-        ("statement", "error", "40P01", "refused"),
+        ("statement", "error", "40P01", "conflicted"),
+        ("statement", "error", "40001", "conflicted"),
         ("statement", "error", "57014", "refused"),
         ("statement", "connection ended", "57P01", "lost"),
         ("COMMIT sent", "error", "23503", "refused"),
-        ("COMMIT sent", "error", "40001", "refused"),
+        ("COMMIT sent", "error", "40001", "conflicted"),
         ("COMMIT sent", "error", "57014", "unknown"),
         ("COMMIT sent", "error", "53100", "unknown"),
         ("COMMIT sent", "error", "08006", "unknown"),

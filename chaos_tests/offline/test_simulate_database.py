@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from harness import schemas
-from harness.drive.ports import ConnectionLost, Refused
+from harness.drive.ports import Conflicted, ConnectionLost, Refused
 from harness.model.plan import Effect, ScriptTransaction
 from harness.model.schema import Schema
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.latency import Latency
 from harness.simulate.loop import run
-from harness.simulate.server import Server, Written
+from harness.simulate.server import Server, Work, Written
 from harness.simulate.sessions import Address, SimulatedSession
 
 SHOP = schemas.load("shop").schema
@@ -136,6 +136,71 @@ def test_a_deadlock_is_refused_and_the_other_goes_on() -> None:
             return_exceptions=True,
         )
         assert sorted(isinstance(result, Refused) for result in results) == [False, True]
+
+    on_bench(test)
+
+
+@pytest.mark.parametrize("act", ["update", "delete"])
+@pytest.mark.parametrize("serializable", [True, False])
+def test_a_serializable_transaction_changes_nothing_that_changed_since_it_began(
+    act: str, serializable: bool
+) -> None:
+    """Who waited for the row is refused when the other one commits; what is not serializable goes on."""
+
+    async def test(bench: Bench) -> None:
+        await bench.shop("a", purchases=0)
+        first, second = await bench.session(), await bench.database.session("second")
+        await first.insert(PURCHASE, purchase("a", 0))
+        await first.commit()
+        await first.begin()
+        await second.begin(serializable=serializable)
+        key = {"id": "a-0"}
+        await first.update(PURCHASE, key, {"remark": "first"})
+        doing = second.delete(PURCHASE, key) if act == "delete" else second.update(PURCHASE, key, {})
+        waits = asyncio.create_task(doing)
+        await bench.latency.clock.sleep(1)
+        assert not waits.done()
+        await first.commit()
+        if serializable:
+            with pytest.raises(Conflicted, match="could not serialize"):
+                await waits
+            await second.begin(serializable=True)
+            await second.update(PURCHASE, key, {"remark": "second"})
+        else:
+            await waits
+        assert (await second.commit()).outcome == "acked"
+
+    on_bench(test)
+
+
+def test_what_others_roll_back_is_no_conflict() -> None:
+    """Nor is what had committed before a serializable transaction began, or what it changed itself."""
+
+    async def test(bench: Bench) -> None:
+        await bench.shop("a", purchases=0)
+        first, second = await bench.session(), await bench.database.session("second")
+        await second.begin(serializable=True)
+        await first.update(MERCHANT, {"code": "a"}, {"title": "first"})
+        waits = asyncio.create_task(second.update(MERCHANT, {"code": "a"}, {"title": "second"}))
+        await bench.latency.clock.sleep(1)
+        await first.rollback()
+        await waits
+        await second.update(MERCHANT, {"code": "a"}, {"title": "once more"})
+        assert (await second.commit()).outcome == "acked"
+
+    on_bench(test)
+
+
+def test_a_deadlock_at_commit_is_told_as_a_conflict() -> None:
+    """A check that was deferred to COMMIT may wait for others, too."""
+
+    class Deadlocked(SimulatedSession):
+        def _current(self) -> tuple[Server, Work]:
+            raise Conflicted("deadlock detected")
+
+    async def test(bench: Bench) -> None:
+        ack = await Deadlocked(bench.live).commit()
+        assert (ack.outcome, ack.conflicted) == ("refused", True)
 
     on_bench(test)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from fixtures.handmade import TENANTS, straddled_plan
+from fixtures.handmade import MEETING, MEETINGS, TENANTS, meeting_plan, straddled_plan
 from harness import schemas
 from harness.generate.campaigns import campaign
 from harness.judge import judge
@@ -80,8 +80,36 @@ def test_what_is_open_when_everything_is_destroyed_left_nothing() -> None:
     assert drill(plan, SHOP).verdict == "proven"
 
 
+def conflicts(plan: Plan, history: Sequence[AnyEntry]) -> list[str]:
+    """Return which serializable transactions conflicted, and were acknowledged in the end."""
+    ours = {tx.name for t in plan.tenants for writer in t.writers for tx in writer if tx.serializable}
+    tries: dict[str, list[Done]] = {}
+    for done in (e for e in history if isinstance(e, Done) and e.name in ours):
+        tries.setdefault(done.name, []).append(done)
+    return [name for name, of in tries.items() if of[0].conflicted and of[-1].outcome == "acked"]
+
+
+def test_of_two_that_meet_one_is_refused_and_gets_through_when_tried_again() -> None:
+    """Each try has its own id; what the refused one did is nowhere, and nobody takes it for a loss."""
+    plan = meeting_plan()
+    history = simulate(plan, SHOP).history
+    met = conflicts(plan, history)
+    assert len(met) == len(MEETINGS)
+    for name in met:
+        tries = [e for e in history if isinstance(e, Done | Sent) and e.name == name]
+        assert [type(e) for e in tries] == [Done, Sent, Done]
+        refused, sent, acked = tries
+        assert isinstance(refused, Done)
+        assert isinstance(sent, Sent)
+        assert isinstance(acked, Done)
+        assert (refused.outcome, refused.tenant, acked.outcome) == ("refused", MEETING, "acked")
+        assert refused.at_s < sent.begun_s
+    verdict = drill(plan, SHOP)
+    assert (verdict.verdict, verdict.findings) == ("proven", ())
+
+
 def test_a_campaign_meets_every_trap_and_breaks_at_none() -> None:
-    """Writers of one tenant side by side, ids given by nobody knows which commit, and what straddles."""
+    """Writers of one tenant side by side, ids in commits left open, what straddles, and what conflicts."""
     met: Counter[str] = Counter()
     unavailable = Simulated().unavailable
     for plan in campaign(HELPDESK, seed=8, plans=PLANS, profile="hunt", unavailable=unavailable):
@@ -89,5 +117,6 @@ def test_a_campaign_meets_every_trap_and_breaks_at_none() -> None:
         assert judge(plan, HELPDESK, left.history, left.restored).verdict != "broken"
         met["straddles the incident"] += len([*straddlers(plan, left.history)])
         met["identity left open"] += identities_left_open(left.history)
+        met["tried again"] += len(conflicts(plan, left.history))
         met["side by side"] += side_by_side(plan, left.history)
     assert all(met.values()), met

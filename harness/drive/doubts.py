@@ -53,17 +53,18 @@ class Doubts:
         self._waiting: dict[str, Doubt] = {}
         self._open: dict[str, Doubt] = {}
         self._recalled: set[str] = set()
+        self._rows: dict[str, set[RowName]] = {}
         self._overwritten: dict[str, set[RowName]] = {}
         self._scripts: list[Sent] = []
 
     def sent(self, doubt: Doubt) -> None:
         """Note that a COMMIT is being sent."""
         sent = doubt.sent
-        self._waiting[sent.name] = doubt
         rows = set(written(sent.changes, self._tables))
-        for name, earlier in self._open.items():
-            mine = set(written(earlier.sent.changes, self._tables))
-            self._overwritten.setdefault(name, set()).update(mine & rows)
+        for name in (*self._open, *self._waiting):
+            if not rows.isdisjoint(self._rows[name]):
+                self._overwritten.setdefault(name, set()).update(self._rows[name] & rows)
+        self._waiting[sent.name], self._rows[sent.name] = doubt, rows
         if sent.actor == "script":
             self._scripts.append(sent)
 
@@ -72,8 +73,11 @@ class Doubts:
         doubt = self._waiting.pop(done.name, None)
         if doubt is not None and done.outcome == "unknown":
             self._open[done.name] = doubt
-        elif doubt is not None and done.outcome == "refused":
+            return
+        if doubt is not None and done.outcome == "refused":
             self._forget(doubt.sent)
+        self._rows.pop(done.name, None)
+        self._overwritten.pop(done.name, None)
 
     def recall(self, rows: Mapping[str, Rows]) -> None:
         """Let the application go on with rows of transactions that these rows show to have committed.
@@ -109,7 +113,7 @@ class Doubts:
             elif doubt.adopt is not None and name not in self._recalled:
                 doubt.adopt()
         for name in settled:
-            del self._open[name]
+            del self._open[name], self._rows[name]
         return settled
 
     def _forget(self, sent: Sent) -> None:

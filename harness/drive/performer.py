@@ -11,15 +11,18 @@ from typing import Literal
 from harness.drive.bindings import Bindings, Dependents, Draft, Unbound, dependents_of
 from harness.drive.doubts import Doubt, Doubts
 from harness.drive.journal import Journal
-from harness.drive.ports import Clock, ConnectionLost, Database, Ready, Refused, Session
+from harness.drive.ports import Clock, Conflicted, ConnectionLost, Database, Ready, Refused, Session
 from harness.drive.tally import ROLLED_BACK, Tally
 from harness.model.history import Actor, Change, Done, Outcome, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Transaction, Update
 from harness.model.schema import Schema, Table
 from harness.model.values import RawRow, key_of, to_row
 
-Performed = Outcome | Literal["skipped", "lost"]
-"""What became of a transaction: *skipped*: never tried; *lost*: the connection ended before COMMIT."""
+Performed = Outcome | Literal["skipped", "lost", "conflicted"]
+"""What became of a transaction: *skipped*: never tried; *lost*: the connection ended before COMMIT.
+
+*conflicted*: it is serializable, was refused for a conflict with another one, and may be tried again.
+"""
 
 
 class Where:
@@ -49,7 +52,7 @@ class Performer:
         begun_s = self._where.journal.now_s()
         run = _Run(session, Draft(self._bindings), self._where.tables, self._where.dependents)
         try:
-            await session.begin()
+            await session.begin(serializable=transaction.serializable)
             for operation in transaction.operations:
                 await run.operate(operation)
             if transaction.hold_s:
@@ -63,7 +66,9 @@ class Performer:
             return self._skip(transaction, str(unbound))
         except Refused as refused:
             await _give_up(session)
-            return self._done(transaction, "refused", begun_s, detail=str(refused))
+            conflicted = isinstance(refused, Conflicted)
+            self._done(transaction, "refused", begun_s, detail=str(refused), conflicted=conflicted)
+            return _refused(transaction, conflicted=conflicted)
         except ConnectionLost as lost:
             detail = f"connection lost before COMMIT: {lost}"
             self._done(transaction, "refused", begun_s, detail=detail, lost=True)
@@ -85,10 +90,17 @@ class Performer:
         self._where.journal.write(sent)
         self._where.doubts.sent(Doubt(sent=sent, adopt=lambda: self._bindings.adopt(run.draft)))
         ack = await session.commit()
-        self._done(transaction, ack.outcome, begun_s, lsn_upper=ack.lsn_upper, detail=ack.detail)
+        self._done(
+            transaction,
+            ack.outcome,
+            begun_s,
+            lsn_upper=ack.lsn_upper,
+            detail=ack.detail,
+            conflicted=ack.conflicted,
+        )
         if ack.outcome == "acked":
             self._bindings.adopt(run.draft)
-        return ack.outcome
+        return _refused(transaction, conflicted=ack.conflicted) if ack.outcome == "refused" else ack.outcome
 
     def _sent(self, transaction: Transaction, run: _Run, ready: Ready, begun_s: float) -> Sent:
         return Sent(
@@ -112,6 +124,7 @@ class Performer:
         lsn_upper: int | None = None,
         detail: str = "",
         lost: bool = False,
+        conflicted: bool = False,
     ) -> Outcome:
         done = Done(
             at_s=self._where.journal.now_s(),
@@ -123,6 +136,7 @@ class Performer:
             detail=detail,
             begun_s=begun_s,
             lost=lost,
+            conflicted=conflicted,
         )
         self._where.journal.write(done)
         self._where.doubts.done(done)
@@ -136,6 +150,10 @@ class Performer:
             WriterSkipped(at_s=journal.now_s(), name=transaction.name, tenant=tenant, reason=reason)
         )
         return "skipped"
+
+
+def _refused(transaction: Transaction, *, conflicted: bool) -> Performed:
+    return "conflicted" if conflicted and transaction.serializable else "refused"
 
 
 async def _give_up(session: Session) -> None:

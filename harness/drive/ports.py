@@ -54,15 +54,23 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a COMMIT. ``lsn_upper`` is set for *acked* only."""
+    """What became of a COMMIT. ``lsn_upper`` is set for *acked* only; ``conflicted``: as ``Conflicted``."""
 
     outcome: Outcome
     lsn_upper: int | None = None
     detail: str = ""
+    conflicted: bool = False
 
 
 class Refused(Exception):
     """The database refused a statement; the transaction is over and nothing of it stays."""
+
+
+class Conflicted(Refused):
+    """Refused on account of another transaction that ran at the same time: the same may work once more.
+
+    A serialization failure (SQLSTATE 40001), or a deadlock (40P01) of which it was the victim.
+    """
 
 
 class ConnectionLost(Exception):
@@ -79,7 +87,7 @@ class Session(Protocol):
     Statements raise Refused or ConnectionLost. After either, ``reset`` makes the session usable again.
     """
 
-    async def begin(self) -> None: ...
+    async def begin(self, *, serializable: bool = False) -> None: ...
 
     async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
         """Insert one row and return its whole image."""

@@ -18,6 +18,8 @@ from harness.model.operations import Transaction
 
 BACK_OFF_S: Final = 0.05
 BACK_OFF_S_MAX: Final = 1.0
+CONFLICTS_MAX: Final = 5
+"""So often a transaction that conflicts with others is tried: of two that meet, one always gets through."""
 
 
 class Gate:
@@ -130,16 +132,18 @@ class Writer:
     async def _perform(self, database: Database, clock: Clock, transaction: Transaction) -> float:
         """Perform one transaction once there is a connection; return when it began.
 
-        One whose connection was lost before COMMIT left nothing, and is tried again.
+        One whose connection was lost before COMMIT left nothing, and is tried again; so is a serializable
+        one that conflicted with another.
         """
-        wait_s, spent_s = BACK_OFF_S, 0.0
+        wait_s, spent_s, conflicts = BACK_OFF_S, 0.0, 0
         while True:
             async with self._gate:
                 if self._usable or await self.connect(database):
                     began_s = clock.now_s()
                     performed = await self._try(transaction)
                     self._note(performed)
-                    if performed != "lost":
+                    conflicts += performed == "conflicted"
+                    if performed not in {"lost", "conflicted"} or conflicts == CONFLICTS_MAX:
                         return began_s
             if spent_s > self._lost_s_max:
                 raise TimedOut(f"{self.name} is connected again", spent_s, "connection lost")

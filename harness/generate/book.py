@@ -1,9 +1,9 @@
 """The rows of one tenant that exist so far in a plan, by handle: whose they are and who points at them.
 
 Writers of one tenant run side by side, so each row has an *owner*, the only writer that changes or
-deletes it. Rows of the control plane are ``COMMON``: every writer may point at them, only writer 0
-changes them (never their keys), and nobody deletes them. A transaction that is to be rolled back is made
-on a copy of the book.
+deletes it. Rows of the control plane are ``COMMON``: every writer may point at them, only writer 0 changes
+them (never their keys; where two are to meet, as ``traps`` has it, the other one too), and nobody deletes
+them. A transaction that is to be rolled back is made on a copy of the book.
 """
 
 from __future__ import annotations

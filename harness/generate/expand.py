@@ -16,7 +16,7 @@ from harness.generate.shapes import PlanShape
 from harness.generate.steps import step_named, write_again, write_script
 from harness.generate.swarm import placed
 from harness.generate.takings import with_takers
-from harness.generate.traps import with_straddlers
+from harness.generate.traps import meeting, with_meeting, with_straddlers
 from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
 from harness.model.faults import Fault
@@ -32,7 +32,10 @@ WITNESSED_MAX = 3
 
 
 class _Stage(NamedTuple):
-    """What all tenants of a plan are made from. ``giants``: by tenant, sizes of very long texts."""
+    """What all tenants of a plan are made from. ``giants``: by tenant, sizes of very long texts.
+
+    ``meeting``: numbers of tenants whose writers are to meet.
+    """
 
     facts: SchemaFacts
     layout: Layout
@@ -41,6 +44,7 @@ class _Stage(NamedTuple):
     shared: dict[str, list[LiveRow]]
     giants: dict[int, list[int]]
     quiet: str | None
+    meeting: frozenset[int]
 
 
 def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
@@ -56,7 +60,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
     giants, quiet = _giants(shape, settings), _quiet(shape, first)
-    stage = _Stage(facts, layout, shape, timing, shared_rows, giants, quiet)
+    stage = _Stage(facts, layout, shape, timing, shared_rows, giants, quiet, _meeting(shape, settings))
     tenants = _trapped(stage, settings, script)
     return Plan(
         seed=shape.seed,
@@ -144,6 +148,13 @@ def _giants(shape: PlanShape, settings: Settings) -> dict[int, list[int]]:
     return found
 
 
+def _meeting(shape: PlanShape, settings: Settings) -> frozenset[int]:
+    if not profile_named(settings.profile).traps:
+        return frozenset()
+    several = [number for number, tenant in enumerate(shape.tenants) if tenant.writers > 1]
+    return meeting(several, Random(f"meeting {shape.seed}"))
+
+
 def _shared(facts: SchemaFacts, rng: Random) -> tuple[tuple[Transaction, ...], dict[str, list[LiveRow]]]:
     """Rows of the lookup tables, with handles that no tenant has; all in one transaction."""
     scribe = Scribe(facts, "shared", -1, rng, {})
@@ -169,13 +180,16 @@ def _tenant(stage: _Stage, index: int) -> TenantPlan:
     initial = load(scribe, shape, writers)
     paces = [stage.timing.of_writer(scribe.rng, writers, quiet=quiet) for _ in range(writers)]
     written = [write(scribe, owner, pace, stage.timing.load) for owner, pace in enumerate(paces)]
+    made, counts = tuple(tx for tx, _ in written), tuple(count for _, count in written)
+    if index in stage.meeting:
+        made = with_meeting(scribe, made, counts)
     scribe.book = _only_common(scribe.book)
     return TenantPlan(
         tenant=tenant,
         quiet=quiet,
         initial=initial,
-        writers=tuple(transactions for transactions, _ in written),
-        write_counts=tuple(count for _, count in written),
+        writers=made,
+        write_counts=counts,
         probes=probes(scribe),
     )
 

@@ -109,8 +109,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
-    ``witness``: whether a second witness is heard, unless something else is asked for. ``traps``: some
-    plans hold transactions open over the incident, as ``traps`` draws them.
+    ``witness``: whether a second witness is heard, unless something else is asked for. ``traps``: in
+    some plans transactions straddle the incident, or meet, as ``traps`` draws them.
     """
 
     name: str

@@ -102,27 +102,27 @@ def _without_extras(plan: Plan) -> Iterator[Plan]:
         yield _with(plan, scripts=plan.scripts[:1], again=())
 
 
-def _without_holds(plan: Plan) -> Iterator[Plan]:
-    """Yield it with no transaction held open, then with one less."""
-    held = [(n, w, p) for n, t in enumerate(plan.tenants) for w, p in _held(t)]
-    for left in _fewer(held):
+def _without_traps(plan: Plan) -> Iterator[Plan]:
+    """Yield it with no transaction that is held open, or serializable; then with fewer of them."""
+    traps = [(n, w, p) for n, t in enumerate(plan.tenants) for w, p in _traps(t)]
+    for left in _fewer(traps):
         smaller = plan
-        for number, writer, place in held:
+        for number, writer, place in traps:
             if (number, writer, place) not in left:
-                smaller = _let_go(smaller, number, writer, place)
+                smaller = _plain(smaller, number, writer, place)
         yield smaller
 
 
-def _held(tenant: TenantPlan) -> Iterator[tuple[int, int]]:
+def _traps(tenant: TenantPlan) -> Iterator[tuple[int, int]]:
     for writer, transactions in enumerate(tenant.writers):
         for place, tx in enumerate(transactions):
-            if tx.hold_s:
+            if tx.hold_s or tx.serializable:
                 yield writer, place
 
 
-def _let_go(plan: Plan, number: int, writer: int, place: int) -> Plan:
+def _plain(plan: Plan, number: int, writer: int, place: int) -> Plan:
     writers = plan.tenants[number].writers
-    plain = msgspec.structs.replace(writers[writer][place], hold_s=0.0)
+    plain = msgspec.structs.replace(writers[writer][place], hold_s=0.0, serializable=False)
     return _with_tenant(plan, number, writers=_put(writers, writer, _put(writers[writer], place, plain)))
 
 
@@ -191,7 +191,7 @@ _LESS: tuple[Less, ...] = (
     _without_tenants,
     _without_extras,
     _without_faults,
-    _without_holds,
+    _without_traps,
     _without_script,
     _without_writes,
     _without_rows,

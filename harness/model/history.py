@@ -99,10 +99,9 @@ class Sent(Entry, frozen=True, kw_only=True, tag="sent"):
 class Done(Entry, frozen=True, kw_only=True, tag="done"):
     """The outcome of a transaction; ``lsn_upper`` a WAL position after an ack, else None.
 
-    A transaction rolled back on purpose, or that failed before COMMIT, is ``refused`` and may have no
-    ``Sent``. A script's transaction that was refused may be sent again, under the same name. ``detail``
-    carries the error's text, ``begun_s`` when the transaction began, if that is known. ``lost``: the
-    connection ended, or turned out to have ended long before, and COMMIT was not sent.
+    ``refused``, also by a rollback on purpose, may have no ``Sent``. A script's is sent again, under its
+    name; so is a serializable one that ``conflicted`` with another. ``detail``: the error's text;
+    ``begun_s``: if known. ``lost``: the connection ended, or had long before, and COMMIT was not sent.
     """
 
     name: str
@@ -113,6 +112,7 @@ class Done(Entry, frozen=True, kw_only=True, tag="done"):
     detail: str = ""
     begun_s: float | None = None
     lost: bool = False
+    conflicted: bool = False
 
 
 class Settled(Entry, frozen=True, kw_only=True, tag="settled"):

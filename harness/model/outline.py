@@ -27,10 +27,11 @@ class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="op", gc=False
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Name, kinds of operations, and whether it is to be committed."""
+    """Name, kinds of operations, whether it is tried again after a conflict, and is to be committed."""
 
     name: str
     operations: tuple[Insert | Copy | Update | Delete, ...]
+    serializable: bool = False
     commit: bool = True
 
 

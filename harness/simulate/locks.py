@@ -11,7 +11,7 @@ import asyncio
 from enum import IntEnum
 from typing import Protocol
 
-from harness.drive.ports import ConnectionLost, Refused
+from harness.drive.ports import Conflicted, ConnectionLost
 
 Item = tuple[str, tuple[str, ...], tuple[str, ...]]
 
@@ -95,7 +95,7 @@ class Locks:
         victim = next((waiter for waiter in in_order if not waiter.patient), in_order[0])
         woken = self._waits[victim][2]
         if not woken.done():
-            woken.set_exception(Refused("deadlock detected"))
+            woken.set_exception(Conflicted("deadlock detected"))
 
     def _circle(self, start: Holder) -> list[Holder]:
         """Return those through whom ``start`` waits for itself, itself included; empty if it does not."""

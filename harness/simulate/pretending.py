@@ -21,7 +21,7 @@ from harness.simulate.world import SimulatedMachinery
 class Asleep(SimulatedSession):
     """A writer's session in which nothing is ever begun."""
 
-    async def begin(self) -> None:
+    async def begin(self, *, serializable: bool = False) -> None:  # noqa: ARG002 - at any level
         """Refuse to."""
         raise Refused("this writer writes nothing")
 
@@ -29,10 +29,10 @@ class Asleep(SimulatedSession):
 class Yawning(SimulatedSession):
     """Near miss: a session that is slow to begin, now and then."""
 
-    async def begin(self) -> None:
+    async def begin(self, *, serializable: bool = False) -> None:
         """Wait for a statement's time before."""
         await self._address.ask()
-        await super().begin()
+        await super().begin(serializable=serializable)
 
 
 class WritersNeverWrote(SimulatedDatabase):

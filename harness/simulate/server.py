@@ -88,12 +88,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class Work:
     """An open transaction. ``patient``: in a deadlock the others give way.
 
-    ``lsn``: its commit's, once that is written.
+    ``lsn``: its commit's, once that is written. ``stale``: rows that others have changed since it began, of
+    a serializable one; None of any other, which does not mind.
     ``unchecked``: as with session_replication_role = replica, no trigger and no foreign key sees it.
     """
 
-    def __init__(self, xid: int, *, patient: bool) -> None:
+    def __init__(self, xid: int, *, patient: bool, serializable: bool = False) -> None:
         self.xid = xid
+        self.stale: set[tuple[str, Key]] | None = set() if serializable else None
         self.unchecked = False
         self.lsn: int | None = None
         self.patient = patient
@@ -141,6 +143,7 @@ class Server:
         self.catalogue: Catalogue | None = None
         self._next_xid = FIRST_XID
         self._open: dict[Work, None] = {}
+        self._serializable: dict[Work, None] = {}
 
     def build(self, schema: Schema) -> Storage:
         """Build the tables of ``schema``, empty."""
@@ -160,12 +163,14 @@ class Server:
         if not self.alive:
             raise ConnectionLost("the server is gone")
 
-    def begin(self, *, patient: bool = False) -> Work:
+    def begin(self, *, patient: bool = False, serializable: bool = False) -> Work:
         """Open a transaction, its xid given at once."""
         self.demand_alive()
-        work = Work(self._next_xid, patient=patient)
+        work = Work(self._next_xid, patient=patient, serializable=serializable)
         self._next_xid += 1
         self._open[work] = None
+        if serializable:
+            self._serializable[work] = None
         return work
 
     def is_open(self, work: Work) -> bool:
@@ -219,7 +224,10 @@ class Server:
         self.show(work)
 
     def show(self, work: Work) -> None:
-        """Let others see what ``work`` committed."""
+        """Let others see what ``work`` committed; serializable ones that began before may not change it."""
+        for other in self._serializable:
+            if other is not work and other.stale is not None:
+                other.stale.update((table, key) for table, key, _ in work.first_images())
         self._end(work)
 
     def append(
@@ -335,6 +343,7 @@ class Server:
 
     def _end(self, work: Work) -> None:
         del self._open[work]
+        self._serializable.pop(work, None)
         self.locks.release(work)
 
 

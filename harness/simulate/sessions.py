@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.drive.ports import Ack, ConnectionLost, Ready, Refused
+from harness.drive.ports import Ack, Conflicted, ConnectionLost, Ready, Refused
 from harness.model.history import Change
 from harness.model.schema import Table
 from harness.model.values import RawRow, key_of
@@ -80,13 +80,16 @@ class Connection:
 
     async def begin(self) -> None:
         """Open a transaction on the server to which the connection leads, if it still answers."""
+        await self._begin()
+
+    async def _begin(self, *, serializable: bool = False) -> None:
         await self._address.ask()
         if self._work is not None:
             raise Refused("there is already a transaction in progress")
         self._server = self._address.reach()
         if self._server is not self._link:
             raise ConnectionLost("the server that it led to is gone")
-        self._work = self._server.begin(patient=self._patient)
+        self._work = self._server.begin(patient=self._patient, serializable=serializable)
 
     async def ready(self) -> Ready:
         """Return xid, a lower bound of the commit's position, and what triggers wrote."""
@@ -111,7 +114,8 @@ class Connection:
             return Ack(outcome="unknown", detail=str(cancelled))
         except Refused as refused:
             self._forget()
-            return Ack(outcome="refused", detail=str(refused))
+            conflicted = isinstance(refused, Conflicted)
+            return Ack(outcome="refused", detail=str(refused), conflicted=conflicted)
         except ConnectionLost as lost:
             self._forget()
             return Ack(outcome="unknown", detail=str(lost))
@@ -147,6 +151,10 @@ class Connection:
 
 class SimulatedSession(Connection):
     """A writer's session (``drive.ports.Session``)."""
+
+    async def begin(self, *, serializable: bool = False) -> None:
+        """Open a transaction as any connection does."""
+        await self._begin(serializable=serializable)
 
     async def insert(self, table: Table, values: Mapping[str, str | None]) -> RawRow:
         """Insert one row and return its image."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.drive.ports import Refused
+from harness.drive.ports import Conflicted, Refused
 from harness.model.history import Change
 from harness.model.schema import Column, ForeignKey, Table
 from harness.model.values import Key, RawRow, key_of, to_row
@@ -49,6 +49,7 @@ class Statements:
         item = (table.name, table.key, key)
         await self._enter(work, table.name)
         await self.server.locks.take(work, item, Hold.OWN if rekeyed else Hold.CHANGE)
+        _demand_fresh(work, table, key)
         before = store.rows.get(key)
         if before is None:
             return None
@@ -167,6 +168,7 @@ class Statements:
     async def _doom(self, work: Work, table: Table, key: Key, doomed: dict[tuple[str, Key], Table]) -> None:
         await self._enter(work, table.name)
         await self.server.locks.take(work, (table.name, table.key, key), Hold.OWN)
+        _demand_fresh(work, table, key)
         row = self._store(table).rows.get(key)
         if row is not None and (table.name, key) not in doomed:
             await self._own_uniques(work, table, row)
@@ -290,6 +292,12 @@ class Statements:
             row = self._filled(work, outbox, values, forced=False)
             self.server.apply(work, Written(table=outbox, op="insert", after=row))
             work.triggered.append(Change(table=outbox.name, op="insert", row=to_row(row)))
+
+
+def _demand_fresh(work: Work, table: Table, key: Key) -> None:
+    """Raise Conflicted when a serializable transaction would change what another one has since it began."""
+    if work.stale and (table.name, key) in work.stale:
+        raise Conflicted(f"could not serialize access due to concurrent update of {table.name} {key}")
 
 
 def _told(outbox: Table, one: Written, key: Key) -> dict[str, str | None]:

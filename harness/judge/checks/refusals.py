@@ -6,6 +6,9 @@ those that came back with less than they had: rows that their writers name may b
 that began on a cluster destroyed since, or before a restore was seen to have rebuilt what the script had
 dropped. Nor is one that a fault met which blocks commits: one of its own time, or, if the connection turned
 out to be lost, one since that connection was heard of last. Each writer has one such transaction at most.
+
+Serializable ones do conflict, and are tried again: a try that did is not counted if another serializable
+one ran at its time. If none did, it met the restore.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ def _run(case: Case) -> Iterator[Finding]:
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
     first_s = min((r.began_s for r in case.timeline.restores), default=NEVER)
     struck = list(windows(case, "commits"))
+    conflicts = _Conflicts(case)
     for done, heard_s in _with_last_words(case):
         if done.outcome == "acked" or done.at_s < first_s:
             continue
@@ -34,11 +38,31 @@ def _run(case: Case) -> Iterator[Finding]:
             continue
         if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
             continue
-        if _begun_s(done) < whole_s or _met(struck, heard_s, done.at_s):
+        if _begun_s(done) < whole_s or _met(struck, heard_s, done.at_s) or conflicts.explain(done):
             continue
         restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
         if restore is not None:
             yield _finding(done, restore)
+
+
+class _Conflicts:
+    """The serializable transactions of writers, every try, and when each ran."""
+
+    def __init__(self, case: Case) -> None:
+        writers = (w for tenant in case.plan.tenants for w in tenant.writers)
+        self._names = {tx.name for writer in writers for tx in writer if tx.serializable}
+        self._tries = [done for done in case.timeline.of(Done) if done.name in self._names]
+
+    def explain(self, done: Done) -> bool:
+        """Whether another serializable transaction ran at the time of this one, which conflicted."""
+        return (
+            done.conflicted
+            and done.name in self._names
+            and any(
+                other.name != done.name and _begun_s(other) <= done.at_s and _begun_s(done) <= other.at_s
+                for other in self._tries
+            )
+        )
 
 
 def _rolled_back_as_planned(case: Case) -> set[str]:

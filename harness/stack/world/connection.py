@@ -16,7 +16,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import dict_row
 
-from harness.drive.ports import Ack, ConnectionLost, Refused
+from harness.drive.ports import Ack, Conflicted, ConnectionLost, Refused
 from harness.model.position import parse_lsn
 from harness.model.values import RawRow
 from harness.stack.world.outcomes import Phase, Sign, became
@@ -119,7 +119,8 @@ class Connection:
         except (ConnectionLost, InDoubt) as doubt:
             return Ack(outcome="unknown", detail=str(doubt))
         except Refused as refused:
-            return Ack(outcome="refused", detail=str(refused))
+            conflicted = isinstance(refused, Conflicted)
+            return Ack(outcome="refused", detail=str(refused), conflicted=conflicted)
         sign: Sign = "answered" if cursor.statusmessage == "COMMIT" else "answered otherwise"
         match became("COMMIT sent", "warned" if self._doubts else sign):
             case "unknown":
@@ -185,6 +186,8 @@ def _ended(
     match became(phase, sign, sqlstate):
         case "refused":
             return Refused(words)
+        case "conflicted":
+            return Conflicted(words)
         case "unknown":
             return InDoubt(words)
     return ConnectionLost(words)

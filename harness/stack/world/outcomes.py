@@ -21,8 +21,14 @@ Sign = Literal["answered", "warned", "answered otherwise", "error", "connection 
 """What was seen: *error* is the server's, on a connection that lives on; *connection ended* may have had
 one too. *answered otherwise*: COMMIT was answered by another word, as ROLLBACK is."""
 
-Became = Literal["acked", "refused", "unknown", "lost"]
-"""*lost*: the connection is gone, nothing was committed; *unknown*: committed or not, nobody can tell."""
+Became = Literal["acked", "refused", "conflicted", "unknown", "lost"]
+"""*lost*: the connection is gone, nothing was committed; *unknown*: committed or not, nobody can tell.
+
+*conflicted*: refused on account of another transaction that ran at the same time.
+"""
+
+CONFLICTS = ("40001", "40P01")
+"""Serialization failures, and deadlocks."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +65,13 @@ CASES: tuple[Case, ...] = (
         sign="no answer",
         became="lost",
         why="the connection is given up",
+    ),
+    Case(
+        phase="statement",
+        sign="error",
+        sqlstates=CONFLICTS,
+        became="conflicted",
+        why="another transaction ran at the same time: nothing of this one stays, it may work once more",
     ),
     Case(
         phase="statement",
@@ -108,8 +121,15 @@ CASES: tuple[Case, ...] = (
     Case(
         phase="COMMIT sent",
         sign="error",
+        sqlstates=CONFLICTS,
+        became="conflicted",
+        why="the conflict was seen at COMMIT only: nothing of it stays, it may work once more",
+    ),
+    Case(
+        phase="COMMIT sent",
+        sign="error",
         became="refused",
-        why="a check at COMMIT (a deferred constraint, a conflict) refused it: nothing of it stays",
+        why="a check at COMMIT (a deferred constraint) refused it: nothing of it stays",
     ),
     Case(
         phase="COMMIT sent",

@@ -16,8 +16,9 @@ _HEAD = """\
 
 Whoever writes to a database that can fail has to know what an error says about the transaction. This is
 the one table by which the harness tells; the first row that fits counts. *acked*: it is there, on the
-standby too. *refused*: nothing of it is there. *lost*: the connection is gone, COMMIT was not sent, nothing
-is there. *unknown*: it may be there or not, both are right, until a witness settles it.
+standby too. *refused*: nothing of it is there. *conflicted*: refused, and tried again as a new transaction
+if it is a serializable one. *lost*: the connection is gone, COMMIT was not sent, nothing is there.
+*unknown*: it may be there or not, both are right, until a witness settles it.
 
 | while | what is seen | SQLSTATE | the transaction is | because | failure modes |
 |---|---|---|---|---|---|

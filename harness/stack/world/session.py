@@ -29,6 +29,7 @@ SELECT t.name FROM unnest(%s::text[], %s::text[]) AS t (quoted, name) WHERE to_r
 """
 
 _OWNER = statements.OWNER
+_BEGIN, _SERIALIZABLE = "BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 Counts = dict[str, tuple[str, int, int]]
 """Relation's id to (table, rows deleted, rows updated); a leaf counts for its root."""
@@ -46,9 +47,6 @@ class _Transactions:
             for table in schema.infrastructure
             if isinstance(table.tenancy, Infrastructure) and table.tenancy.xid_column
         ]
-
-    async def begin(self) -> None:
-        await self._connection.run_script("BEGIN")
 
     async def ready(self) -> Ready:
         """Read xid, position and trigger-written rows in one round trip, mostly by one statement."""
@@ -87,8 +85,8 @@ class PostgresSession(_Transactions):
         super().__init__(connection, schema)
         self._cascaded: dict[tuple[str, Key], Change] = {}
 
-    async def begin(self) -> None:
-        await super().begin()
+    async def begin(self, *, serializable: bool = False) -> None:
+        await self._connection.run_script(_SERIALIZABLE if serializable else _BEGIN)
         self._cascaded = {}
 
     async def ready(self) -> Ready:
@@ -151,7 +149,7 @@ class PostgresOperator(_Transactions):
         self._marks = sorted({(e.table, e.mark_column) for e in schema.script.entities if e.mark_column})
 
     async def begin(self) -> None:
-        _, counts = await self._connection.run_together([("BEGIN", None), (_COUNTS, None)])
+        _, counts = await self._connection.run_together([(_BEGIN, None), (_COUNTS, None)])
         self._gone = set()
         self._before = _read(counts)
 
