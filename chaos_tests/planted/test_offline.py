@@ -113,8 +113,13 @@ def checks_that_say(what: str, verdict: DrillVerdict) -> set[str]:
 ALSO: dict[str, tuple[Layer, ...]] = {
     "merges two histories": ("capture",),
     "forgets one child table": ("archiver",),
+    "flushes half a transaction": ("restorer",),
 }
-"""Layers that lose something too, where a defect shows itself only beside another layer's."""
+"""Layers that lose something too, where a defect shows itself only beside another layer's.
+
+The later half of a transaction that was flushed in two may come to the archive after a restore: blame looks
+at the drill's end, and finds it there.
+"""
 
 
 INSTEAD: dict[str, Layer] = {
