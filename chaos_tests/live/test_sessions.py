@@ -12,7 +12,7 @@ import pytest
 from fixtures.cutting import CuttingProxy
 from fixtures.helpdesk_rows import AWKWARD, ENTRIES, LONG, add_country, add_tenant
 from fixtures.postgres import MakeDatabase, TestDatabase
-from harness.drive.ports import Ack, ConnectionLost, NotRead, Refused
+from harness.drive.ports import Ack, Conflicted, ConnectionLost, NotRead, Refused
 from harness.model.plan import ScriptTransaction, Statement
 from harness.model.values import Digest
 from harness.schemas import load
@@ -180,6 +180,58 @@ def test_refusals_leave_nothing_behind(place: TestDatabase) -> None:
         assert "23503" in late.detail
         await session.reset()
         assert (await database.read(["7"], "live"))["7"]["helpdesk.accounts"] == [account]
+
+    run(place, test, filled=True)
+
+
+def test_serializable_sessions_conflict_and_the_second_try_is_another_transaction(
+    place: TestDatabase,
+) -> None:
+    """Who waits for a row is told so (40001) when the other commits; its next try sees what that left."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        tenants, key = HELPDESK.table("helpdesk.tenants"), {"id": "7"}
+        other = await database.session("other")
+        try:
+            await other.begin(serializable=True)
+            await other.update(tenants, key, {"name": "the other's"})
+            await session.begin(serializable=True)
+            refused = await session.ready()
+            waits = asyncio.create_task(session.update(tenants, key, {"name": "mine"}))
+            await asyncio.to_thread(wait_for_waiters, place.admin, 1)
+            assert (await other.commit()).outcome == "acked"
+            with pytest.raises(Conflicted, match="40001"):
+                await waits
+            await session.reset()
+            await session.begin(serializable=True)
+            row = await session.update(tenants, key, {"name": "mine"})
+            again = await session.ready()
+            assert row is not None
+            assert (await session.commit()).outcome == "acked"
+            assert again.xid > refused.xid
+        finally:
+            await other.close()
+
+    run(place, test, filled=True)
+
+
+def test_a_conflict_that_only_commit_sees_is_told_as_one(place: TestDatabase) -> None:
+    """Each read what the other wrote (write skew): the second COMMIT is refused, nothing of it stays."""
+
+    async def test(database: PostgresDatabase, session: PostgresSession) -> None:
+        tenants = HELPDESK.table("helpdesk.tenants")
+        other = await database.session("other")
+        try:
+            for one, mine, theirs in ((session, "21", "22"), (other, "22", "21")):
+                await one.begin(serializable=True)
+                assert await one.update(tenants, {"id": theirs}, {"name": "nobody"}) is None
+                await one.insert(tenants, _tenant(mine))
+            assert (await other.commit()).outcome == "acked"
+            ack = await session.commit()
+            assert (ack.outcome, ack.conflicted) == ("refused", True)
+            assert "40001" in ack.detail
+        finally:
+            await other.close()
 
     run(place, test, filled=True)
 

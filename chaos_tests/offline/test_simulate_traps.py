@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from fixtures.handmade import MEETING, MEETINGS, TENANTS, meeting_plan, straddled_plan
+from fixtures.handmade import MEETING, MEETINGS, STRADDLING, meeting_plan, straddled_plan
 from harness import schemas
 from harness.generate.campaigns import campaign
 from harness.judge import judge
-from harness.model.history import AnyEntry, Done, RestoreBegan, Sent
+from harness.model.history import AnyEntry, Destroyed, Done, RestoreBegan, Sent
 from harness.model.plan import Plan
 from harness.power.benches import Simulated
 from harness.simulate import drill, simulate
@@ -58,14 +58,10 @@ def test_what_straddled_the_damage_lies_after_the_cut_and_is_set_aside() -> None
     """It has an older id than the damage, and was committed after it: a neighbour's stays, its own goes."""
     plan = straddled_plan()
     history = simulate(plan, SHOP).history
-    sent = {entry.name: entry for entry in history if isinstance(entry, Sent)}
-    cuts = {entry.tenant: entry.cut for entry in history if isinstance(entry, RestoreBegan)}
-    found = [*straddlers(plan, history)]
-    assert {one.tenant for one in found} == {TENANTS[0], TENANTS[3]}
-    assert {one.outcome for one in found} == {"acked"}
-    for one in found:
-        assert sent[one.name].xid < cuts[TENANTS[0]].xid
-        assert sent[one.name].lsn_lower >= cuts[TENANTS[0]].lsn_upper
+    cut = next(e.cut for e in history if isinstance(e, RestoreBegan) and e.tenant == STRADDLING[0])
+    acked = {one.name for one in straddlers(plan, history) if one.outcome == "acked"}
+    sent = [e for e in history if isinstance(e, Sent) and e.name in acked]
+    assert {e.tenant for e in sent if e.xid < cut.xid and e.lsn_lower >= cut.lsn_upper} == {*STRADDLING}
     verdict = drill(plan, SHOP)
     assert (verdict.verdict, verdict.findings) == ("proven", ())
 
@@ -75,8 +71,10 @@ def test_what_is_open_when_everything_is_destroyed_left_nothing() -> None:
     plan = msgspec.structs.replace(straddled_plan(), survivors="archive", destroy_after_s=0.3)
     history = simulate(plan, SHOP).history
     held = {tx.name for t in plan.tenants for writer in t.writers for tx in writer if tx.hold_s}
-    first = {e.name: e for e in reversed(history) if isinstance(e, Done) and e.name in held}
-    assert {(one.outcome, one.lost) for one in first.values()} == {("refused", True)}
+    destroyed_s = next(e.at_s for e in history if isinstance(e, Destroyed))
+    ended = [e for e in history if isinstance(e, Done) and e.name in held and e.at_s >= destroyed_s]
+    left = [e for e in ended if e.begun_s is not None and e.begun_s < destroyed_s]
+    assert [(e.outcome, e.lost) for e in left] == [("refused", True)] * len(STRADDLING)
     assert drill(plan, SHOP).verdict == "proven"
 
 
