@@ -594,7 +594,7 @@ def test_a_table_that_came_later_is_left_out_of_a_restore_to_before_it() -> None
 
 @pytest.mark.parametrize("before", [False, True])
 def test_where_all_tables_were_dropped_there_is_nothing_to_put(before: bool) -> None:
-    """A restore to after it is done at once; one to before it needs tables, and says so."""
+    """A restore to after it is done at once; one to before it is refused where nothing builds tables."""
 
     class Bare(MemoryTarget):
         async def swap(self, swap: Swap) -> Swapped:
@@ -608,7 +608,7 @@ def test_where_all_tables_were_dropped_there_is_nothing_to_put(before: bool) -> 
         return await bench.restorer().restore("acme", cut, Bare(), in_place=False)
 
     if before:
-        with pytest.raises(SchemaMissing, match="none of the tables"):
+        with pytest.raises(RestoreRefused, match="none of the tables"):
             virtually(scene)
     else:
         assert virtually(scene).rows == 0

@@ -90,8 +90,8 @@ class Restorer:
         try:
             return await self._put(swap, target)
         except SchemaMissing:  # there was no such table at the cut
-            if not any(swap.rows.values()) and not await target.columns():
-                return Swapped(rows=0, set_aside=(), shared_added={})
+            if not await target.columns():
+                return _without_tables(swap)
             return await target.swap(await self.fitted(swap, target))
 
     async def _put(self, swap: Swap, target: Target) -> Swapped:
@@ -291,6 +291,20 @@ class Restorer:
         if digest(body) != schema.sha256:
             raise ArchiveBroken(f"{schema.key} is not what the manifest says: SHA-256 {digest(body)}")
         return body.decode()
+
+
+def _without_tables(swap: Swap) -> Swapped:
+    """Put nothing where there are no tables; raises RestoreRefused when there is something to be put.
+
+    After an interruption of the capture the schema archived next may be younger than the rows.
+    """
+    if any(swap.rows.values()):
+        raise RestoreRefused(
+            f"{swap.schema.key}, archived as the schema of that cut, has none of the tables that the"
+            f" rows of tenant {swap.tenant} lay in",
+            cure="restore to an earlier cut, or into a database that has the tables",
+        )
+    return Swapped(rows=0, set_aside=(), shared_added={})
 
 
 def _repairs(links: Sequence[Link]) -> Iterator[tuple[Link, Link, Global]]:
