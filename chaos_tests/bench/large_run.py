@@ -31,7 +31,7 @@ from harness.model.schema import (
     Shared,
     Table,
 )
-from harness.model.values import Key, Row
+from harness.model.values import Image, Key, Row, image_of, row_of
 
 ROOT, ORDER, LINE, COUNTRY, OUTBOX = "app.tenant", "app.order", "app.line", "app.country", "app.outbox"
 OWNED = (ROOT, ORDER, LINE)
@@ -43,7 +43,7 @@ WRITERS = 2
 FLUSH_S = 1.0
 CREATED_AT = "2026-01-05 11:23:00.031855+00"
 
-Rows = dict[tuple[str, Key], Row]
+Rows = dict[tuple[str, Key], Image]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class _Maker:
         self.due: list[tuple[float, int, h.AnyEntry]] = []
         self.needs: list[h.Need] = []
         self.flush_s = FLUSH_S
-        self.outbox: list[Row] = []
+        self.outbox: list[tuple[Key, Image]] = []
         damaged = round(shape.tenants * DAMAGED_SHARE)
         quiet = max(1, round(shape.tenants * QUIET_SHARE))
         self.tenants = [
@@ -167,11 +167,12 @@ class _Maker:
             "created_at": CREATED_AT,
         }
         name = f"{tenant.name}.load"
-        tenant.rows[ROOT, (tenant.name,)] = row
+        key, image = (tenant.name,), image_of(row)
+        tenant.rows[ROOT, key] = image
         tenant.loads.append(
             Transaction(name=name, operations=(Insert(table=ROOT, handle="root", values={**_plain(row)}),))
         )
-        self.commit(tenant, name, "load", (h.Change(table=ROOT, op="insert", row=row),), "acked")
+        self.commit(tenant, name, "load", (h.Change(table=ROOT, op="insert", key=key, row=image),), "acked")
 
     def write_phase(self) -> None:
         """Let everybody write, the quiet ones once."""
@@ -251,7 +252,8 @@ class _Maker:
             self.read(tenant, 0, tenant.rows)
         with (self.folder / names.SHARED_FILE).open("wb") as out:
             out.writelines(
-                h.encode_line(h.StoredRow(restore=0, table=OUTBOX, row=row)) for row in self.outbox
+                h.encode_line(h.StoredRow(restore=0, table=OUTBOX, key=key, row=image))
+                for key, image in self.outbox
             )
         self.catalogue("at the end")
         next_values = {f"{ORDER}.id": self.number + 1}
@@ -306,8 +308,8 @@ class _Maker:
         file = names.restored_file(tenant.name)
         with (self.folder / file).open("ab") as out:
             out.writelines(
-                h.encode_line(h.StoredRow(restore=restore, table=table, row=row))
-                for (table, _), row in rows.items()
+                h.encode_line(h.StoredRow(restore=restore, table=table, key=key, row=image))
+                for (table, key), image in rows.items()
             )
         self.rows += len(rows)
         self.add(h.ReadBack(at_s=self.at_s, restore=restore, tenant=tenant.name, file=file, rows=len(rows)))
@@ -386,13 +388,12 @@ class _Maker:
     def apply(self, tenant: _Tenant, writer: int, changes: Iterable[h.Change]) -> None:
         """Do to the tenant's rows what ``changes`` say."""
         for change in changes:
-            if change.key is not None:
+            if change.op == "delete":
                 tenant.rows.pop((change.table, change.key), None)
-            if change.row is not None:
-                key = str(change.row["id"])
-                tenant.rows[change.table, (key,)] = change.row
-                if change.op == "insert":
-                    (tenant.orders if change.table == ORDER else tenant.lines)[writer].append(key)
+            else:
+                tenant.rows[change.table, change.key] = change.row
+            if change.op == "insert":
+                (tenant.orders if change.table == ORDER else tenant.lines)[writer].append(change.key[0])
 
     def change(self, tenant: _Tenant, writer: int) -> h.Change:
         """Draw a change of one row."""
@@ -409,10 +410,10 @@ class _Maker:
         key = self.random.choice(keys)
         self.number += 1
         row = {
-            **tenant.rows[table, (key,)],
+            **row_of(tenant.rows[table, (key,)]),
             "remark" if table == ORDER else "sku": f"changed {self.number}",
         }
-        return h.Change(table=table, op="update", key=(key,), row=row)
+        return h.Change(table=table, op="update", key=(key,), row=image_of(row))
 
     def order(self, tenant: _Tenant, writer: int) -> h.Change:
         """A new order."""
@@ -424,7 +425,7 @@ class _Maker:
             "total": f"{self.number % 9973}.25",
             "placed_at": CREATED_AT,
         }
-        return h.Change(table=ORDER, op="insert", row=row)
+        return _inserted(ORDER, row)
 
     def line(self, orders: list[str]) -> h.Change:
         """A new line of one of the writer's orders."""
@@ -435,14 +436,15 @@ class _Maker:
             "sku": f"sku {self.number}",
             "quantity": str(self.number % 17),
         }
-        return h.Change(table=LINE, op="insert", row=row)
+        return _inserted(LINE, row)
 
     def event(self) -> tuple[h.Change, ...]:
         """A row that a trigger put into the outbox."""
         self.number += 1
         row: Row = {"id": str(self.number), "xid": str(self.xid + 1), "event": f"event {self.number}"}
-        self.outbox.append(row)
-        return (h.Change(table=OUTBOX, op="insert", row=row),)
+        change = _inserted(OUTBOX, row)
+        self.outbox.append((change.key, change.row))
+        return (change,)
 
     def plan(self) -> plans.Plan:
         """The plan that fits what happened; what writers do was encoded before, to save memory."""
@@ -478,11 +480,15 @@ def _plain(row: Row) -> dict[str, str | None]:
     return {column: cell for column, cell in row.items() if not isinstance(cell, msgspec.Struct)}
 
 
+def _inserted(table: str, row: Row) -> h.Change:
+    return h.Change(table=table, op="insert", key=(str(row["id"]),), row=image_of(row))
+
+
 def _planned(change: h.Change) -> Operation:
-    handle = change.key[0] if change.key else ""
-    if change.row is None:
+    handle = change.key[0]
+    if change.op == "delete":
         return Delete(table=change.table, handle=handle)
-    values = _plain(change.row)
+    values = _plain(row_of(change.row))
     if change.op == "insert":
-        return Insert(table=change.table, handle=str(change.row["id"]), values={**values})
+        return Insert(table=change.table, handle=handle, values={**values})
     return Update(table=change.table, handle=handle, values={**values})

@@ -14,7 +14,7 @@ from fixtures.helpdesk_rows import AWKWARD, ENTRIES, LONG, add_country, add_tena
 from fixtures.postgres import MakeDatabase, TestDatabase
 from harness.drive.ports import Ack, Conflicted, ConnectionLost, NotRead, Refused
 from harness.model.plan import ScriptTransaction, Statement
-from harness.model.values import Digest
+from harness.model.values import Digest, row_of
 from harness.schemas import load
 from harness.stack.wait import NotYet, wait_for, wait_until
 from harness.stack.world.database import PostgresDatabase
@@ -99,7 +99,7 @@ def test_ready_tells_xid_position_and_what_triggers_wrote(place: TestDatabase) -
         ready = await session.ready()
         ack = await session.commit()
         assert [c.table for c in ready.changes] == ["helpdesk.outbox"] * 3
-        assert {(c.row or {})["xid"] for c in ready.changes} == {str(ready.xid)}
+        assert {row_of(c.row)["xid"] for c in ready.changes} == {str(ready.xid)}
         assert ack.outcome == "acked"
         assert ack.lsn_upper is not None
         assert 0 < ready.lsn_lower < ack.lsn_upper
@@ -310,7 +310,7 @@ def test_an_operator_sees_what_the_transaction_did(place: TestDatabase) -> None:
             ("helpdesk.sites", ("70",)),
             ("helpdesk.apps", ("81",)),
         }
-        assert all((c.row or {})["deleted_at"] for c in marked)
+        assert all(row_of(c.row)["deleted_at"] for c in marked)
         assert (await operator.commit()).outcome == "acked"
 
     async def _cascade(operator: PostgresOperator) -> None:
@@ -457,7 +457,7 @@ def test_long_texts_are_digests_in_journals(place: TestDatabase) -> None:
         await operator.run(script("SELECT helpdesk.delete_entity('{71}', 'mark')"))
         _, (marked,) = await operator.look(TENANTS)
         await operator.close()
-        name = (marked.row or {})["name"]
+        name = row_of(marked.row)["name"]
         assert isinstance(name, Digest)
         assert name.chars == LONG
 

@@ -12,6 +12,7 @@ all sets of a tenant's transactions leaves behind. Slow, and short enough to be 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -73,12 +74,13 @@ def read(entries: Iterable[h.Entry]) -> list[Tx]:
 
 def _write(tx: Tx) -> None:
     for change in tx.entry.changes:
-        old = (change.table, change.key[0]) if change.key else None
-        new = (change.table, str(change.row["id"])) if change.row else None
+        image = json.loads(bytes(change.row)) if change.row else None
+        old = (change.table, (change.was or change.key)[0]) if change.op != "insert" else None
+        new = (change.table, str(image["id"])) if image else None
         for row in (old, new):
             if row is not None:
                 tx.was.setdefault(row, row == old)
-                tx.writes[row] = dict(change.row) if change.row and row == new else None
+                tx.writes[row] = image if row == new else None
 
 
 def _settle(found: Sequence[Tx], breaks_s: Sequence[float]) -> None:

@@ -37,7 +37,7 @@ from harness.model.schema import (
     Shared,
     Table,
 )
-from harness.model.values import Key, Row
+from harness.model.values import Digest, Key, Row, image_of, row_of
 from harness.model.verdict import DrillVerdict, Finding
 
 ROOT, ITEM, NOTE, COUNTRY, OUTBOX = "app.tenant", "app.item", "app.note", "app.country", "app.outbox"
@@ -76,12 +76,15 @@ def _table(name: str, tenancy: Any, columns: tuple[Column, ...], keys: tuple[Any
 
 def insert(table: str, **row: str | None) -> h.Change:
     """A row that was inserted."""
-    return h.Change(table=table, op="insert", row=dict(row))
+    key = tuple(str(row[column]) for column in KEYS[table])
+    return h.Change(table=table, op="insert", key=key, row=image_of(dict(row)))
 
 
 def update(table: str, key: str, **row: str | None) -> h.Change:
     """A row that was updated: its key before, its whole image after."""
-    return h.Change(table=table, op="update", key=(key,), row=dict(row))
+    now = tuple(str(row[column]) for column in KEYS[table])
+    was = None if now == (key,) else (key,)
+    return h.Change(table=table, op="update", key=now, was=was, row=image_of(dict(row)))
 
 
 def delete(table: str, key: str) -> h.Change:
@@ -101,11 +104,21 @@ Rows = dict[RowKey, Row]
 def apply(rows: Rows, changes: Iterable[h.Change]) -> None:
     """Do to ``rows`` what ``changes`` say."""
     for change in changes:
-        if change.key is not None:
-            rows.pop((change.table, change.key), None)
-        if change.row is not None:
-            key = tuple(str(change.row[column]) for column in KEYS[change.table])
-            rows[change.table, key] = dict(change.row)
+        rows.pop((change.table, change.was or change.key), None)
+        if change.row:
+            rows[change.table, change.key] = row_of(change.row)
+
+
+def stored_rows(restore: int, rows: Rows) -> list[h.StoredRow]:
+    """Rows as they are stored when they were read back after a restore."""
+    return [
+        h.StoredRow(restore=restore, table=table, key=key, row=image_of(row))
+        for (table, key), row in rows.items()
+    ]
+
+
+def _size_bytes(row: Row) -> int:
+    return sum(cell.chars if isinstance(cell, Digest) else len(cell) for cell in row.values() if cell)
 
 
 class World:
@@ -345,7 +358,7 @@ class World:
                     gone.append((effect.tenant, row))
                 elif effect.mark_column:
                     image = {**self.live[effect.tenant][row], effect.mark_column: f"{self.at_s}"}
-                    marked = h.Change(table=row[0], op="update", key=row[1], row=image)
+                    marked = h.Change(table=row[0], op="update", key=row[1], row=image_of(image))
                     marks.append((effect.tenant, marked))
         return gone, marks
 
@@ -439,10 +452,18 @@ class World:
     def read(self, tenant: str, restore: int, rows: Rows) -> None:
         """Store rows read back."""
         file = restored_file(tenant)
-        stored = [h.StoredRow(restore=restore, table=row[0], row=image) for row, image in rows.items()]
+        stored = stored_rows(restore, rows)
         self.files.setdefault(file, []).extend(stored)
-        entry = h.ReadBack(at_s=self.tick(), restore=restore, tenant=tenant, file=file, rows=len(rows))
-        self.add(entry)
+        self.add(
+            h.ReadBack(
+                at_s=self.tick(),
+                restore=restore,
+                tenant=tenant,
+                file=file,
+                rows=len(rows),
+                size_bytes=sum(map(_size_bytes, rows.values())),
+            )
+        )
 
     def catalogue(self, when: str, digest: str = "same") -> None:
         """See the live catalogue."""
@@ -456,9 +477,7 @@ class World:
         self.phase("read")
         for tenant, rows in self.live.items():
             self.read(tenant, 0, rows)
-        self.files[SHARED_FILE] = [
-            h.StoredRow(restore=0, table=row[0], row=image) for row, image in self.unowned.items()
-        ]
+        self.files[SHARED_FILE] = stored_rows(0, self.unowned)
         self.catalogue("at the end")
         next_values = {f"{ITEM}.id": next_value}
         self.add(h.SequencesSeen(at_s=self.tick(), place="live", when="end", next_values=next_values))

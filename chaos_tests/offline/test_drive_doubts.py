@@ -12,6 +12,7 @@ from harness.drive.bindings import RowName
 from harness.drive.doubts import Doubt, Doubts
 from harness.drive.ports import Rows
 from harness.model.history import Change, Done, Outcome, Sent, Sight
+from harness.model.values import NO_IMAGE, to_image
 
 SHOP = schemas.load("shop").schema
 TABLES = {table.name: table for table in SHOP.tables}
@@ -45,7 +46,8 @@ def done(name: str = "w", outcome: Outcome = "unknown") -> Done:
 def change(row: Mapping[str, str | None] | None, *, key: bool = True) -> Change:
     """A change of the merchant a: an insert without a key before, a delete without a row after."""
     op = "delete" if row is None else "update" if key else "insert"
-    return Change(table=MERCHANT, op=op, key=("a",) if key else None, row=dict(row) if row else None)  # type: ignore[arg-type]
+    image = NO_IMAGE if row is None else to_image(row)
+    return Change(table=MERCHANT, op=op, key=("a",), row=image)  # type: ignore[arg-type]  # one of its words
 
 
 def rows(*found: dict[str, str | None]) -> dict[str, Rows]:

@@ -14,13 +14,13 @@ from harness.drive.tally import Tally
 from harness.model.history import AnyEntry, Change, Done, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Ref, Transaction, Update
 from harness.model.schema import Table
-from harness.model.values import RawRow
+from harness.model.values import RawRow, image_of
 from harness.simulate.loop import VirtualClock, run
 
 SHOP = schemas.load("shop").schema
 MERCHANT, PURCHASE, LINE = SHOP.tables
 ACKED = Ack(outcome="acked", lsn_upper=200)
-TRIGGERED = Change(table="shop.outbox", op="insert", row={"id": "1"})
+TRIGGERED = Change(table="shop.outbox", op="insert", key=("1",), row=image_of({"id": "1"}))
 
 
 class PlayedSession:

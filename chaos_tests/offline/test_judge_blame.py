@@ -11,7 +11,6 @@ from msgspec import structs
 from chaos_tests.offline.judge_world import (
     COUNTRY,
     ITEM,
-    KEYS,
     World,
     a_drill,
     a_schema,
@@ -39,7 +38,7 @@ from harness.model.stages import (
     decode_stages,
     encode_stage,
 )
-from harness.model.values import Row
+from harness.model.values import Row, row_of
 from harness.model.verdict import Blame, DrillVerdict, Finding
 
 Bend = Callable[[AnyStage], Iterable[AnyStage]]
@@ -78,9 +77,8 @@ def held(sent: h.Sent, done_s: float, upper: int, number: int) -> Iterable[AnySt
 
 def marked(change: h.Change) -> Mark:
     """A change as a stage holds it."""
-    row = change.row or {}
-    key = change.key or tuple(str(row[column]) for column in KEYS[change.table])
-    return Mark(table=change.table, op=change.op, key=key, row=change.row)
+    row = row_of(change.row) if change.row else None
+    return Mark(table=change.table, op=change.op, key=change.key, row=row)
 
 
 def lossy() -> World:

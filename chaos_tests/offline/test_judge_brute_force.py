@@ -16,6 +16,7 @@ from harness.judge.case import Case, open_case
 from harness.judge.checks import exact, loss, nothing_else, prefix, resurrection
 from harness.model import history as h
 from harness.model.folder import restored_file
+from harness.model.values import row_of
 
 HISTORIES = 10_000
 A_DRAW = 100
@@ -35,7 +36,7 @@ def by_brute_force(history: Tiny, tenant: str) -> Said:
     hit = script if tenant in damaged else None
     answer = brute_force.answer(
         [tx for tx in transactions if tx.entry.tenant == tenant or (tenant == "b" and tx in meant_for_b)],
-        {(row.table, str(row.row["id"])): dict(row.row) for row in history.files[restored_file(tenant)]},
+        {(row.table, row.key[0]): {**row_of(row.row)} for row in history.files[restored_file(tenant)]},
         hit=hit,
         incident_s=incident_s(history.entries, script, damaged=bool(damaged), hit=hit is not None),
     )
@@ -55,10 +56,15 @@ def incident_s(entries: list[h.Entry], script: brute_force.Tx, *, damaged: bool,
 
 
 def by_the_judge(case: Case, tenant: str) -> Said:
-    """What the judge's checks on points 1 to 4 say of the same restore."""
+    """What the judge's checks on points 1 to 4 say of the same restore.
+
+    A finding that names a loss is of the budget, and of a state that fits, which lacks a deletion.
+    """
     [judged] = case.restores_of(tenant)
     assert judged.loss is not None
-    fits = not any(finding.tenant == tenant for check in ROWS for finding in check.run(case))
+    mine = [finding for check in ROWS for finding in check.run(case) if finding.tenant == tenant]
+    fits = all(finding.loss_s is not None for finding in mine)
+    assert all(BUDGET_S < finding.loss_s <= judged.loss.seconds for finding in mine if finding.loss_s)
     over = any(finding.tenant == tenant for finding in loss.CHECK.run(case))
     assert over == (judged.loss.seconds > BUDGET_S)
     return fits, judged.loss.seconds if fits else None

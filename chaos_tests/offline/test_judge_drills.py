@@ -27,7 +27,7 @@ from chaos_tests.offline.judge_world import (
 from harness.model import history as h
 from harness.model.faults import Kill, Service
 from harness.model.plan import Effect, Floors
-from harness.model.values import Digest
+from harness.model.values import Digest, image_of, row_of
 from harness.model.verdict import Finding
 
 
@@ -451,15 +451,16 @@ def test_a_long_text_that_differs_is_named_by_its_digest() -> None:
     """Texts of megabytes are in journals as digests, and in findings too."""
     world = begin()
     long, other = Digest(sha256="a" * 64, chars=4000), Digest(sha256="b" * 64, chars=4000)
-    world.write("a", h.Change(table=ITEM, op="insert", row={"id": "1900", "tenant": "a", "body": long}))
+    row = image_of({"id": "1900", "tenant": "a", "body": long})
+    world.write("a", h.Change(table=ITEM, op="insert", key=("1900",), row=row))
     world.script(("s0", (), (whole("a"), whole("q"))))
     world.hit("s0")
     world.flush()
     assert finish(world).verdict().tenants[0].row_bytes == 4000 + 572
     for index, stored in enumerate(world.files["restored/a.jsonl"]):
-        if stored.restore == 1 and stored.row["body" if "body" in stored.row else "id"] == long:
-            bent = h.StoredRow(restore=1, table=ITEM, row={**stored.row, "body": other})
-            world.files["restored/a.jsonl"][index] = bent
+        if stored.restore == 1 and stored.row == row:
+            bent = image_of({**row_of(row), "body": other})
+            world.files["restored/a.jsonl"][index] = structs.replace(stored, row=bent)
     finding = next(f for f in findings(world.verdict()) if f.check == "exact")
     assert (finding.expected, finding.found) == (long, other)
     assert "4000 characters" in finding.message
@@ -532,7 +533,7 @@ def test_a_row_twice_or_of_a_foreign_table_is_something_else() -> None:
     world.entries[world.entries.index(entry)] = h.ReadBack(
         at_s=entry.at_s, restore=1, tenant="a", file=entry.file, rows=entry.rows + 2
     )
-    alien = h.StoredRow(restore=1, table="app.alien", row={"id": "1"})
+    alien = h.StoredRow(restore=1, table="app.alien", key=("1",), row=image_of({"id": "1"}))
     world.files["restored/a.jsonl"] += [first, alien]
     found = some_findings(world, "nothing else")
     assert [f.table for f in found] == [first.table, "app.alien"]

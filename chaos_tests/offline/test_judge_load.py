@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, checks, findings, finish
-from harness.judge import check_run, load
+from harness.judge import check_run, decoding, load
 from harness.judge.on_demand import OnDemand
 from harness.judge.timeline import index
 from harness.model import folder as names
@@ -135,12 +135,12 @@ def test_it_does_not_matter_in_what_pieces_the_history_is_read(
     run: Path, world: World, monkeypatch: pytest.MonkeyPatch, block_bytes: int
 ) -> None:
     """Lines are longer than a piece, or end amid one; a damaged one has its number all the same."""
-    monkeypatch.setattr(load, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(decoding, "BLOCK_BYTES", block_bytes)
     assert check_run(run) == world.verdict()
-    history = run / names.HISTORY
-    lines = history.read_bytes().splitlines(keepends=True)
+    file = run / names.HISTORY
+    lines = file.read_bytes().splitlines(keepends=True)
     lines[30] = b"{\n"
-    history.write_bytes(b"".join(lines))
+    file.write_bytes(b"".join(lines))
     with pytest.raises(BadInput, match="line 31"):
         check_run(run)
 

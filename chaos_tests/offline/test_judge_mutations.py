@@ -10,6 +10,7 @@ from msgspec import structs
 from chaos_tests.offline.judge_world import World, a_drill, a_schema, begin, finish, item, whole
 from harness.judge import judge
 from harness.model import history as h
+from harness.model.values import image_of, row_of
 from harness.model.verdict import Verdict
 
 Rows = list[h.StoredRow]
@@ -72,15 +73,18 @@ def drop(rows: Rows, place: int) -> Rows:
 def garble(rows: Rows, place: int) -> Rows:
     """Change a cell, which is no key's, to a value that nobody wrote."""
     row = rows[place]
-    column = next(c for c in reversed(row.row) if c not in {"id", "code"}) if len(row.row) > 1 else "id"
-    return [*rows[:place], structs.replace(row, row={**row.row, column: "garbled"}), *rows[place + 1 :]]
+    cells = row_of(row.row)
+    column = next(c for c in reversed(cells) if c not in {"id", "code"}) if len(cells) > 1 else "id"
+    bent = structs.replace(row, row=image_of({**cells, column: "garbled"}))
+    return [*rows[:place], bent, *rows[place + 1 :]]
 
 
 def add(rows: Rows, place: int) -> Rows:
     """Let a row be there that nobody wrote."""
     row = rows[place]
-    key = "code" if "code" in row.row else "id"
-    return [*rows, structs.replace(row, row={**row.row, key: "0"})]
+    cells = row_of(row.row)
+    key = "code" if "code" in cells else "id"
+    return [*rows, structs.replace(row, key=("0",), row=image_of({**cells, key: "0"}))]
 
 
 def repeat(rows: Rows, place: int) -> Rows:
@@ -104,7 +108,7 @@ MAY_BE_MISSING = {
 
 def may_be_missing(row: h.StoredRow) -> bool:
     """Whether a state that lacks this row is one that its tenant could have been in."""
-    return row.row.get("tenant") == "b" and (row.row.get("id"), row.restore) in MAY_BE_MISSING
+    return row_of(row.row).get("tenant") == "b" and (row.key[0], row.restore) in MAY_BE_MISSING
 
 
 @pytest.mark.parametrize("bend", [drop, garble, add, repeat], ids=lambda bend: bend.__name__)

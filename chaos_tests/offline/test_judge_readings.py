@@ -1,7 +1,8 @@
-"""Rows judged from their files, most of them undecoded, are judged like the same rows in memory."""
+"""Rows judged from their files, undecoded, are judged like the same rows in memory."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,31 +15,34 @@ from msgspec import structs
 from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, checks, finish, item
 from chaos_tests.offline.test_judge_load import write_run
 from harness.judge import check_run
-from harness.judge.readings import Found, Lines, Restored, found, keys_of, rows_in
+from harness.judge.load import read_run
+from harness.judge.readings import Found, Readings, found, owned_names
 from harness.judge.states import RowKey
+from harness.judge.timeline import index
 from harness.model import folder as names
 from harness.model import history as h
 from harness.model.errors import BadInput
-from harness.model.values import Row
+from harness.model.values import Image, Row, image_of, row_of
 
 FILE = names.restored_file("a")
-KEYS = keys_of(a_schema())
-KNOWN: dict[RowKey, Row] = {
-    (ITEM, (f"{number}",)): {"id": f"{number}", "tenant": "a", "text": "ä\n"} for number in range(6)
+OWNED = owned_names(a_schema())
+KNOWN: dict[RowKey, Image] = {
+    (ITEM, (f"{number}",)): image_of({"id": f"{number}", "tenant": "a", "text": "ä\n"})
+    for number in range(6)
 }
 
 
 def stored(number: int, restore: int = 1, table: str = ITEM, **cells: str | None) -> h.StoredRow:
     """A row as it was read: known with its number, unless it is given other cells."""
-    return h.StoredRow(
-        restore=restore, table=table, row={"id": f"{number}", "tenant": "a", "text": "ä\n", **cells}
-    )
+    row: Row = {"id": f"{number}", "tenant": "a", "text": "ä\n", **cells}
+    return h.StoredRow(restore=restore, table=table, key=(f"{number}",), row=image_of(row))
 
 
-def from_lines(rows: list[h.StoredRow]) -> dict[int, Found] | None:
-    """What is found in a file that holds these rows as we write them."""
-    lines = Lines(b"".join(map(h.encode_line, rows)))
-    return found({FILE: lines}, FILE, KEYS, KNOWN)
+def look(rows: list[h.StoredRow], known: dict[RowKey, Image]) -> list[Found | None]:
+    """What is found of tenant a after each of three restores in a file that holds these rows."""
+    read = [h.ReadBack(at_s=0.0, restore=n, tenant="a", file=FILE, rows=0) for n in range(3)]
+    readings = Readings(index(read), a_schema(), {FILE: rows})
+    return [readings.of(restore, "a", known) for restore in range(3)]
 
 
 ROWS = st.lists(
@@ -55,21 +59,25 @@ ROWS = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(ROWS)
-def test_rows_are_found_in_undecoded_lines_as_in_memory(rows: list[h.StoredRow]) -> None:
-    """Known ones and others, repeated ones and ones of no table, in the same order; whatever is known."""
-    there = found({FILE: rows}, FILE, KEYS, {})
-    assert from_lines(rows) == there
-    for restore, one in (from_lines(rows) or {}).items():
-        assert there is not None
-        assert list(one.rows) == list(there[restore].rows)
+def test_the_same_is_found_whatever_is_known(rows: list[h.StoredRow]) -> None:
+    """Known rows and others, repeated ones and ones of no table; each restore's for itself."""
+    there = found({FILE: rows}, FILE, OWNED)
+    assert there is not None
+    for known in ({}, KNOWN):
+        assert look(rows, known) == [there.get(restore, Found(rows={})) for restore in range(3)]
 
 
 def test_a_known_row_is_taken_to_be_that_very_value() -> None:
-    """It takes no memory of its own, and is compared at once; also when its cells came in another order."""
-    turned: Row = {"text": "ä\n", "tenant": "a", "id": "1"}
-    there = from_lines([stored(0), h.StoredRow(restore=1, table=ITEM, row=turned)])
-    assert there is not None
-    assert all(there[1].rows[row] is KNOWN[row] for row in ((ITEM, ("0",)), (ITEM, ("1",))))
+    """It takes no memory of its own, and is compared at once; so are all of them together."""
+    some, (_, whole, _) = (
+        look([stored(0), stored(1, text="other")], KNOWN)[1],
+        look([stored(number) for number in reversed(range(6))], KNOWN),
+    )
+    assert some is not None
+    assert whole is not None
+    assert some.rows[ITEM, ("0",)] is KNOWN[ITEM, ("0",)]
+    assert some.rows[ITEM, ("1",)] == stored(1, text="other").row
+    assert whole.rows is KNOWN
 
 
 def spaced(body: bytes) -> bytes:
@@ -77,32 +85,43 @@ def spaced(body: bytes) -> bytes:
     return body.replace(b":", b" : ").replace(b",", b" , ")
 
 
-def with_blank_lines(body: bytes) -> bytes:
-    """The same lines, and empty ones."""
-    return body.replace(b"\n", b"\n\n")
+def turned(body: bytes) -> bytes:
+    """The same rows with their columns in another order."""
+    rows = [json.loads(line) for line in body.splitlines()]
+    return b"".join(
+        json.dumps({**row, "row": dict(reversed(row["row"].items()))}).encode() + b"\n" for row in rows
+    )
 
 
-@pytest.mark.parametrize("written", [spaced, with_blank_lines])
-def test_lines_are_read_however_they_are_written(written: Callable[[bytes], bytes]) -> None:
-    """Only their meaning counts."""
-    rows = [stored(1), stored(2, text="other"), stored(1, restore=0)]
-    body = written(b"".join(map(h.encode_line, rows)))
-    assert found({FILE: Lines(body)}, FILE, KEYS, KNOWN) == found({FILE: rows}, FILE, KEYS, {})
+@pytest.mark.parametrize("written", [spaced, turned])
+def test_only_the_meaning_of_rows_counts(
+    world: World, tmp_path: Path, written: Callable[[bytes], bytes]
+) -> None:
+    """However they are written, the verdict is the same."""
+    write_run(tmp_path, world)
+    file = tmp_path / FILE
+    file.write_bytes(written(file.read_bytes()))
+    assert check_run(tmp_path) == world.verdict()
 
 
-@pytest.mark.parametrize("known", [{}, KNOWN])
+def test_a_row_that_is_none_is_bad_input_where_it_matters(world: World, tmp_path: Path) -> None:
+    """A number stands where a row was: one clear error, with what stands there."""
+    write_run(tmp_path, world)
+    file = tmp_path / FILE
+    first, *rest = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([first[: first.index(b'"row":')] + b'"row":17}\n', *rest]))
+    with pytest.raises(BadInput, match="no row: 17"):
+        check_run(tmp_path)
+
+
 @pytest.mark.parametrize("torn", [b'{"restore":1,"table":', b'{"restore":1', b"{", b'"restore":1,'])
-def test_a_file_with_a_torn_line_is_not_there(torn: bytes, known: dict[RowKey, Row]) -> None:
-    """Whether rows are known or not, and wherever it is torn."""
-    restored: Restored = {FILE: Lines(h.encode_line(stored(1)) + torn)}
-    assert found(restored, FILE, KEYS, known) is None
-    assert rows_in(restored, FILE) is None
-
-
-def test_a_file_that_is_missing_is_not_there() -> None:
-    """Nobody read those rows."""
-    assert found({}, FILE, KEYS, KNOWN) is None
-    assert rows_in({}, FILE) is None
+def test_a_file_with_a_torn_line_is_not_there(world: World, tmp_path: Path, torn: bytes) -> None:
+    """Wherever it is torn, nobody read those rows."""
+    write_run(tmp_path, world)
+    (tmp_path / FILE).write_bytes(h.encode_line(stored(1)) + torn)
+    _, _, _, restored = read_run(tmp_path)
+    assert found(restored, FILE, OWNED) is None
+    assert found({}, FILE, OWNED) is None
 
 
 @pytest.fixture
@@ -119,7 +138,7 @@ def test_a_folder_is_judged_like_memory_whatever_row_is_bent(
 ) -> None:
     """Findings and words, one after the other."""
     rows = list(world.files[FILE])
-    rows[place] = structs.replace(rows[place], row={**rows[place].row, "text": "bent"})
+    rows[place] = structs.replace(rows[place], row=image_of({**row_of(rows[place].row), "text": "bent"}))
     world.files[FILE] = rows
     write_run(tmp_path, world)
     assert check_run(tmp_path) == world.verdict()

@@ -18,7 +18,7 @@ from harness.judge.timeline import NEVER, Timeline, Transaction
 from harness.model import history as h
 from harness.model.history import Outcome
 from harness.model.schema import ByColumn, Column, Table
-from harness.model.values import Row
+from harness.model.values import Image, image_of
 
 TABLES = {
     "t": Table(
@@ -31,9 +31,9 @@ THREE: RowKey = ("t", ("3",))
 FOUR: RowKey = ("t", ("4",))
 
 
-def image(text: str) -> Row:
+def image(text: str) -> Image:
     """A row with one column."""
-    return {"v": text}
+    return image_of({"v": text})
 
 
 def step(
@@ -62,7 +62,7 @@ def step(
     return Step(tx=tx, writes=rows, maybe=frozenset(maybe))
 
 
-def solve(steps: list[Step], found: Mapping[RowKey, Row], *, forced: bool = False) -> Solution:
+def solve(steps: list[Step], found: Mapping[RowKey, Image], *, forced: bool = False) -> Solution:
     """What is found out of a state; the same where the rows after all steps were worked out before.
 
     A state that fits is found to fit at once, without a look for reasons.
@@ -428,7 +428,7 @@ def closed(steps: Sequence[Step], chosen: frozenset[int]) -> bool:
     return True
 
 
-def every_fit(steps: Sequence[Step], found: Mapping[RowKey, Row]) -> list[frozenset[int]]:
+def every_fit(steps: Sequence[Step], found: Mapping[RowKey, Image]) -> list[frozenset[int]]:
     """All closed sets whose effects are exactly ``found``."""
     numbers = range(len(steps))
     sets = (frozenset(c) for size in range(len(steps) + 1) for c in itertools.combinations(numbers, size))
@@ -439,7 +439,7 @@ class _Pool:
     """Rows as a database holds them while transactions commit or not, one writer of a row at a time."""
 
     def __init__(self) -> None:
-        self.rows: dict[RowKey, Row] = {}
+        self.rows: dict[RowKey, Image] = {}
 
     def change(self, row: RowKey, text: str, *, delete: bool) -> h.Change:
         """Change a row as far as it is there: insert, or update or delete."""
@@ -447,10 +447,8 @@ class _Pool:
         there = self.rows.pop(row, None) is not None
         if there and delete:
             return h.Change(table=table, op="delete", key=key)
-        self.rows[row] = {"id": key[0], "v": text}
-        return h.Change(
-            table=table, op="update" if there else "insert", key=key if there else None, row=self.rows[row]
-        )
+        self.rows[row] = image_of({"id": key[0], "v": text})
+        return h.Change(table=table, op="update" if there else "insert", key=key, row=self.rows[row])
 
 
 @st.composite
@@ -482,6 +480,7 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
         )
     timeline = Timeline(
         transactions=tuple(transactions),
+        orders=range(len(transactions)),
         restores=(),
         epochs={},
         systems={},

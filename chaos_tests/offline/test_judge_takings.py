@@ -11,6 +11,7 @@ from harness.generate import pinned_plan
 from harness.judge import judge
 from harness.judge.takings import _unique_cells
 from harness.model.history import AnyEntry, ReadBack, RestoreBegan, RestoreDone
+from harness.model.values import image_of
 from harness.model.verdict import DrillVerdict, Finding
 from harness.schemas import load
 from harness.simulate.run import Simulated, simulate
@@ -91,5 +92,5 @@ def test_a_refusal_where_nothing_is_taken_is_broken(left: Simulated) -> None:
 def test_a_null_is_in_nobodys_way() -> None:
     """NULLs are unique however often they come."""
     table = HELPDESK.table("helpdesk.tenants")
-    assert list(_unique_cells(table, {"id": "1", "slug": None})) == []
-    assert list(_unique_cells(table, {"id": "1", "slug": "acme"})) == [(("slug",), ("acme",))]
+    assert list(_unique_cells(table, image_of({"id": "1", "slug": None}))) == []
+    assert list(_unique_cells(table, image_of({"id": "1", "slug": "acme"}))) == [(("slug",), ("acme",))]

@@ -22,6 +22,7 @@ from chaos_tests.offline.judge_world import (
     insert,
     item,
     mark,
+    update,
     whole,
 )
 from harness.judge import judge
@@ -33,6 +34,7 @@ from harness.model import history as h
 from harness.model.faults import CutLink, Kill, Service
 from harness.model.operations import Transaction
 from harness.model.plan import Effect, Floors
+from harness.model.values import image_of
 from harness.model.verdict import Finding
 
 
@@ -261,7 +263,7 @@ def test_a_mark_seen_on_a_row_that_was_not_meant_is_against_the_model() -> None:
     world.hit("s0")
     sent = next(e for e in world.entries if isinstance(e, h.Sent) and e.actor == "script")
     image = {**world.live["a"][ITEM, ("1010",)], "body": "marked"}
-    stray = h.Change(table=ITEM, op="update", key=("1010",), row=image)
+    stray = h.Change(table=ITEM, op="update", key=("1010",), row=image_of(image))
     world.entries[world.entries.index(sent)] = structs.replace(sent, changes=(*sent.changes, stray))
     world.flush()
     assert "against the model" in the_unknown(finish(world), "script").message
@@ -431,9 +433,9 @@ def test_a_check_that_crashes_is_unknown_and_takes_nothing_with_it() -> None:
 
 
 def test_rows_that_make_no_sense_make_the_drill_unknown() -> None:
-    """A row read back has no key: the case can't even be opened."""
+    """The case can't even be opened."""
     world = finish(a_drill())
-    world.files["restored/a.jsonl"][0] = h.StoredRow(restore=1, table=ITEM, row={"id": None})
+    world.files = None  # type: ignore[assignment]  # the crash that is wanted
     verdict = world.verdict()
     assert verdict.verdict == "unknown"
     assert verdict.tenants == ()
@@ -510,9 +512,7 @@ def test_an_open_insert_is_settled_by_a_later_statement_on_its_row() -> None:
 
 def update_of_1900() -> h.Change:
     """An update that found item 1900."""
-    return h.Change(
-        table=ITEM, op="update", key=("1900",), row={"id": "1900", "tenant": "a", "body": "later"}
-    )
+    return update(ITEM, "1900", id="1900", tenant="a", body="later")
 
 
 def insert_of_1900() -> h.Change:
@@ -538,9 +538,7 @@ def test_an_open_deletion_of_a_row_that_an_open_insert_made_leaves_both_open() -
 def test_an_open_update_or_one_settled_both_ways_stays_open() -> None:
     """A later statement that fits both outcomes, or two that contradict each other, settle nothing."""
     world = begin()
-    opened = h.Change(
-        table=ITEM, op="update", key=("1010",), row={"id": "1010", "tenant": "a", "body": "o"}
-    )
+    opened = update(ITEM, "1010", id="1010", tenant="a", body="o")
     world.write("a", opened, outcome="unknown")
     world.write("a", delete(ITEM, "1010"))
     world.write("a", item("a", 1900, "x"), item("a", 1901, "y"), outcome="unknown", applied=False)

@@ -6,6 +6,7 @@ from msgspec import structs
 
 from chaos_tests.offline.judge_world import (
     ITEM,
+    RowKey,
     Rows,
     World,
     a_drill,
@@ -16,6 +17,7 @@ from chaos_tests.offline.judge_world import (
     findings,
     finish,
     item,
+    stored_rows,
     update,
     whole,
 )
@@ -23,6 +25,7 @@ from harness.judge import judge
 from harness.judge.witnesses import compare, digest
 from harness.model import history as h
 from harness.model.folder import witness_file
+from harness.model.values import Image, image_of
 from harness.model.verdict import DrillVerdict, Finding
 
 PROBED = (ITEM, ("1900",))
@@ -31,12 +34,15 @@ PROBED = (ITEM, ("1900",))
 def hear(world: World, tenant: str, rows: Rows, *, restore: int = 1) -> None:
     """Have the witness give these rows of a tenant."""
     file = witness_file(restore, tenant)
-    world.files[file] = [
-        h.StoredRow(restore=restore, table=row[0], row=image) for row, image in rows.items()
-    ]
+    world.files[file] = stored_rows(restore, rows)
     world.add(
         h.Witnessed(at_s=world.tick(), tenant=tenant, restore=restore, rows=len(rows), file=file),
     )
+
+
+def images(rows: Rows) -> dict[RowKey, Image]:
+    """The same rows, undecoded."""
+    return {row: image_of(cells) for row, cells in rows.items()}
 
 
 def judged(world: World, *tenants: str) -> DrillVerdict:
@@ -66,12 +72,12 @@ def test_the_same_rows_agree_in_whatever_order_they_come() -> None:
     world = a_drill()
     rows = dict(world.saved["a"])
     turned = {row: dict(reversed(image.items())) for row, image in reversed(rows.items())}
-    assert digest(rows) == digest(turned)
+    assert digest(images(rows)) == digest(images(turned))
     verdict = heard(world, turned)
     assert verdict.verdict == "proven"
     (said,) = verdict.witness
     assert (said.said, said.restore, said.words) == ("agrees", 1, "")
-    assert (said.digest, said.rows) == (digest(rows), len(rows))
+    assert (said.digest, said.rows) == (digest(images(rows)), len(rows))
 
 
 def test_a_write_in_the_archive_that_never_happened_is_seen_by_nobody_else() -> None:
@@ -203,5 +209,5 @@ def test_where_no_state_was_found_nothing_is_excused() -> None:
     """A restore that goes on from one that was not read is held against the witness all the same."""
     row: Rows = {(ITEM, ("1",)): {"id": "1", "tenant": "a", "body": "there"}}
     told = h.Witnessed(at_s=1.0, tenant="a", restore=2)
-    (differing,) = compare(told, row, {}, None, h.Cut()).differing
+    (differing,) = compare(told, images(row), {}, None, h.Cut()).differing
     assert (differing.witness, differing.archive, differing.step) == (row[ITEM, ("1",)], None, None)

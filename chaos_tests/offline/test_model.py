@@ -19,7 +19,19 @@ from harness.model.operations import Filler
 from harness.model.plan import Plan
 from harness.model.position import Position, Xid, format_lsn, parse_lsn, parse_position, parse_xid
 from harness.model.schema import ByPath, Column, ForeignKey, Schema, ScriptHints, Shared, Table
-from harness.model.values import INLINE_CHARS_MAX, Digest, key_of, to_cell, to_row
+from harness.model.values import (
+    INLINE_CHARS_MAX,
+    Digest,
+    Image,
+    image_of,
+    key_of,
+    row_if_any,
+    row_of,
+    rows_of,
+    same,
+    to_cell,
+    to_row,
+)
 
 # Cells and keys.
 
@@ -225,3 +237,23 @@ def test_errors_say_what_was_found_and_what_to_do() -> None:
     assert str(late) == "waited 12.3 s for: a heartbeat in the bucket; last seen: nothing"
     assert (late.exit_code, late.last_seen) == (70, "nothing")
     assert str(RestoreproofError("plain")) == "plain"
+
+
+def test_images_are_the_same_by_their_bytes_or_by_what_they_say() -> None:
+    """Columns may stand in any order, with any spaces; no row is the same as no row only."""
+    one, turned = Image(b'{"id":"1","body":null}'), Image(b'{"body": null, "id": "1"}')
+    assert one != turned
+    assert same(one, turned)
+    assert same(None, None)
+    assert not same(one, image_of({"id": "1", "body": ""}))
+    assert not same(one, None)
+    assert not same(None, one)
+
+
+def test_what_is_no_row_is_bad_input_once_it_is_decoded() -> None:
+    """One by one, or many at a time."""
+    with pytest.raises(BadInput, match="no row: 17"):
+        row_of(Image(b"17"))
+    with pytest.raises(BadInput, match="no row"):
+        rows_of([image_of({"id": "1"}), Image(b'{"id":1}')])
+    assert row_if_any(None) is None

@@ -12,7 +12,7 @@ from harness.judge.incidents import Incident
 from harness.judge.losses import loss_of
 from harness.judge.states import RowKey, Step, solve
 from harness.judge.timeline import NEVER, Transaction
-from harness.model.values import Row
+from harness.model.values import Image, image_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 INCIDENT_S = 7.0
@@ -30,10 +30,10 @@ def table(first: str) -> list[list[str]]:
     return rows
 
 
-def orders(text: str) -> dict[RowKey, Row]:
+def orders(text: str) -> dict[RowKey, Image]:
     """The rows that ``1: paid, 3: new`` stands for."""
     found = re.findall(r"(\d+): (\w+)", text)
-    return {("order", (key,)): {"id": key, "state": state} for key, state in found}
+    return {("order", (key,)): image_of({"id": key, "state": state}) for key, state in found}
 
 
 def step(order: int, name: str, begun: str, acked: str, writes: str) -> Step:

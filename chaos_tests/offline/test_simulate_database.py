@@ -11,6 +11,7 @@ from harness import schemas
 from harness.drive.ports import Conflicted, ConnectionLost, Refused
 from harness.model.plan import Effect, ScriptTransaction
 from harness.model.schema import Schema
+from harness.model.values import row_of
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.latency import Latency
 from harness.simulate.loop import run
@@ -368,8 +369,8 @@ def test_triggers_cascades_sequences_and_generated_columns_work_on_helpdesk() ->
             table("helpdesk.comments"), {"ticket_id": ticket["id"], "body": "b", "posted_at": NOON}
         )
         ready = await session.ready()
-        assert [(c.table, (c.row or {})["ticket_id"]) for c in ready.changes] == [("helpdesk.outbox", "1")]
-        assert (ready.changes[0].row or {})["xid"] == str(ready.xid)
+        assert [(c.table, row_of(c.row)["ticket_id"]) for c in ready.changes] == [("helpdesk.outbox", "1")]
+        assert row_of(ready.changes[0].row)["xid"] == str(ready.xid)
         assert ticket["subject_chars"] is not None
         await session.commit()
         await session.begin()

@@ -19,7 +19,7 @@ from chaos_tests.offline.judge_world import ITEM, NOTE, OWNED, ROOT, mark, whole
 from harness.model import history as h
 from harness.model.folder import restored_file
 from harness.model.plan import Effect, Plan, Script, ScriptTransaction, Statement, TenantPlan
-from harness.model.values import Row
+from harness.model.values import Row, image_of, row_of
 
 RowKey = tuple[str, str]
 Rows = dict[RowKey, Row]
@@ -103,7 +103,8 @@ def tiny(seed: int) -> Tiny:
 
 
 def _load(world: _World, tenant: str) -> None:
-    changes = [h.Change(table=ROOT, op="insert", row={"id": tenant, "deleted_at": None})]
+    root = image_of({"id": tenant, "deleted_at": None})
+    changes = [h.Change(table=ROOT, op="insert", key=(tenant,), row=root)]
     if tenant == "a":
         changes.append(_insert(world, tenant, (ITEM, KEPT)))
     if world.rnd.random() < 0.7:
@@ -135,7 +136,7 @@ def _changes(world: _World, tenant: str) -> tuple[h.Change, ...]:
     chosen = world.rnd.sample(free, min(len(free), world.rnd.randint(1, 3)))
     spare = [row for row in free if row not in world.rows and row not in chosen]
     changes = [_change(world, tenant, row, spare) for row in chosen]
-    return tuple(changes) or (h.Change(table=ROOT, op="update", key=(tenant,), row=_root(world, tenant)),)
+    return tuple(changes) or (_root(world, tenant),)
 
 
 def _change(world: _World, tenant: str, row: RowKey, spare: list[RowKey]) -> h.Change:
@@ -149,7 +150,8 @@ def _change(world: _World, tenant: str, row: RowKey, spare: list[RowKey]) -> h.C
         spare.remove(other)
         world.traits.add("a key changed")
     image = _insert(world, tenant, other).row
-    return h.Change(table=table, op="update", key=(key,), row=image)
+    was = (key,) if other != row else None
+    return h.Change(table=table, op="update", key=(other[1],), was=was, row=image)
 
 
 def _insert(world: _World, tenant: str, row: RowKey) -> h.Change:
@@ -158,11 +160,12 @@ def _insert(world: _World, tenant: str, row: RowKey) -> h.Change:
         image: Row = {"id": key, "tenant": tenant, "body": world.value()}
     else:
         image = {"id": key, "item": world.value()}
-    return h.Change(table=table, op="insert", row=image)
+    return h.Change(table=table, op="insert", key=(key,), row=image_of(image))
 
 
-def _root(world: _World, tenant: str) -> Row:
-    return {"id": tenant, "deleted_at": world.value()}
+def _root(world: _World, tenant: str) -> h.Change:
+    image = image_of({"id": tenant, "deleted_at": world.value()})
+    return h.Change(table=ROOT, op="update", key=(tenant,), row=image)
 
 
 def _commit(
@@ -204,10 +207,9 @@ def _commit(
 
 def _apply(world: _World, tenant: str, changes: Sequence[h.Change]) -> None:
     for change in changes:
-        if change.key is not None:
-            world.rows.pop((change.table, change.key[0]), None)
-        if change.row is not None:
-            world.rows[change.table, str(change.row["id"])] = (tenant, dict(change.row))
+        world.rows.pop((change.table, (change.was or change.key)[0]), None)
+        if change.row:
+            world.rows[change.table, change.key[0]] = (tenant, row_of(change.row))
     world.states[tenant].append(world.mine(tenant))
 
 
@@ -237,10 +239,8 @@ def _hit(world: _World, script: ScriptTransaction) -> None:
     before = dict(world.rows)
     changes: tuple[h.Change, ...] = ()
     if effect.mode == "mark":
-        changes = (
-            h.Change(table=ROOT, op="update", key=(effect.tenant,), row=_root(world, effect.tenant)),
-        )
-        world.rows[ROOT, effect.tenant] = (effect.tenant, changes[0].row or {})
+        changes = (_root(world, effect.tenant),)
+        world.rows[ROOT, effect.tenant] = (effect.tenant, row_of(changes[0].row))
     else:
         _take(world, effect)
     sight = h.Sight(left={t: _left(world, t) for t in TENANTS}, deleted={}, updated={})
@@ -315,7 +315,10 @@ def _finish(world: _World) -> tuple[list[h.Entry], dict[str, list[h.StoredRow]]]
     for number, tenant in enumerate(TENANTS, 1):
         back = _drawn(world, tenant)
         file = restored_file(tenant)
-        files[file] = [h.StoredRow(restore=number, table=t, row=image) for (t, _), image in back.items()]
+        files[file] = [
+            h.StoredRow(restore=number, table=table, key=(key,), row=image_of(row))
+            for (table, key), row in back.items()
+        ]
         entries += _restored(number, tenant, at_s + number, world.cluster, file, len(back))
     entries.append(h.Ended(at_s=at_s + 9, complete=True))
     return entries, files
@@ -392,10 +395,9 @@ def _some(world: _World, tenant: str) -> Rows:
     for draft in world.drafts:
         if draft.sent.tenant == tenant and (draft.sent.actor == "load" or world.rnd.random() < share):
             for change in draft.sent.changes:
-                if change.key is not None:
-                    back.pop((change.table, change.key[0]), None)
-                if change.row is not None:
-                    back[change.table, str(change.row["id"])] = dict(change.row)
+                back.pop((change.table, (change.was or change.key)[0]), None)
+                if change.row:
+                    back[change.table, change.key[0]] = row_of(change.row)
     return back
 
 

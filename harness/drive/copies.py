@@ -93,7 +93,7 @@ class Copier:
         if result.result == "restored":
             file = copy_file(number, tenant)
             rows = await self._drill.world.database.read([tenant], "scratch")
-            journal.store(file, stored_rows(0, rows[tenant]))
+            journal.store(file, stored_rows(0, rows[tenant], self._drill.where.tables))
         journal.write(
             CopyRestored(
                 at_s=journal.now_s(),

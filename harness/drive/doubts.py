@@ -18,10 +18,10 @@ from harness.drive.bindings import RowName
 from harness.drive.ports import Rows
 from harness.model.history import Change, Done, Sent
 from harness.model.schema import Table
-from harness.model.values import Row, key_of, to_row
+from harness.model.values import Image, key_of, row_of, same, to_image
 
 Settlement = Literal["acked", "refused"]
-Snapshot = Mapping[str, Mapping[RowName, Row]]
+Snapshot = Mapping[str, Mapping[RowName, Image]]
 """By tenant, the rows found, by table and key."""
 
 
@@ -123,7 +123,7 @@ class Doubts:
         sent = doubt.sent
         found = snapshot.get(sent.tenant or "", {})
         images = written(sent.changes, self._tables)
-        if any(image is not None and found.get(row) == image for row, image in images.items()):
+        if any(image is not None and same(found.get(row), image) for row, image in images.items()):
             return "acked"
         hit = any(sent.tenant in _touched(s) and s.at_s >= sent.begun_s for s in self._scripts)
         if hit:
@@ -136,33 +136,33 @@ class Doubts:
     def _of_script(self, doubt: Doubt, snapshot: Snapshot) -> Settlement | None:
         marked = written(doubt.sent.changes, self._tables)
         everything = {row: image for found in snapshot.values() for row, image in found.items()}
-        seen = [everything.get(row) == image for row, image in marked.items()]
+        seen = [same(everything.get(row), image) for row, image in marked.items()]
         for tenant, rows in doubt.gone.items():
             seen += [row not in snapshot.get(tenant, {}) for row in rows]
         for tenant, blanked in doubt.blanked.items():
             found = snapshot.get(tenant, {})
-            seen += [
-                all(found[row].get(column) is None for column in columns)
-                for row, columns in blanked.items()
-                if row in found
-            ]
+            seen += [_blank(found[row], columns) for row, columns in blanked.items() if row in found]
         if not seen:
             return None
         return "acked" if all(seen) else "refused"
 
 
-def written(changes: Iterable[Change], tables: Mapping[str, Table]) -> dict[RowName, Row | None]:
+def written(changes: Iterable[Change], tables: Mapping[str, Table]) -> dict[RowName, Image | None]:
     """Return the last state that ``changes`` gave each row of an owned table, None where it is gone."""
-    rows: dict[RowName, Row | None] = {}
+    rows: dict[RowName, Image | None] = {}
     for change in changes:
         table = tables.get(change.table)
         if table is None or not table.owned:
             continue
-        if change.key is not None:
-            rows[change.table, change.key] = None
-        if change.row is not None:
-            rows[change.table, key_of(change.row, table.key)] = change.row
+        if change.was is not None:
+            rows[change.table, change.was] = None
+        rows[change.table, change.key] = change.row or None
     return rows
+
+
+def _blank(image: Image, columns: Iterable[str]) -> bool:
+    cells = row_of(image)
+    return all(cells.get(column) is None for column in columns)
 
 
 def _touched(script: Sent) -> set[str]:
@@ -172,7 +172,7 @@ def _touched(script: Sent) -> set[str]:
 def _indexed(rows: Mapping[str, Rows], tables: Mapping[str, Table]) -> Snapshot:
     return {
         tenant: {
-            (table, key_of(row, tables[table].key)): to_row(row)
+            (table, key_of(row, tables[table].key)): to_image(row)
             for table, of in found.items()
             for row in of
         }

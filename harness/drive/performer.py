@@ -16,7 +16,7 @@ from harness.drive.tally import ROLLED_BACK, Tally
 from harness.model.history import Actor, Change, Done, Outcome, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Transaction, Update
 from harness.model.schema import Schema, Table
-from harness.model.values import RawRow, key_of, to_row
+from harness.model.values import Key, RawRow, key_of, to_image
 
 Performed = Outcome | Literal["skipped", "lost", "conflicted"]
 """What became of a transaction: *skipped*: never tried; *lost*: the connection ended before COMMIT.
@@ -209,7 +209,7 @@ class _Run:
         values = self.draft.resolve(operation.values)
         row = await self._session.update(table, dict(zip(table.key, bound.key, strict=True)), values)
         if row is not None:
-            self.changes.append(Change(table=table.name, op="update", key=bound.key, row=to_row(row)))
+            self.changes.append(_updated(table, bound.key, row))
             self.draft.became(operation.handle, table, row)
 
     async def _delete(self, table: Table, operation: Delete) -> None:
@@ -220,5 +220,12 @@ class _Run:
         self.draft.gone(operation.handle)
 
     def _made(self, table: Table, handle: str, row: RawRow) -> None:
-        self.changes.append(Change(table=table.name, op="insert", row=to_row(row)))
+        key = key_of(row, table.key)
+        self.changes.append(Change(table=table.name, op="insert", key=key, row=to_image(row)))
         self.draft.made(handle, table, row)
+
+
+def _updated(table: Table, was: Key, row: RawRow) -> Change:
+    key = key_of(row, table.key)
+    moved = None if key == was else was
+    return Change(table=table.name, op="update", key=key, was=moved, row=to_image(row))

@@ -31,7 +31,8 @@ from harness.model.history import (
 )
 from harness.model.plan import Plan
 from harness.model.position import Xid
-from harness.model.values import key_of, to_row
+from harness.model.schema import Table
+from harness.model.values import key_of, to_image
 from harness.subject.port import RestoreResult
 
 END_OF_ARCHIVE: Final = Cut()
@@ -234,17 +235,29 @@ class Restores:
 def read_back(drill: Drill, restore: int, tenant: str, rows: Rows) -> None:
     """Store rows of ``tenant`` that were read after ``restore`` (0: at the end)."""
     file = restored_file(tenant)
-    stored = stored_rows(restore, rows)
+    stored = stored_rows(restore, rows, drill.where.tables)
     drill.journal.store(file, stored)
     drill.journal.write(
-        ReadBack(at_s=drill.journal.now_s(), restore=restore, tenant=tenant, file=file, rows=len(stored))
+        ReadBack(
+            at_s=drill.journal.now_s(),
+            restore=restore,
+            tenant=tenant,
+            file=file,
+            rows=len(stored),
+            size_bytes=_size_bytes(rows),
+        )
     )
 
 
-def stored_rows(restore: int, rows: Rows) -> list[StoredRow]:
+def _size_bytes(rows: Rows) -> int:
+    cells = (cell for found in rows.values() for row in found for cell in row.values())
+    return sum(len(cell.encode()) for cell in cells if cell)
+
+
+def stored_rows(restore: int, rows: Rows, tables: Mapping[str, Table]) -> list[StoredRow]:
     """Return rows in the form in which they are stored."""
     return [
-        StoredRow(restore=restore, table=table, row=to_row(row))
+        StoredRow(restore=restore, table=table, key=key_of(row, tables[table].key), row=to_image(row))
         for table, found in rows.items()
         for row in found
     ]

@@ -235,7 +235,8 @@ class _Runner:
         database = self.world.database
         for tenant, rows in (await database.read(self._tenants(), "live")).items():
             read_back(self.drill, 0, tenant, rows)
-        self.drill.journal.store(SHARED_FILE, stored_rows(0, await database.read_unowned("live")))
+        unowned = stored_rows(0, await database.read_unowned("live"), self.drill.where.tables)
+        self.drill.journal.store(SHARED_FILE, unowned)
         await self.restores.catalogue("live", "end")
         await self.restores.sequences("live", "end")
         await self.observer.watermark()

@@ -79,9 +79,9 @@ class Hearing:
                 self._heard(asked, rows)
 
     def _heard(self, asked: Sequence[tuple[str, int]], rows: Mapping[str, Rows]) -> None:
-        journal = self._drill.journal
+        journal, tables = self._drill.journal, self._drill.where.tables
         for tenant, number in asked:
-            file, stored = witness_file(number, tenant), stored_rows(number, rows[tenant])
+            file, stored = witness_file(number, tenant), stored_rows(number, rows[tenant], tables)
             journal.store(file, stored)
             journal.write(
                 Witnessed(at_s=journal.now_s(), tenant=tenant, restore=number, rows=len(stored), file=file)

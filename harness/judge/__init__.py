@@ -14,6 +14,7 @@
     envelope     what is demanded of a plan outside its envelope
     rulings      runs the checks, puts the verdict together
     load         reads a run folder
+    decoding     decodes its history
 
 What should be in a restored state is derived from the history alone. No code is shared with what is judged.
 """

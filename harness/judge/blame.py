@@ -20,7 +20,7 @@ from harness.model.history import ObjectSeen, WatermarkSeen
 from harness.model.layers import Layer
 from harness.model.position import Position, format_lsn
 from harness.model.stages import AnyStage, InSegment, InTopic
-from harness.model.values import Row
+from harness.model.values import Image, Row, row_if_any, row_of
 from harness.model.verdict import Blame, Finding
 
 BY_NATURE: Mapping[str, tuple[Layer, str]] = {
@@ -37,7 +37,7 @@ LOCKS = Blame(layer="store", words="it is the object server that has to keep it,
 UNSTORED = Blame(layer=None, words="what the stages of the pipeline held was not stored")
 FORKED = "where the standby that was promoted went on"
 
-Rows = Mapping[RowKey, Row | None]
+Rows = Mapping[RowKey, Image | None]
 
 
 def blamed(case: Case, findings: Iterable[Finding], stages: Iterable[AnyStage]) -> Iterator[Finding]:
@@ -299,15 +299,17 @@ class _Court:
             there = last.get(row)
             if not image or not there or (not found.xid and there in self._images(trace.tenant, row)):
                 continue
-            for column in sorted(image.keys() & there.keys()):
-                if image[column] != there[column]:
+            cells = row_of(image)
+            for column in sorted(cells.keys() & there.keys()):
+                if cells[column] != there[column]:
                     return f"{row_words(row)} has another {column} there than was written"
         return None
 
     def _images(self, tenant: str | None, row: RowKey) -> list[Row | None]:
         line = self.case.lines.get(tenant or "")
         stretches = line.stretches if line else []
-        return [s.writes[row] for stretch in stretches for s in stretch.steps if row in s.writes]
+        images = (s.writes[row] for stretch in stretches for s in stretch.steps if row in s.writes)
+        return [row_if_any(image) for image in images]
 
     def _state(self, tx: Transaction) -> str:
         """Return what the system said of itself last, before the transaction's cluster was wiped out."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 
 import msgspec
 
@@ -18,7 +19,7 @@ from harness.judge.incidents import Incident, Incidents, barred_steps
 from harness.judge.lines import Line, Stretch, Writes, draw, writes_of
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
 from harness.judge.on_demand import OnDemand
-from harness.judge.readings import Found, Readings, Restored, found, keys_of, rows_in
+from harness.judge.readings import Found, Readings, Restored, found, owned_names
 from harness.judge.settling import settle
 from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.takings import Taking, takings
@@ -28,7 +29,7 @@ from harness.model.folder import SHARED_FILE
 from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow, Witnessed
 from harness.model.plan import Plan
 from harness.model.schema import Schema, Table
-from harness.model.values import Row
+from harness.model.values import Image
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
     writes = _written(timeline, owned)
     timeline = settle(timeline, owned, writes)
     readings = Readings(timeline, schema, restored)
-    lines = draw(plan, schema, timeline, writes, readings.rows_of)
+    lines = _lines(draw(plan, schema, timeline, writes, readings.rows_of), readings)
     needs, incidents = Needs(timeline), Incidents(lines, timeline)
     restores = tuple(
         _judge(restore, lines, timeline, readings, needs, incidents)
@@ -161,6 +162,15 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Rest
     )
 
 
+def _lines(drawn: Iterable[Line], readings: Readings) -> dict[str, Line]:
+    """Return the lines by tenant; live rows are looked at while it is known what they should be."""
+    lines: dict[str, Line] = {}
+    for line in drawn:
+        lines[line.tenant] = line
+        readings.of(0, line.tenant, line.live_rows)
+    return lines
+
+
 def _written(timeline: Timeline, owned: Mapping[str, Table]) -> list[Writes]:
     """Return what each transaction wrote, in order; it is worked out tenant by tenant."""
     writes: list[Writes] = [{}] * len(timeline.transactions)
@@ -169,10 +179,10 @@ def _written(timeline: Timeline, owned: Mapping[str, Table]) -> list[Writes]:
     return writes
 
 
-def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Row]]:
+def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Image]]:
     """Return the rows that came from copies of the bucket, by the file that holds them."""
-    keys = keys_of(schema)
-    files = {entry.file: found(restored, entry.file, keys, {}) for entry in timeline.of(CopyRestored)}
+    owned = owned_names(schema)
+    files = {entry.file: found(restored, entry.file, owned) for entry in timeline.of(CopyRestored)}
     return {
         file: {row: image for one in readings.values() for row, image in one.rows.items()}
         for file, readings in files.items()
@@ -190,7 +200,7 @@ def _witnesses(case: Case, restored: Restored) -> Iterator[WitnessJudged]:
         elif case.purges_beside(judged):
             yield WitnessJudged(heard=heard, why_not="a reaper removed rows beside the restore")
         else:
-            there = found(restored, heard.file, keys_of(case.schema), {})
+            there = found(restored, heard.file, owned_names(case.schema))
             yield _witnessed(heard, judged, there)
 
 
@@ -204,7 +214,7 @@ def _witnessed(heard: Witnessed, judged: Judged, readings: Mapping[int, Found] |
 def _unowned(timeline: Timeline, restored: Restored) -> tuple[StoredRow, ...] | None:
     """Return the rows of nobody, None when the history breaks off before the final reading."""
     read = any(entry.restore == 0 for entry in timeline.of(ReadBack))
-    rows = rows_in(restored, SHARED_FILE) if read else None
+    rows = restored.get(SHARED_FILE) if read else None
     return None if rows is None else tuple(row for row in rows if row.restore == 0)
 
 
@@ -250,12 +260,11 @@ def _purges(plan: Plan, timeline: Timeline) -> dict[str, list[Transaction]]:
 
 def _beyond(timeline: Timeline, schema: Schema) -> list[Transaction]:
     owned = {table.name for table in schema.owned}
-    wrote = [
-        tx
-        for tx in timeline.tenant_by_tenant
-        if not owned.issuperset([change.table for change in tx.changes])
-    ]
+    wrote = [tx for tx in timeline.tenant_by_tenant if not owned.issuperset(map(_table_of, tx.changes))]
     return sorted(wrote, key=lambda tx: tx.order)
+
+
+_table_of = attrgetter("table")
 
 
 def _refused(timeline: Timeline) -> dict[str, list[Transaction]]:
@@ -302,7 +311,7 @@ def _judge(
 
 def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:
     """Whether it is known with which rows the stretch began."""
-    return stretch.base is None or readings.of(stretch.base.number, line.tenant, {}) is not None
+    return stretch.base is None or readings.of(stretch.base.number, line.tenant) is not None
 
 
 def _is_damaged(stretch: Stretch) -> bool:
@@ -323,7 +332,7 @@ def _living(
     ``holding``: who has rows still that the script gave them, since their own tenant did not come back.
     """
     stretch = line.live
-    there = readings.of(0, line.tenant, line.rows)
+    there = readings.of(0, line.tenant)
     if line.tenant in holding:
         why_not = "rows of another are with it, who was damaged and not restored in place since"
         return Living(tenant=line.tenant, stretch=stretch, found=there, why_not=why_not)

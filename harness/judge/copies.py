@@ -11,7 +11,7 @@ from harness.judge.states import RowKey, Solution, Step, solve
 from harness.judge.timeline import Timeline
 from harness.model.history import BucketCopied, CopyRestored
 from harness.model.position import Position
-from harness.model.values import Row
+from harness.model.values import Image
 
 
 class CopyJudged(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class CopyJudged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge_copies(
-    timeline: Timeline, lines: Mapping[str, Line], found: Mapping[str, Mapping[RowKey, Row]]
+    timeline: Timeline, lines: Mapping[str, Line], found: Mapping[str, Mapping[RowKey, Image]]
 ) -> tuple[CopyJudged, ...]:
     """Judge each restore from a copy; ``found``: the rows read, by the file that holds them."""
     copied = {entry.copy: entry for entry in timeline.of(BucketCopied)}
@@ -51,7 +51,7 @@ def _judge(
     copied: BucketCopied,
     line: Line,
     timeline: Timeline,
-    rows: Mapping[RowKey, Row] | None,
+    rows: Mapping[RowKey, Image] | None,
 ) -> CopyJudged:
     """A copy is made before anything is restored, so that all of the tenant's line is its first stretch."""
     steps = [step for step in line.stretches[0].steps if step.tx.sent_s <= copied.at_s]

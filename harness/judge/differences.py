@@ -14,7 +14,7 @@ import msgspec
 
 from harness.judge.states import Hole, RowKey, Solution, Step
 from harness.judge.timeline import Transaction
-from harness.model.values import Cell, Row
+from harness.model.values import Cell, Image, Row, row_if_any, row_of, same
 
 Kind = Literal[
     "missing row",
@@ -80,7 +80,7 @@ def _undone_by_script(solution: Solution, barred: Iterable[Step]) -> dict[RowKey
     undone: dict[RowKey, str] = {}
     for step in barred:
         certain = {row: image for row, image in step.writes.items() if row not in step.maybe}
-        there = all(solution.found.get(row) == image for row, image in certain.items())
+        there = all(same(solution.found.get(row), image) for row, image in certain.items())
         if step.role == "damage" and there and holes & certain.keys():
             undone |= dict.fromkeys(holes & certain.keys(), step.tx.name)
     return undone
@@ -99,8 +99,8 @@ def _hole(solution: Solution, hole: Hole, undone: Mapping[RowKey, str]) -> Diffe
     return Difference(
         kind=kind,
         row=hole.row,
-        expected=expected,
-        found=found,
+        expected=row_if_any(expected),
+        found=row_if_any(found),
         operation=undone.get(hole.row, solution.steps[absent].tx.name),
         because=_because(solution, absent),
     )
@@ -120,23 +120,26 @@ def _strange(solution: Solution, row: RowKey, elsewhere: Elsewhere) -> Iterator[
     known = _known(row, found, elsewhere)
     if known is not None:
         kind, operation = known
-        yield Difference(kind=kind, row=row, expected=expected, found=found, operation=operation)
+        yield Difference(
+            kind=kind, row=row, expected=row_if_any(expected), found=row_of(found), operation=operation
+        )
     elif expected is None or last is None:
-        yield Difference(kind="strange row", row=row, found=found, operation=last.tx.name if last else None)
+        writer = last.tx.name if last else None
+        yield Difference(kind="strange row", row=row, found=row_of(found), operation=writer)
     else:
-        yield from _cells(row, expected, found, last.tx.name)
+        yield from _cells(row, row_of(expected), row_of(found), last.tx.name)
 
 
-def _known(row: RowKey, found: Row, elsewhere: Elsewhere) -> tuple[Kind, str] | None:
+def _known(row: RowKey, found: Image, elsewhere: Elsewhere) -> tuple[Kind, str] | None:
     """Say where else this very image comes from, if the history knows."""
     for step in elsewhere.barred:
-        if step.writes.get(row) == found:
+        if same(step.writes.get(row), found):
             return ("after the cut" if step.role == "own" else "the script's damage"), step.tx.name
     for step in elsewhere.earlier:
-        if step.writes.get(row) == found:
+        if same(step.writes.get(row), found):
             return "earlier state", step.tx.name
     for tx in elsewhere.refused:
-        if any(change.table == row[0] and change.row == found for change in tx.changes):
+        if any(change.table == row[0] and same(change.row, found) for change in tx.changes):
             return "refused write", tx.name
     owner = elsewhere.owners.get(row, elsewhere.tenant)
     return ("neighbour's row", f"tenant {owner}") if owner != elsewhere.tenant else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.judge.case import Case, Judged, Living
 from harness.judge.differences import Difference, Elsewhere, Kind, differences
-from harness.model.values import Cell, Digest
+from harness.model.values import Cell, Digest, row_of
 from harness.model.verdict import Finding
 
 
@@ -17,9 +17,9 @@ def restore_differences(case: Case, judged: Judged) -> Iterator[Difference]:
     if not judged.solution.exact:
         yield from differences(judged.solution, _elsewhere(case, judged))
     for row in judged.found.repeated:
-        yield Difference(kind="repeated row", row=row, found=judged.found.rows[row])
+        yield Difference(kind="repeated row", row=row, found=row_of(judged.found.rows[row]))
     for stored in judged.found.foreign:
-        yield Difference(kind="strange row", row=(stored.table, ()), found=stored.row)
+        yield Difference(kind="strange row", row=(stored.table, ()), found=row_of(stored.row))
 
 
 def living_differences(case: Case, living: Living) -> Iterator[Difference]:
@@ -29,7 +29,7 @@ def living_differences(case: Case, living: Living) -> Iterator[Difference]:
     if not living.solution.exact:
         yield from differences(living.solution, _elsewhere(case, living))
     for row in living.found.repeated:
-        yield Difference(kind="repeated row", row=row, found=living.found.rows[row])
+        yield Difference(kind="repeated row", row=row, found=row_of(living.found.rows[row]))
 
 
 def _elsewhere(case: Case, subject: Judged | Living) -> Elsewhere:

@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -19,12 +20,12 @@ from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
 from harness.model.history import ClusterSeen
 from harness.model.plan import Plan, ScriptTransaction
 from harness.model.schema import Schema, Table
-from harness.model.values import Row, key_of
+from harness.model.values import Image
 
-ReadRows = Callable[[int, str, Mapping[RowKey, Row]], Mapping[RowKey, Row] | None]
+ReadRows = Callable[[int, str, Mapping[RowKey, Image]], Mapping[RowKey, Image] | None]
 """Gives the rows read back after a restore of a tenant, if they were; with what its rows may be."""
 
-Writes = dict[RowKey, Row | None]
+Writes = dict[RowKey, Image | None]
 """The state of each row after a transaction, None when it is gone."""
 
 
@@ -74,9 +75,14 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return self.stretches[-1]
 
     @property
-    def rows(self) -> Mapping[RowKey, Row]:
+    def rows(self) -> Mapping[RowKey, Image]:
         """Rows as they are known to have been at some time: probably those that come back."""
         return next((state.rows for stretch in self.stretches for state in stretch.known), {})
+
+    @property
+    def live_rows(self) -> Mapping[RowKey, Image]:
+        """Rows as they probably are at the end."""
+        return next((state.rows for state in self.live.known), {})
 
     @property
     def damage(self) -> Iterator[Step]:
@@ -86,8 +92,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 def draw(
     plan: Plan, schema: Schema, timeline: Timeline, writes: Sequence[Writes], found: ReadRows
-) -> dict[str, Line]:
-    """Return the line of every tenant of the census. ``writes``: what each transaction wrote, in order."""
+) -> Iterator[Line]:
+    """Yield the line of every tenant of the census. ``writes``: what each transaction wrote, in order."""
     scripts = {tx.name: tx for script in plan.scripts for tx in script.transactions}
     touching = _touching(timeline, scripts)
     reader = ScriptReader(schema, scripts)
@@ -96,26 +102,25 @@ def draw(
         if restore.in_place:
             restores[restore.asked.tenant].append(restore)
     wiped = _wiped(timeline)
-    return {
-        tenant: _Pen(tenant, writes, reader).draw(
-            _events(touching.get(tenant, ()), restores.get(tenant, ()), wiped), found
-        )
-        for tenant in (t.tenant for t in plan.tenants)
-    }
+    for tenant in (t.tenant for t in plan.tenants):
+        events = _events(touching.get(tenant, ()), restores.get(tenant, ()), wiped)
+        yield _Pen(tenant, writes, reader).draw(events, found)
 
 
 def _touching(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> dict[str, list[Transaction]]:
     """Return each tenant's transactions: its own, and those of scripts that touched it or looked at it."""
     touching: dict[str, list[Transaction]] = defaultdict(list)
-    for tx in timeline.transactions:
-        if tx.outcome == "refused":
-            continue
-        if tx.actor == "script":
-            for tenant in _touched_by(tx, scripts):
-                touching[tenant].append(tx)
-        elif tx.tenant is not None:
+    for tx in timeline.tenant_by_tenant:
+        if tx.tenant is not None and tx.actor != "script" and tx.outcome != "refused":
             touching[tx.tenant].append(tx)
+    for tx in timeline.of_scripts:
+        for tenant in _touched_by(tx, scripts) if tx.outcome != "refused" else ():
+            insort(touching[tenant], tx, key=_order)
     return touching
+
+
+def _order(tx: Transaction) -> int:
+    return tx.order
 
 
 def _touched_by(tx: Transaction, scripts: Mapping[str, ScriptTransaction]) -> set[str]:
@@ -170,7 +175,7 @@ class _Pen:
         self.book = Book()
         self.line.stretches.append(stretch)
 
-    def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Row]) -> None:
+    def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Image]) -> None:
         self._begin(Stretch(base=restore, steps=[], known=[]))
         self._take(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
 
@@ -216,15 +221,9 @@ def writes_of(tx: Transaction, tables: Mapping[str, Table]) -> Writes:
     """Return the state after ``tx`` of each row of ``tables`` that it changed; its last change counts."""
     writes: Writes = {}
     for change in tx.changes:
-        table, before, row = tables.get(change.table), change.key, change.row
-        if table is None:
-            continue
-        name, columns = table.name, table.key  # the same text for all rows, which saves time and memory
-        if row is None or (before is not None and row[columns[0]] != before[0]) or len(columns) > 1:
-            if before is not None:
-                writes[name, before] = None
-            if row is not None:
-                writes[name, key_of(row, columns)] = row
-        else:  # what nearly every change is: a row with one key column that keeps its key
-            writes[name, before or (row[columns[0]],)] = row  # type: ignore[index]  # no key cell is null
+        table = tables.get(change.table)
+        if table is not None:
+            if change.was is not None:
+                writes[table.name, change.was] = None
+            writes[table.name, change.key] = change.row or None
     return writes

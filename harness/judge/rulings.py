@@ -9,7 +9,6 @@ from __future__ import annotations
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -24,12 +23,12 @@ from harness.judge.points import NOT_JUDGED, points_judged
 from harness.judge.readings import Restored
 from harness.judge.testimonies import testimonies
 from harness.model.coverage import marked
+from harness.model.errors import BadInput
 from harness.model.folder import PLAN
 from harness.model.history import Entry, FaultBegan
 from harness.model.plan import Plan, TenantPlan
 from harness.model.schema import Schema
 from harness.model.stages import AnyStage
-from harness.model.values import Digest, Row
 from harness.model.verdict import DrillVerdict, Finding, TenantVerdict, merge
 
 T = TypeVar("T")
@@ -85,9 +84,11 @@ def _blamed(case: Case, findings: list[Finding], stages: Callable[[], Iterable[A
 
 
 def _guard(name: str, call: Callable[[], T]) -> tuple[T | None, list[Finding]]:
-    """Return the result of ``call``, or None and a finding that tells how it crashed."""
+    """Return the result of ``call``, or None and a finding that tells how it crashed; raises BadInput."""
     try:
         return call(), []
+    except BadInput:
+        raise  # who gave it can mend it
     except Exception as error:  # noqa: BLE001 - the worker boundary: what a check can't judge is unknown
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{PurePath(last.filename).name}, line {last.lineno}"
@@ -122,7 +123,8 @@ def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
 def _tenant(case: Case, planned: TenantPlan, findings: Sequence[Finding]) -> TenantVerdict:
     tenant, restores = planned.tenant, case.restores_of(planned.tenant)
     answered = [r.restore for r in restores if r.restore.done is not None]
-    rows = next((r.found.rows.values() for r in reversed(restores) if r.found), None)
+    last = next((r for r in reversed(restores) if r.found), None)
+    read = last.restore.read_back if last else None
     return TenantVerdict(
         tenant=tenant,
         damaged=case.damaged(tenant),
@@ -133,19 +135,10 @@ def _tenant(case: Case, planned: TenantPlan, findings: Sequence[Finding]) -> Ten
         exposure_s=max((r.exposure.seconds for r in restores if r.exposure), default=None),
         restore_s=max((r.done_s - r.began_s for r in answered), default=None),
         bytes_read=max((r.done.bytes_read for r in answered if r.done), default=None),
-        rows=None if rows is None else len(rows),
-        row_bytes=None if rows is None else _size_bytes(rows),
+        rows=len(last.found.rows) if last and last.found else None,
+        row_bytes=read.size_bytes if read else None,
         findings=tuple(findings),
     )
-
-
-def _size_bytes(rows: Iterable[Row]) -> int:
-    """Return the size of the rows' texts; that of a long one is taken as its length in characters."""
-    cells = list(chain.from_iterable(map(dict.values, rows)))
-    try:
-        return len("".join(cells).encode())  # type: ignore[arg-type]  # nearly always all are texts
-    except TypeError:
-        return sum(c.chars if isinstance(c, Digest) else len(c.encode()) for c in cells if c)
 
 
 def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Finding]) -> DrillVerdict:

@@ -9,7 +9,9 @@ says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 
 import msgspec
 
@@ -17,7 +19,7 @@ from harness.judge.states import RowKey, State, Step
 from harness.judge.timeline import Transaction
 from harness.model.plan import Effect, Mode, ScriptTransaction
 from harness.model.schema import ByColumn, Schema
-from harness.model.values import Key, Row, key_of
+from harness.model.values import Image, Key, image_of, row_of, rows_of
 
 
 class Book:
@@ -27,7 +29,7 @@ class Book:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[RowKey, Row] = {}
+        self._rows: dict[RowKey, Image] = {}
         self._steps: list[Step] = []
         self._entered = 0
         self._kept: set[RowKey] = set()
@@ -37,7 +39,7 @@ class Book:
         self._steps.append(step)
 
     @property
-    def rows(self) -> Mapping[RowKey, Row]:
+    def rows(self) -> Mapping[RowKey, Image]:
         """All rows that may be there."""
         for step in self._steps[self._entered :]:
             self._enter(step)
@@ -105,8 +107,8 @@ class ScriptReader:
     def __init__(self, schema: Schema, scripts: Mapping[str, ScriptTransaction]) -> None:
         self.actual = {name: _by_tenant(planned.actual) for name, planned in scripts.items()}
         self.intended = {name: _by_tenant(planned.intended) for name, planned in scripts.items()}
-        self.keys = {table.name: table.key for table in schema.owned}
-        self._updated: dict[int, Mapping[RowKey, Row]] = {}
+        self.owned = {table.name for table in schema.owned}
+        self._updated: dict[int, Mapping[RowKey, Image]] = {}
         self.tenant_columns = {
             table.name: table.tenancy.column
             for table in schema.owned
@@ -127,13 +129,13 @@ class ScriptReader:
             if effect.mode != "purge" or _marked(effect, book):
                 yield effect
 
-    def _updates(self, tx: Transaction) -> Mapping[RowKey, Row]:
+    def _updates(self, tx: Transaction) -> Mapping[RowKey, Image]:
         """Return the new images of the rows that ``tx`` updated; it is read tenant by tenant."""
         if tx.order not in self._updated:
             self._updated[tx.order] = {
-                (change.table, key_of(change.row, self.keys[change.table])): change.row
+                (change.table, change.key): change.row
                 for change in tx.changes
-                if change.op == "update" and change.row is not None and change.table in self.keys
+                if change.op == "update" and change.table in self.owned
             }
         return self._updated[tx.order]
 
@@ -151,8 +153,8 @@ class ScriptReader:
 
 def _marked(effect: Effect, book: Book) -> bool:
     column = effect.mark_column or ""
-    marked = (image.get(column) for row, image in book.rows.items() if row[0] == effect.tables[-1])
-    return any(cell is not None for cell in marked)
+    rows = rows_of(image for row, image in book.rows.items() if row[0] == effect.tables[-1])
+    return any(cells.get(column) is not None for cells in rows)
 
 
 def _by_tenant(effects: Iterable[Effect]) -> dict[str, list[Effect]]:
@@ -175,6 +177,10 @@ class Reach:
                 else:
                     self._keyed.setdefault(table, []).append((effect.mode, frozenset(effect.keys)))
 
+    def of_table(self, table: str) -> frozenset[Mode] | None:
+        """Return in which modes all rows of a table are changed, None where it depends on their keys."""
+        return None if table in self._keyed else self._whole.get(table, _NONE)
+
     def modes(self, row: RowKey) -> frozenset[Mode]:
         """Return in which modes ``row`` is changed; empty when it is not."""
         table, key = row
@@ -191,8 +197,12 @@ _UNCOUNTED: frozenset[Mode] = frozenset({"truncate", "drop", "detach"})
 """Those in which rows go without a count, and without an event of theirs."""
 
 _NONE: frozenset[Mode] = frozenset()
+_PERMANENT: frozenset[Mode] = frozenset({"permanent"})
 _MARK: frozenset[Mode] = frozenset({"mark"})
 _BLANK: frozenset[Mode] = frozenset({"blank"})
+
+
+_table_of = itemgetter(0)
 
 
 class _Reading:
@@ -201,7 +211,7 @@ class _Reading:
     def __init__(self, tx: Transaction, tenant: str, book: Book, effects: list[Effect]) -> None:
         self.tx, self.tenant, self.book, self.effects = tx, tenant, book, effects
         self.reach, self.unsure = Reach(effects), book.unsure(tx)
-        self.writes: dict[RowKey, Row | None] = {}
+        self.writes: dict[RowKey, Image | None] = {}
         self.maybe: set[RowKey] = set()
         self.spared: list[RowKey] = []
         self.taken: list[RowKey] = []
@@ -219,10 +229,12 @@ class _Reading:
 
         A row that its tenant wrote after it had been moved to another is not the tenant's to lose again.
         """
-        left, unsure = _left(self.tx, self.tenant), self.unsure
-        for row, image in self.book.rows.items():
-            column = tenant_columns.get(row[0])
-            if column is not None and image.get(column) != self.tenant:
+        left, unsure, others = _left(self.tx, self.tenant), self.unsure, self._of_others(tenant_columns)
+        if not left and not others and self._everything_goes():
+            self._delete_everything()
+            return
+        for row in self.book.rows:
+            if row in others:
                 continue
             certain = not unsure or row not in unsure
             gone = not left or row not in left
@@ -236,6 +248,28 @@ class _Reading:
             elif left is not None and gone and certain:
                 self.taken.append(row)
                 self._delete(row, modes, certain=True)
+
+    def _everything_goes(self) -> bool:
+        """Whether it had to remove all rows, whatever their keys, as most scripts do."""
+        modes = map(self.reach.of_table, set(map(_table_of, self.book.rows)))
+        return all(one == _PERMANENT for one in modes)
+
+    def _delete_everything(self) -> None:
+        rows = self.book.rows
+        self.writes = dict.fromkeys(rows)
+        self.maybe = self.unsure.intersection(rows)
+        unsure = Counter(map(_table_of, self.maybe))
+        for table, most in Counter(map(_table_of, rows)).items():
+            self.deleted[table] = (most - unsure[table], most)
+
+    def _of_others(self, tenant_columns: Mapping[str, str]) -> set[RowKey]:
+        """Return the rows that say that they are another tenant's."""
+        asked = {row: image for row, image in self.book.rows.items() if row[0] in tenant_columns}
+        return {
+            row
+            for row, cells in zip(asked, rows_of(asked.values()), strict=True)
+            if cells.get(tenant_columns[row[0]]) != self.tenant
+        }
 
     def _delete(self, row: RowKey, modes: frozenset[Mode], *, certain: bool) -> None:
         """Note that the tenant lost a row.
@@ -260,12 +294,12 @@ class _Reading:
             columns = [c for reach, of in blanks if reach.modes(row) for c in of]
             if columns and row not in self.writes:
                 certain = row not in self.unsure
-                self.writes[row] = {**image, **dict.fromkeys(columns)}
+                self.writes[row] = image_of({**row_of(image), **dict.fromkeys(columns)})
                 if not certain:
                     self.maybe.add(row)
                 _count(self.marked, row[0], certain=certain)
 
-    def marks(self, updates: Mapping[RowKey, Row]) -> None:
+    def marks(self, updates: Mapping[RowKey, Image]) -> None:
         """Take over the new images of its rows, and compare them with what had to be marked."""
         seen = {row: updates[row] for row in sorted(updates.keys() & self.book.rows.keys())}
         for row, image in seen.items():
@@ -276,7 +310,8 @@ class _Reading:
         for row, image in self.book.rows.items() if marks else ():
             columns = {column for reach, column in marks if reach.modes(row)}
             if columns:
-                unmarked = any(image.get(column) is None for column in columns)
+                cells = row_of(image)
+                unmarked = any(cells.get(column) is None for column in columns)
                 certain = unmarked and row not in self.unsure
                 _count(self.marked, row[0], certain=certain)
                 if certain and row not in seen:

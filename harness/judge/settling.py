@@ -11,16 +11,13 @@ least one of a transaction that sent its COMMIT after that serves as well.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from harness.judge.states import RowKey
 from harness.judge.timeline import Timeline, Transaction
 from harness.model.schema import Table
-from harness.model.values import key_of
 
 
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +44,8 @@ def settle(
     transactions = list(timeline.transactions)
     for tx in odd:
         transactions[tx.order] = judge.settled(tx)
-    bounds = _Bounds(transactions)
-    for tx in odd:
-        transactions[tx.order] = bounds.bounded(transactions[tx.order])
+    for tx in _bounded(transactions, [transactions[tx.order] for tx in odd]):
+        transactions[tx.order] = tx
     return msgspec.structs.replace(timeline, transactions=tuple(transactions))
 
 
@@ -63,28 +59,34 @@ def _near_open_ones(timeline: Timeline, written: Sequence[Iterable[RowKey]]) -> 
     return sorted((tx for tx in wrote if tx.outcome != "refused"), key=lambda tx: tx.order)
 
 
-class _Bounds:
-    """By cluster, the least upper bound of what sent its COMMIT at or after an instant."""
+def _bounded(transactions: Iterable[Transaction], odd: Iterable[Transaction]) -> Iterator[Transaction]:
+    """Yield those of ``odd`` that committed with an upper bound of their position, if any can be known.
 
-    def __init__(self, transactions: Iterable[Transaction]) -> None:
-        sent: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        for tx in transactions:
-            if tx.lsn_upper is not None:
-                sent[tx.cluster].append((tx.sent_s, tx.lsn_upper))
-        self._sent_s: dict[int, list[float]] = {}
-        self._least: dict[int, list[int]] = {}
-        for cluster, pairs in sent.items():
-            pairs.sort()
-            self._sent_s[cluster] = [sent_s for sent_s, _ in pairs]
-            self._least[cluster] = list(accumulate((upper for _, upper in reversed(pairs)), min))
+    It is the least of what sent its COMMIT on their cluster when they had committed, or later.
+    """
+    waiting = sorted((tx for tx in odd if tx.acked and tx.lsn_upper is None), key=_ended_s)
+    least: dict[int, int] = {}
+    for tx in sorted(transactions, key=_sent_s, reverse=True) if waiting else ():
+        while waiting and waiting[-1].ended_s > tx.sent_s:
+            yield from _with_upper(waiting.pop(), least)
+        upper = tx.lsn_upper
+        if upper is not None:
+            least[tx.cluster] = min(upper, least.get(tx.cluster, upper))
+    for tx in reversed(waiting):
+        yield from _with_upper(tx, least)
 
-    def bounded(self, tx: Transaction) -> Transaction:
-        """Return ``tx`` with an upper bound of its position, if it committed and any can be known."""
-        if tx.lsn_upper is not None or not tx.acked or tx.cluster not in self._sent_s:
-            return tx
-        sent_s = self._sent_s[tx.cluster]
-        later = len(sent_s) - bisect_left(sent_s, tx.ended_s)
-        return msgspec.structs.replace(tx, lsn_upper=self._least[tx.cluster][later - 1]) if later else tx
+
+def _with_upper(tx: Transaction, least: Mapping[int, int]) -> Iterator[Transaction]:
+    if tx.cluster in least:
+        yield msgspec.structs.replace(tx, lsn_upper=least[tx.cluster])
+
+
+def _sent_s(tx: Transaction) -> float:
+    return tx.sent_s
+
+
+def _ended_s(tx: Transaction) -> float:
+    return tx.ended_s
 
 
 def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
@@ -93,11 +95,10 @@ def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
     for change in tx.changes:
         if change.table not in tables:
             continue
-        if change.key is not None:
-            _touch(touched, (change.table, change.key), before=True, after=False)
-        if change.row is not None:
-            row = (change.table, key_of(change.row, tables[change.table].key))
-            _touch(touched, row, before=False, after=True)
+        if change.op != "insert":
+            _touch(touched, (change.table, change.was or change.key), before=True, after=False)
+        if change.row:
+            _touch(touched, (change.table, change.key), before=False, after=True)
     return list(touched.values())
 
 
@@ -115,7 +116,7 @@ class _Settler:
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self.breaks_s = sorted(
-            [tx.sent_s for tx in timeline.transactions if tx.actor == "script"]
+            [tx.sent_s for tx in timeline.of_scripts]
             + [restore.began_s for restore in timeline.restores if restore.in_place]
         )
         self.open: dict[RowKey, tuple[Transaction, Touch]] = {}

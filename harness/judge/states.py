@@ -31,7 +31,7 @@ import msgspec
 
 from harness.judge.on_demand import OnDemand
 from harness.judge.timeline import Transaction
-from harness.model.values import Key, Row
+from harness.model.values import Image, Key, same
 
 RowKey = tuple[str, Key]
 """A table's name and a key in it."""
@@ -47,7 +47,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     tx: Transaction
-    writes: Mapping[RowKey, Row | None]
+    writes: Mapping[RowKey, Image | None]
     maybe: frozenset[RowKey] = frozenset()
     role: Role = "own"
     whole: bool = False
@@ -62,7 +62,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The rows after the first ``steps`` steps of a line, whatever the outcome of each."""
 
     steps: int
-    rows: Mapping[RowKey, Row]
+    rows: Mapping[RowKey, Image]
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     steps: Sequence[Step]
-    found: Mapping[RowKey, Row]
+    found: Mapping[RowKey, Image]
     chains: Mapping[RowKey, list[int]]
     inside: Sequence[bool]
     reasons: Mapping[int, Reason]
@@ -106,7 +106,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
         numbers = self.chains.get(row, [])
         return next((self.steps[n] for n in reversed(numbers) if self.inside[n]), None)
 
-    def expected(self, row: RowKey) -> Row | None:
+    def expected(self, row: RowKey) -> Image | None:
         """Return the state of ``row`` after ``S``."""
         step = self.last(row)
         return step.writes[row] if step else None
@@ -129,7 +129,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
 
 def solve(
     steps: Sequence[Step],
-    found: Mapping[RowKey, Row],
+    found: Mapping[RowKey, Image],
     *,
     forced: bool = False,
     known: State | None = None,
@@ -153,11 +153,13 @@ def solve(
     )
 
 
-def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row], known: State | None) -> list[bool] | None:
+def _fitting(
+    steps: Sequence[Step], found: Mapping[RowKey, Image], known: State | None
+) -> list[bool] | None:
     """Return the largest set of steps whose effects are exactly ``found``, None when there is none."""
     if known is not None:
         return _fitting_from(steps, found, known.rows)
-    after: dict[RowKey, Row | None] = {}
+    after: dict[RowKey, Image | None] = {}
     for step in steps:
         after.update(step.writes)
     gone = [row for row, image in after.items() if image is None]
@@ -168,19 +170,19 @@ def _fitting(steps: Sequence[Step], found: Mapping[RowKey, Row], known: State | 
     back = [row for row in found if row not in after]
     if not set(gone).issuperset(back):
         return None
-    amiss = [row for row, image in after.items() if image != found.get(row)] + back
+    amiss = [row for row, image in after.items() if not same(image, found.get(row))] + back
     return _Greatest(_Problem(steps, found, _SomeChains(steps, amiss)), amiss).run()
 
 
 def _fitting_from(
-    steps: Sequence[Step], found: Mapping[RowKey, Row], after: Mapping[RowKey, Row]
+    steps: Sequence[Step], found: Mapping[RowKey, Image], after: Mapping[RowKey, Image]
 ) -> list[bool] | None:
     """Do as ``_fitting`` does, with the rows that are there after all steps."""
-    if after == found:
-        return [True] * len(steps)
     others = compress(after, map(is_not, after.values(), map(found.get, after)))
-    amiss = [row for row in others if after[row] != found.get(row)]
+    amiss = [row for row in others if not same(after[row], found.get(row))]
     back = [row for row in found if row not in after]
+    if not amiss and not back:
+        return [True] * len(steps)
     chains = _SomeChains(steps, [*amiss, *back])
     if any(row not in chains for row in back):
         return None
@@ -191,7 +193,7 @@ def _leaves_out_committed(steps: Sequence[Step], inside: Sequence[bool]) -> bool
     return any(step.required for step, there in zip(steps, inside, strict=True) if not there)
 
 
-def _explained(steps: Sequence[Step], found: Mapping[RowKey, Row], *, forced: bool) -> Solution:
+def _explained(steps: Sequence[Step], found: Mapping[RowKey, Image], *, forced: bool) -> Solution:
     """Return the set that comes nearest to ``found``, with what doesn't fit and why it should."""
     problem = _Problem(steps, found, _chains(steps))
     problem.look()
@@ -239,7 +241,7 @@ class _Problem:
     """Steps, their chains, and what was found of each row."""
 
     def __init__(
-        self, steps: Sequence[Step], found: Mapping[RowKey, Row], chains: Mapping[RowKey, list[int]]
+        self, steps: Sequence[Step], found: Mapping[RowKey, Image], chains: Mapping[RowKey, list[int]]
     ) -> None:
         self.steps, self.found, self.chains = steps, found, chains
         self.shown: dict[RowKey, int | None] = {}
@@ -260,7 +262,7 @@ class _Problem:
         if place < 0:
             return image is None
         step = self.steps[self.chains[row][place]]
-        if step.writes[row] == image:
+        if same(step.writes[row], image):
             return True
         return row in step.maybe and self.fits(row, place - 1)
 
@@ -416,9 +418,9 @@ class _Greatest:
         self._cut[row] = min(cut, place)
 
 
-def fold(steps: Iterable[Step]) -> dict[RowKey, Row]:
+def fold(steps: Iterable[Step]) -> dict[RowKey, Image]:
     """Return the rows after all these steps, in order; rows that may be gone count as gone."""
-    rows: dict[RowKey, Row] = {}
+    rows: dict[RowKey, Image] = {}
     for step in steps:
         for row, image in step.writes.items():
             if image is None:

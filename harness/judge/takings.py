@@ -14,7 +14,7 @@ from harness.judge.lines import Line
 from harness.judge.states import RowKey, Step, fold
 from harness.judge.timeline import Restore
 from harness.model.schema import Schema, Table
-from harness.model.values import Cell, Key, Row
+from harness.model.values import Cell, Image, Key, row_of
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +63,9 @@ def _held(schema: Schema, lines: Mapping[str, Line], restore: Restore) -> _Held:
     return held
 
 
-def _unique_cells(table: Table, image: Row) -> Iterator[tuple[tuple[str, ...], tuple[Cell, ...]]]:
+def _unique_cells(table: Table, image: Image) -> Iterator[tuple[tuple[str, ...], tuple[Cell, ...]]]:
+    row = row_of(image) if table.unique else {}
     for columns in table.unique:
-        cells = tuple(image.get(column) for column in columns)
+        cells = tuple(row.get(column) for column in columns)
         if None not in cells:
             yield columns, cells

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -95,10 +95,12 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     ``destroyed_s``: when the primary was destroyed, NEVER when it was not; ``wiped_s``: when all rows went
     with it, NEVER where a standby survived it. ``systems``: by cluster its system id. ``entries``: all but
-    those that were joined to transactions when they sent COMMIT.
+    those that were joined to transactions when they sent COMMIT. ``orders``: numbers of the
+    transactions, one tenant's after another's.
     """
 
     transactions: tuple[Transaction, ...]
+    orders: Sequence[int]
     restores: tuple[Restore, ...]
     epochs: dict[int, int]
     systems: dict[int, str]
@@ -126,10 +128,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def tenant_by_tenant(self) -> list[Transaction]:
         """One tenant's transactions after another's: so they lie in memory, and are looked at faster."""
-        mine: dict[str | None, list[Transaction]] = defaultdict(list)
-        for tx in self.transactions:
-            mine[tx.tenant].append(tx)
-        return list(chain.from_iterable(mine.values()))
+        return [self.transactions[order] for order in self.orders]
 
     @cached_property
     def of_scripts(self) -> list[Transaction]:
@@ -148,18 +147,14 @@ def index(history: Iterable[h.Entry]) -> Timeline:
 
     Of one that was sent again, under the same name, after it was refused, each try is a transaction.
     """
-    entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
     joiner = _Joiner()
-    takes = joiner.takes()
     for entry in history:
-        kind = type(entry)
-        if kind is not h.Sent:
-            entries[kind].append(entry)
-        if kind in takes:
-            takes[kind](entry)
+        joiner.take(entry)
+    entries, orders = joiner.entries, joiner.orders()
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
-        transactions=tuple(joiner.transactions()),
+        transactions=tuple(joiner.transactions(orders)),
+        orders=orders,
         restores=tuple(joiner.restores.values()),
         epochs=_epochs(entries.get(h.ClusterSeen, [])),
         systems=_systems(entries.get(h.ClusterSeen, [])),
@@ -173,51 +168,50 @@ class _Joiner:
     """Joins entries to transactions and restores. ``newest``: by name the number of its last try."""
 
     def __init__(self) -> None:
+        self.entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
         self.sent: list[h.Sent] = []
         self.newest: dict[str, int] = {}
-        self.done: list[h.Done | None] = []
+        self.done: dict[int, h.Done] = {}
         self.settled: dict[int, h.Settled] = {}
         self.restores: dict[int, Restore] = {}
 
-    def takes(self) -> dict[type[h.Entry], Callable[[Any], None]]:
-        """Return who takes which kind of entry. It isn't kept: a cycle would keep all entries for long."""
-        return {
-            h.Sent: self._sent,
-            h.Done: self._done,
-            h.Settled: self._settled,
-            h.RestoreBegan: self._restore_began,
-            h.RestoreDone: self._restore_done,
-            h.ReadBack: self._read_back,
-        }
+    def take(self, entry: h.Entry) -> None:
+        """Join ``entry`` to what it belongs to, if it does; the most frequent kinds come first."""
+        if isinstance(entry, h.Sent):
+            self.newest[entry.name] = len(self.sent)
+            self.sent.append(entry)
+            return
+        self.entries[type(entry)].append(entry)
+        if isinstance(entry, h.Done):
+            if (number := self.newest.get(entry.name)) is not None:
+                self.done[number] = entry
+        elif isinstance(entry, h.Settled):
+            if (number := self.newest.get(entry.name)) is not None:
+                self.settled[number] = entry
+        elif isinstance(entry, h.RestoreBegan):
+            self.restores[entry.restore] = Restore(asked=entry)
+        elif isinstance(entry, h.RestoreDone | h.ReadBack) and entry.restore in self.restores:
+            restore = self.restores[entry.restore]
+            answer = {"done": entry} if isinstance(entry, h.RestoreDone) else {"read_back": entry}
+            self.restores[entry.restore] = msgspec.structs.replace(restore, **answer)
 
-    def _sent(self, entry: h.Sent) -> None:
-        self.newest[entry.name] = len(self.sent)
-        self.sent.append(entry)
-        self.done.append(None)
+    def orders(self) -> list[int]:
+        """Return the numbers of the transactions, one tenant's after another's."""
+        mine: dict[str | None, list[int]] = defaultdict(list)
+        for order, sent in enumerate(self.sent):
+            mine[sent.tenant].append(order)
+        return list(chain.from_iterable(mine.values()))
 
-    def _done(self, entry: h.Done) -> None:
-        number = self.newest.get(entry.name)
-        if number is not None:
-            self.done[number] = entry
-
-    def _settled(self, entry: h.Settled) -> None:
-        number = self.newest.get(entry.name)
-        if number is not None:
-            self.settled[number] = entry
-
-    def transactions(self) -> list[Transaction]:
+    def transactions(self, orders: Sequence[int]) -> list[Transaction]:
         """Return the transactions, in order; what a witness says counts more than what the client saw.
 
         They are made tenant by tenant, since so they are looked at, and what lies together is found faster.
         """
-        mine: dict[str | None, list[int]] = defaultdict(list)
-        for order, sent in enumerate(self.sent):
-            mine[sent.tenant].append(order)
-        made = {order: self._joined(order) for order in chain.from_iterable(mine.values())}
+        made = dict(zip(orders, map(self._joined, orders), strict=True))
         return [made[order] for order in range(len(self.sent))]
 
     def _joined(self, order: int) -> Transaction:
-        sent, done = self.sent[order], self.done[order]
+        sent, done = self.sent[order], self.done.get(order)
         fate = self.settled.get(order, done)
         outcome = fate.outcome if fate else "unknown"
         return Transaction(
@@ -236,19 +230,6 @@ class _Joiner:
             changes=sent.changes,
             sight=sent.sight,
         )
-
-    def _restore_began(self, entry: h.RestoreBegan) -> None:
-        self.restores[entry.restore] = Restore(asked=entry)
-
-    def _restore_done(self, entry: h.RestoreDone) -> None:
-        if entry.restore in self.restores:
-            restore = self.restores[entry.restore]
-            self.restores[entry.restore] = msgspec.structs.replace(restore, done=entry)
-
-    def _read_back(self, entry: h.ReadBack) -> None:
-        if entry.restore in self.restores:
-            restore = self.restores[entry.restore]
-            self.restores[entry.restore] = msgspec.structs.replace(restore, read_back=entry)
 
 
 def _systems(seen: Iterable[h.Entry]) -> dict[int, str]:

@@ -26,7 +26,7 @@ from harness.model.stages import (
     TopicRead,
     WalSeen,
 )
-from harness.model.values import Row
+from harness.model.values import Image
 
 XID_MASK = 0xFFFF_FFFF
 """Feed and archive know the lower half of an xid."""
@@ -87,7 +87,7 @@ class Stages:
         return bool(self.readings) and not any(one.why_not or one.first for one in self.readings)
 
     def trace(
-        self, tx: Transaction, tenant: str | None, rows: Mapping[RowKey, Row | None], *, whole: bool
+        self, tx: Transaction, tenant: str | None, rows: Mapping[RowKey, Image | None], *, whole: bool
     ) -> Trace:
         """Find a transaction with these rows. ``whole``: that each of them must be told row by row."""
         tx = self._swap_of(tx, rows) if tx.actor == "restore" else tx

@@ -9,7 +9,7 @@ from harness.judge.states import RowKey, Step
 from harness.judge.timeline import Transaction
 from harness.model.history import StoredRow
 from harness.model.schema import Table
-from harness.model.values import Row, key_of
+from harness.model.values import Image
 
 
 def steps_on(transactions: Iterable[Transaction], tables: Mapping[str, Table]) -> list[Step]:
@@ -18,10 +18,6 @@ def steps_on(transactions: Iterable[Transaction], tables: Mapping[str, Table]) -
     return [Step(tx=tx, writes=rows) for tx, rows in writes if rows]
 
 
-def read_rows(stored: Iterable[StoredRow], tables: Mapping[str, Table]) -> dict[RowKey, Row]:
+def read_rows(stored: Iterable[StoredRow], tables: Mapping[str, Table]) -> dict[RowKey, Image]:
     """Return the rows found of ``tables``, by key."""
-    return {
-        (row.table, key_of(row.row, tables[row.table].key)): row.row
-        for row in stored
-        if row.table in tables
-    }
+    return {(row.table, row.key): row.row for row in stored if row.table in tables}

@@ -19,10 +19,10 @@ import msgspec
 
 from harness.judge.states import RowKey, Solution, Step
 from harness.model.history import Cut, Witnessed
-from harness.model.values import Row
+from harness.model.values import Image, Row, row_if_any, row_of, same
 from harness.model.verdict import Said
 
-Rows = Mapping[RowKey, Row]
+Rows = Mapping[RowKey, Image]
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class WitnessJudged(msgspec.Struct, frozen=True, kw_only=True):
 
 def digest(rows: Rows) -> str:
     """Return the canonical digest of a tenant's rows: in the order of tables and keys, columns by name."""
-    canonical = [(row, sorted(image.items())) for row, image in sorted(rows.items())]
+    canonical = [(row, sorted(row_of(image).items())) for row, image in sorted(rows.items())]
     return hashlib.sha256(msgspec.json.encode(canonical)).hexdigest()
 
 
@@ -78,17 +78,18 @@ def compare(
     differing: list[Disagreement] = []
     for row in sorted(witness.keys() | archive.keys()):
         images = (witness.get(row), archive.get(row))
-        if images[0] == images[1]:
+        if same(*images):
             continue
         by = next(
-            (e for e in excuses if row in e.step.writes and e.step.writes[row] == images[e.whose]), None
+            (e for e in excuses if row in e.step.writes and same(e.step.writes[row], images[e.whose])), None
         )
         if by is not None:
             used[by.step.tx.name] = None
         else:
             writers = (step for image in images for step in _writers(solution, row, image))
             step = next(writers, None)
-            differing.append(Disagreement(row=row, witness=images[0], archive=images[1], step=step))
+            there, back = map(row_if_any, images)
+            differing.append(Disagreement(row=row, witness=there, archive=back, step=step))
     return WitnessJudged(heard=heard, digest=told, excuses=tuple(used), differing=tuple(differing))
 
 
@@ -115,6 +116,6 @@ def _may_lie_within(step: Step, cut: Cut) -> bool:
     return step.role == "own" and last > cut.lsn_lower and step.tx.lsn_lower < cut.lsn_upper
 
 
-def _writers(solution: Solution | None, row: RowKey, image: Row | None) -> Iterator[Step]:
+def _writers(solution: Solution | None, row: RowKey, image: Image | None) -> Iterator[Step]:
     steps: Sequence[Step] = solution.steps if solution is not None else ()
-    return (step for step in reversed(steps) if row in step.writes and step.writes[row] == image)
+    return (step for step in reversed(steps) if row in step.writes and same(step.writes[row], image))

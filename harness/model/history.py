@@ -8,7 +8,6 @@ recorded; a transaction's ``Sent`` always comes before its ``Done``.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -16,7 +15,7 @@ import msgspec
 
 from harness.model.errors import BadInput
 from harness.model.position import Xid
-from harness.model.values import Key, Row
+from harness.model.values import NO_IMAGE, Image, Key, Row
 
 Outcome = Literal["acked", "refused", "unknown"]
 Actor = Literal["load", "writer", "probe", "script", "shared"]
@@ -57,13 +56,17 @@ class ClusterSeen(Entry, frozen=True, kw_only=True, tag="cluster"):
     epoch: int = 0
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row's change: ``key`` before (None for an insert), ``row`` after (None for a delete)."""
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One row's change: its ``key``, and its ``row`` afterwards, which a deleted one has not.
+
+    ``was``: the key before, where an update changed it.
+    """
 
     table: str
     op: Literal["insert", "update", "delete"]
-    key: Key | None = None
-    row: Row | None = None
+    key: Key
+    was: Key | None = None
+    row: Image = NO_IMAGE
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -367,13 +370,15 @@ class CatalogueSeen(Entry, frozen=True, kw_only=True, tag="catalogue"):
 class ReadBack(Entry, frozen=True, kw_only=True, tag="read_back"):
     """Rows of a tenant were read in one snapshot and stored in ``file`` of the run folder.
 
-    ``restore``: the restore they belong to, 0 for the final reading of live rows.
+    ``restore``: the restore they belong to, 0 for the final reading of live rows. ``size_bytes``: of their
+    texts, in full.
     """
 
     restore: int
     tenant: str
     file: str
     rows: int
+    size_bytes: int = 0
 
 
 class SequencesSeen(Entry, frozen=True, kw_only=True, tag="sequences"):
@@ -447,7 +452,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     restore: int
     table: str
-    row: Row
+    key: Key
+    row: Image
 
 
 def encode_line(entry: Entry | StoredRow) -> bytes:
@@ -466,35 +472,5 @@ def decode_lines(
             except msgspec.DecodeError as error:
                 raise BadInput(
                     f"{source}, line {number}: {error}",
-                    cure="the run folder was damaged; run again",
+                    cure="the run folder was damaged, or another version wrote it; run again",
                 ) from None
-
-
-class _Whose(msgspec.Struct, gc=False):
-    """Of an entry only the tenant, if it has one."""
-
-    tenant: str | None = None
-
-
-_whose_decoder = msgspec.json.Decoder(_Whose)
-
-
-def decode_block(lines: bytes, *, source: str = "history.jsonl", first: int = 1) -> list[AnyEntry]:
-    """Read the entries of many whole lines at once, which is faster; raises as ``decode_lines`` does.
-
-    They are read tenant by tenant, and returned in order: who goes through all entries of a tenant later
-    finds them close together in memory, which takes a fraction of the time.
-    """
-    each = lines.removesuffix(b"\n").split(b"\n")
-    try:
-        mine: dict[str | None, list[int]] = defaultdict(list)
-        for (place, _), whose in zip(enumerate(each), _whose_decoder.decode_lines(lines), strict=True):
-            mine[whose.tenant].append(place)
-        entries: list[AnyEntry | None] = [None] * len(each)
-        for places in mine.values():
-            read = _decoder.decode_lines(b"\n".join([each[place] for place in places]))
-            for place, entry in zip(places, read, strict=True):
-                entries[place] = entry
-        return entries  # type: ignore[return-value]  # each place has been read
-    except (msgspec.DecodeError, ValueError, LookupError):  # a damaged line, or a blank one
-        return list(decode_lines(each, source=source, first=first))

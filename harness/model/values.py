@@ -9,9 +9,11 @@ of megabyte rows stays readable; equality is then equality of digests.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
+
+from harness.model.errors import BadInput
 
 INLINE_CHARS_MAX = 512
 
@@ -30,6 +32,11 @@ Key = tuple[str, ...]
 Row = dict[str, Cell]
 """Column name to cell, all columns of the table, generated ones included."""
 
+Image = msgspec.Raw
+"""A row as JSON, as journals hold it, decoded when somebody asks for a cell. The empty one is no row."""
+
+NO_IMAGE = Image()
+
 RawRow = dict[str, str | None]
 """A row with its texts in full, as it goes to and comes from a database."""
 
@@ -44,6 +51,54 @@ def to_cell(text: str | None) -> Cell:
 def to_row(raw: Mapping[str, str | None]) -> Row:
     """Return the journal form of a row read from a database."""
     return {column: to_cell(text) for column, text in raw.items()}
+
+
+def to_image(raw: Mapping[str, str | None]) -> Image:
+    """Return the image of a row read from a database."""
+    return image_of(to_row(raw))
+
+
+def image_of(row: Row) -> Image:
+    """Return the image of a row in its journal form."""
+    return Image(_encoder.encode(row))
+
+
+def row_of(image: Image) -> Row:
+    """Return the row that an image is of; raises BadInput when it is of none."""
+    try:
+        return _decoder.decode(image)
+    except msgspec.DecodeError as error:
+        raise _no_row(image, error) from None
+
+
+def row_if_any(image: Image | None) -> Row | None:
+    """Return the row that an image is of, None where there is no image; raises BadInput."""
+    return None if image is None else row_of(image)
+
+
+def rows_of(images: Iterable[Image]) -> list[Row]:
+    """Return the rows that images are of, in order, which is faster than one by one; raises BadInput."""
+    lines = b"\n".join(images)
+    try:
+        return _decoder.decode_lines(lines)
+    except msgspec.DecodeError as error:
+        raise _no_row(Image(lines), error) from None
+
+
+def same(one: Image | None, other: Image | None) -> bool:
+    """Whether two images are of the same cells: by their bytes, or else by what they say."""
+    if one == other:
+        return True
+    return row_of(one) == row_of(other) if one and other else False
+
+
+def _no_row(image: Image, error: msgspec.DecodeError) -> BadInput:
+    begin = bytes(image)[:80].decode(errors="replace")
+    return BadInput(f"this is no row: {begin}: {error}", cure="the run folder was damaged; run again")
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Row)
 
 
 def key_of(row: Mapping[str, Cell], columns: tuple[str, ...]) -> Key:

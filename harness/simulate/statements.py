@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.drive.ports import Conflicted, Refused
 from harness.model.history import Change
 from harness.model.schema import Column, ForeignKey, Table
-from harness.model.values import Key, RawRow, key_of, to_row
+from harness.model.values import Key, RawRow, key_of, to_image
 from harness.simulate.locks import Hold
 from harness.simulate.server import Ddl, Server, Work, Written
 from harness.simulate.storage import TableStore, cells_of, generated, leaf_of
@@ -291,7 +291,8 @@ class Statements:
             values = _told(outbox, one, key_of(image, one.table.key))
             row = self._filled(work, outbox, values, forced=False)
             self.server.apply(work, Written(table=outbox, op="insert", after=row))
-            work.triggered.append(Change(table=outbox.name, op="insert", row=to_row(row)))
+            key = key_of(row, outbox.key)
+            work.triggered.append(Change(table=outbox.name, op="insert", key=key, row=to_image(row)))
 
 
 def _demand_fresh(work: Work, table: Table, key: Key) -> None:

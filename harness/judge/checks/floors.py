@@ -5,21 +5,23 @@ The rate is that of the time in which no fault blocked commits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from harness.judge.blocking import blocked_s
 from harness.judge.case import Case
 from harness.judge.check import Check, unknown
 from harness.judge.timeline import NEVER
 from harness.model.history import Done
+from harness.model.operations import Transaction
 from harness.model.plan import TenantPlan
 from harness.model.verdict import Finding
 
 NAME = "floors"
 
 
-class Rollback:
-    """The kind of a transaction that is not to be committed, whatever it does."""
+ROLLBACK = "rollback"
+"""The kind of a transaction that is not to be committed, whatever it does."""
 
 
 def _run(case: Case) -> Iterator[Finding]:
@@ -59,24 +61,26 @@ def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
 
 def _kinds(case: Case) -> Iterator[Finding]:
     """Each kind of operation that writers were to perform in the write phase was performed and acked."""
+    lacking = {"insert", *_wanted(case)}
     done = {entry.name: entry.outcome for entry in case.timeline.of(Done)}
-    wanted: set[type] = set()
-    seen: set[type] = set()
-    for tenant in case.plan.tenants:
-        for writer, count in zip(tenant.writers, tenant.write_counts, strict=True):
-            for place, tx in enumerate(writer):
-                kinds = set(map(type, tx.operations)) if tx.commit else {Rollback}
-                if place < count:
-                    wanted |= kinds
-                if not kinds <= seen and done.get(tx.name) == ("acked" if tx.commit else "refused"):
-                    seen |= kinds
-    lacking = {"insert", *map(_name, wanted)} - set(map(_name, seen))
-    if lacking:
-        yield unknown(NAME, f"no {', no '.join(sorted(lacking))} was seen to succeed")
+    for tx in (tx for tenant in case.plan.tenants for writer in tenant.writers for tx in writer):
+        if done.get(tx.name) == ("acked" if tx.commit else "refused"):
+            lacking -= _kinds_of([tx])
+            if not lacking:
+                return
+    yield unknown(NAME, f"no {', no '.join(sorted(lacking))} was seen to succeed")
 
 
-def _name(kind: type) -> str:
-    return kind.__name__.lower()
+def _wanted(case: Case) -> set[str]:
+    counted = ((tenant.writers, tenant.write_counts) for tenant in case.plan.tenants)
+    writers = (writer[:count] for of, counts in counted for writer, count in zip(of, counts, strict=True))
+    return set().union(*map(_kinds_of, writers))
+
+
+def _kinds_of(planned: Sequence[Transaction]) -> set[str]:
+    operations = chain.from_iterable(tx.operations for tx in planned if tx.commit)
+    kinds = {kind.__name__.lower() for kind in set(map(type, operations))}
+    return kinds if all(tx.commit for tx in planned) else {*kinds, ROLLBACK}
 
 
 def _rate(case: Case) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ one ran at its time. If none did, it met the restore.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.judge.blocking import windows
 from harness.judge.case import Case
@@ -25,20 +25,30 @@ from harness.model.verdict import Finding
 
 
 def _run(case: Case) -> Iterator[Finding]:
+    first_s = min((r.began_s for r in case.timeline.restores), default=NEVER)
+    failed = [d for d in case.timeline.of(Done) if d.outcome != "acked" and d.at_s >= first_s]
+    if failed:
+        yield from _refused_by(case, failed)
+
+
+def _refused_by(case: Case, failed: Sequence[Done]) -> Iterator[Finding]:
+    """Yield a finding for each of these that nothing explains but a restore."""
     planned = _rolled_back_as_planned(case)
     whole_s = rebuilt_s(case)
     untouched = {tenant for tenant in case.lines if _untouched(case, tenant)}
-    first_s = min((r.began_s for r in case.timeline.restores), default=NEVER)
     struck = list(windows(case, "commits"))
     conflicts = _Conflicts(case)
-    for done, heard_s in _with_last_words(case):
-        if done.outcome == "acked" or done.at_s < first_s:
-            continue
+    heard_s = _last_words(case, failed)
+    for done in failed:
         if done.name in planned or done.tenant not in untouched:
             continue
         if _begun_s(done) <= case.timeline.destroyed_s < done.at_s:
             continue
-        if _begun_s(done) < whole_s or _met(struck, heard_s, done.at_s) or conflicts.explain(done):
+        if (
+            _begun_s(done) < whole_s
+            or _met(struck, heard_s[id(done)], done.at_s)
+            or conflicts.explain(done)
+        ):
             continue
         restore = next((r for r in case.timeline.restores if _overlap(done, r)), None)
         if restore is not None:
@@ -70,16 +80,21 @@ def _rolled_back_as_planned(case: Case) -> set[str]:
     return {tx.name for writer in writers for tx in writer if not tx.commit}
 
 
-def _with_last_words(case: Case) -> Iterator[tuple[Done, float]]:
-    """Yield every outcome, with since when its connection may not have led anywhere any more."""
+def _last_words(case: Case, failed: Sequence[Done]) -> dict[int, float]:
+    """Return, by the id of each outcome, since when its connection may not have led anywhere any more."""
+    since_s = {id(done): _begun_s(done) for done in failed}
+    if not any(done.lost for done in failed):
+        return since_s
     writers = (w for tenant in case.plan.tenants for w in tenant.writers)
     writer_of = {tx.name: number for number, writer in enumerate(writers) for tx in writer}
-    heard_s: dict[int | None, float] = {}
+    heard_s: dict[int, float] = {}
     for done in case.timeline.of(Done):
-        writer, begun_s = writer_of.get(done.name), _begun_s(done)
-        yield done, heard_s.get(writer, begun_s) if done.lost else begun_s
+        writer = writer_of.get(done.name)
         if writer is not None:
+            if done.lost and id(done) in since_s:
+                since_s[id(done)] = heard_s.get(writer, since_s[id(done)])
             heard_s[writer] = done.at_s
+    return since_s
 
 
 def _met(struck: Iterable[tuple[float, float]], since_s: float, until_s: float) -> bool:

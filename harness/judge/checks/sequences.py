@@ -7,7 +7,8 @@ written since.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from harness.judge.case import Case
 from harness.judge.check import Check, unknown
@@ -15,44 +16,44 @@ from harness.judge.states import Step
 from harness.judge.timeline import NEVER
 from harness.model.history import SequencesSeen
 from harness.model.schema import Table
+from harness.model.values import rows_of
 from harness.model.verdict import Finding
 
 NAME = "sequences"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    columns = {table.name: _numbered(table) for table in case.schema.owned if _numbered(table)}
+    owned = sorted(case.schema.owned, key=lambda table: table.name)
+    columns = [(table, column) for table in owned for column in sorted(_numbered(table))]
     seen = [entry for entry in case.timeline.of(SequencesSeen) if entry.place == "live"]
     if columns and not seen:
         yield unknown(NAME, "the sequences were not read at the end")
         return
-    for (table, column), (highest, operation) in sorted(_highest(case, columns).items()):
-        next_value = seen[-1].next_values.get(f"{table}.{column}")
+    steps = list(_archived(case)) if columns else []
+    for table, column in columns:
+        highest = max(map(int, _given(steps, table, column)), default=None)
+        next_value = seen[-1].next_values.get(f"{table.name}.{column}")
+        if highest is None or (next_value is not None and highest < next_value):
+            continue
         if next_value is None:
-            yield unknown(NAME, f"the sequence of {table}.{column} was not read")
-        elif next_value <= highest:
-            yield _finding(table, column, highest, next_value, operation)
+            yield unknown(NAME, f"the sequence of {table.name}.{column} was not read")
+        else:
+            operation = next(s.tx.name for s in steps if str(highest) in _given([s], table, column))
+            yield _finding(table.name, column, highest, next_value, operation)
 
 
 def _numbered(table: Table) -> list[str]:
     return [column.name for column in table.columns if column.given_by in ("identity", "serial")]
 
 
-def _highest(case: Case, columns: dict[str, list[str]]) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return for each column the highest value, and the operation that wrote it."""
-    highest: dict[tuple[str, str], tuple[int, str]] = {}
-    asked = [(table, column) for table, those in columns.items() for column in those]
-    for step in _archived(case) if asked else ():
-        for (table, _), row in step.writes.items():
-            if row is None or table not in columns:
-                continue
-            for column in columns[table]:
-                cell = row.get(column)
-                if isinstance(cell, str):
-                    value, best = int(cell), highest.get((table, column))
-                    if best is None or value > best[0]:
-                        highest[table, column] = (value, step.tx.name)
-    return highest
+def _given(steps: Sequence[Step], table: Table, column: str) -> Iterator[str]:
+    """Yield what was given for a column, as text. What is gone now was given, too."""
+    if table.key == (column,):
+        rows = chain.from_iterable(step.writes for step in steps)
+        return (key[0] for name, key in rows if name == table.name)
+    written = chain.from_iterable(step.writes.items() for step in steps)
+    images = (image for (name, _), image in written if name == table.name and image is not None)
+    return (cell for row in rows_of(images) if isinstance(cell := row.get(column), str))
 
 
 def _archived(case: Case) -> Iterable[Step]:

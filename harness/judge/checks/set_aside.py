@@ -10,12 +10,13 @@ purged beside the restore is not there to be set aside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check
 from harness.judge.states import RowKey, Solution, Step
 from harness.model.history import SetAside
-from harness.model.values import key_of
+from harness.model.values import Row, key_of, row_of
 from harness.model.verdict import Finding
 
 NAME = "set aside"
@@ -41,13 +42,14 @@ def _before(case: Case, judged: Judged) -> Iterator[SetAside]:
 def _not_set_aside(
     case: Case, judged: Judged, solution: Solution, set_aside: tuple[SetAside, ...]
 ) -> Iterator[Finding]:
-    aside: dict[str, list[object]] = {}
+    aside: dict[str, list[Row]] = {}
     for moved in set_aside:
         aside.setdefault(moved.table, []).append(moved.row)
-    inside = {id(step) for step, there in zip(solution.steps, solution.inside, strict=True) if there}
+    inside = set(map(id, compress(solution.steps, solution.inside)))
     outside = [step for step in judged.stretch.steps if id(step) not in inside]
     for row, step in _there(case, judged, outside).items():
-        if id(step) not in inside and step.writes[row] not in aside.get(row[0], ()):
+        image = step.writes[row]
+        if id(step) not in inside and image and row_of(image) not in aside.get(row[0], ()):
             yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
 
 
