@@ -1,8 +1,9 @@
 """The archive's bucket as the harness itself sees it: which object versions became readable, and when.
 
 A listing ten times a second must stay cheap while the archive grows. Object names grow in order within
-each top-level prefix, as archives are laid out; so a look asks only for what comes after the last name seen
-there, and for prefixes not seen before. A full listing now and then meets whatever did not keep to that.
+each top-level prefix, as archives are laid out; so a look asks only for what comes from a few names before
+the last one seen there on, and for prefixes not seen before. A few, since who is killed leaves a name of
+its own, and its successor's may come before that. A full listing now and then meets all else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ AWAY = (urllib3.exceptions.HTTPError, S3Error, OSError)
 OBJECTS_PER_LOOK = 10
 """So many objects more, and a full listing comes one look later: its share of the work stays the same."""
 
+NAMES_BACK = 4
+"""From so many names before the last one of a prefix on a look lists again."""
+
 LOCKS_AT_ONCE = 8
 _GONE = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")
 
@@ -52,7 +56,7 @@ class MinioBucket:
         self._bucket = bucket
         self._sent_bytes = sent_bytes
         self._seen: set[ObjectVersion] = set()
-        self._last: dict[str, str] = {}
+        self._last: dict[str, list[str]] = {}
         self._looks_left = 0
         self.foreign = set() if foreign is None else foreign
 
@@ -80,7 +84,8 @@ class MinioBucket:
         for version in found:
             if version.key not in self.foreign:
                 prefix = _prefix(version.key)
-                self._last[prefix] = max(self._last.get(prefix, ""), version.key)
+                known = {version.key, *self._last.get(prefix, ())}
+                self._last[prefix] = sorted(known)[-NAMES_BACK:]
         if full:
             self._looks_left = max(LOOKS_PER_FULL_LISTING_MIN, len(self._seen) // OBJECTS_PER_LOOK)
         return found
@@ -117,7 +122,8 @@ class MinioBucket:
         top = list(self._list(recursive=False))
         yield from _versions(entry for entry in top if not entry.is_dir)
         for prefix in sorted({entry.object_name for entry in top if entry.is_dir}):
-            after = self._last.get(prefix)
+            known = self._last.get(prefix, ())
+            after = known[0] if len(known) == NAMES_BACK else None
             yield from _versions(self._list(recursive=True, prefix=prefix, start_after=after))
 
     def _list(
