@@ -84,8 +84,8 @@ class MinioBucket:
         for version in found:
             if version.key not in self.foreign:
                 prefix = _prefix(version.key)
-                known = {version.key, *self._last.get(prefix, ())}
-                self._last[prefix] = sorted(known)[-NAMES_BACK:]
+                names = {version.key, *self._last.get(prefix, [])}
+                self._last[prefix] = sorted(names)[-NAMES_BACK:]
         if full:
             self._looks_left = max(LOOKS_PER_FULL_LISTING_MIN, len(self._seen) // OBJECTS_PER_LOOK)
         return found
@@ -122,7 +122,7 @@ class MinioBucket:
         top = list(self._list(recursive=False))
         yield from _versions(entry for entry in top if not entry.is_dir)
         for prefix in sorted({entry.object_name for entry in top if entry.is_dir}):
-            known = self._last.get(prefix, ())
+            known = self._last.get(prefix, [])
             after = known[0] if len(known) == NAMES_BACK else None
             yield from _versions(self._list(recursive=True, prefix=prefix, start_after=after))
 
