@@ -13,6 +13,7 @@ from chaos_tests.offline.judge_world import (
     checks,
     findings,
     insert,
+    item,
     whole,
 )
 from harness.model import history as h
@@ -103,6 +104,27 @@ def test_a_partition_damages_whose_rows_were_seen_gone() -> None:
     world.catalogue("after restore 3")
     world.end()
     assert checks(world.verdict()) == set()
+
+
+@pytest.mark.parametrize(("outcome", "broken"), [("unknown", False), ("acked", True)])
+def test_who_lost_only_what_nobody_knew_of_may_be_cut_after_it(outcome: h.Outcome, broken: bool) -> None:
+    """Half of a transaction went with a partition: whether its tenant was damaged hangs on that outcome."""
+    world = begin()
+    world.write("b", item("b", 1900, "gone"), item("b", 1901, "left"), outcome=outcome, applied=True)
+    gone = (ITEM, ("1900",))
+    world.tick(0.1)
+    world.script(("s0", (), tuple(detach(tenant) for tenant in "abq")))
+    world.hit("s0", spare=[row for row in world.live["b"] if row[0] == ITEM and row != gone])
+    world.hits.pop("b")
+    world.saved.pop("b")
+    world.flush()
+    world.restore("a", place="live")
+    world.catalogue("after restore 1")
+    world.restore("b")
+    world.restore("q", place="live")
+    world.catalogue("after restore 3")
+    world.end()
+    assert ("prefix" in checks(world.verdict())) == broken
 
 
 @pytest.mark.parametrize(("rebuilt", "broken"), [(False, False), (True, True)])

@@ -37,7 +37,7 @@ class Incidents:
         """Return the incident that ``restore`` has to undo; ``sent`` are the tenant's steps until then."""
         before = [s for s in sent if s.role != "own" and s.tx.sent_s < restore.began_s]
         for hit, why in (
-            (next((s for s in before if s.role == "damage"), None), "damaged by"),
+            (next((s for s in before if _damages(s, restore)), None), "damaged by"),
             (next((s for s in before if s.whole), None), "rightly deleted by"),
         ):
             if hit is not None:
@@ -57,6 +57,15 @@ class Incidents:
 
 def _sent_s(tx: Transaction) -> float:
     return tx.sent_s
+
+
+def _damages(step: Step, restore: Restore) -> bool:
+    """Whether the tenant was damaged by ``step``, or whoever asked for the restore took it for that.
+
+    Where it met only rows of open outcomes nobody knew: a cut after it is no fault of who restores.
+    """
+    certain = any(row not in step.maybe for row in step.writes)
+    return step.role == "damage" and (certain or restore.asked.cut.xid == step.tx.xid)
 
 
 def barred_steps(sent: Iterable[Step], incident: Incident) -> list[Step]:
