@@ -29,8 +29,9 @@ from harness.stack.stack import Stack
 from harness.stack.wait import wait_until
 from harness.stack.world.open import archive_config, open_world
 from harness.subject.reference import process
-from harness.subject.reference.adapters import wiring
+from harness.subject.reference.adapters import kafka_feed, wiring
 from harness.subject.reference.config import encode_config
+from harness.subject.reference.ports import FeedEvent
 
 pytestmark = pytest.mark.live
 
@@ -415,6 +416,27 @@ def test_restores_reach_across_changed_columns(pipeline: Pipeline) -> None:
         with psycopg.connect(pipeline.settings.scratch_dsn) as session:
             found = sorted(session.execute(query.encode()).fetchall())
         assert found == (sorted(pipeline.sql(new)) if query is new else before)
+
+
+def test_a_client_that_stands_still_is_replaced(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of it: a paused partition is as silent as one whose broker was fenced a moment."""
+    monkeypatch.setattr(kafka_feed, "SILENT_S", 0.5)
+    settings = msgspec.structs.replace(pipeline.settings, kafka_group="another reader")
+
+    async def read() -> tuple[int, int]:
+        feed, events = wiring.feed_of(settings), list[FeedEvent]()
+        begin = await feed.start()
+        feed._consumer.pause([TopicPartition(settings.topic, 0)])
+        async with asyncio.timeout(REACHES_S_MAX):
+            while not events:
+                events += await feed.read(limit=10, wait_s=0.1)
+        await feed.close()
+        return begin.offset, events[0].offset
+
+    begin, first = pipeline.do(read())
+    assert begin == first
 
 
 def test_a_disabled_event_trigger_stops_the_archiver(pipeline: Pipeline) -> None:

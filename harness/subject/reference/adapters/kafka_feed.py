@@ -1,7 +1,9 @@
 """The change feed on Kafka: one topic, one partition, read by hand from the group's committed offset.
 
 The partition is assigned, not subscribed to, so that no rebalance delays a restart. The blocking client
-runs in a thread of its own.
+runs in a thread of its own. It may stand still for good when the broker was fenced for a moment and leads
+the partition anew (seen on a starved machine: no error, and nothing read any more): one that brings nothing
+although there is more is replaced.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from harness.subject.reference.shapes import Altered
 
 RECORD_BYTES_MAX = 32 << 20
 ANSWER_S_MAX = 5.0
+SILENT_S = 5.0
+"""After so long without a record it is asked whether there is one."""
+
 _PARTITION = 0
 _BROKEN = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 """The offset to be read next is no longer there (FM-75, FM-76)."""
@@ -45,25 +50,50 @@ class KafkaFeed:
     def __init__(self, *, bootstrap: str, topic: str, group: str, reader: Reader) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
+        self._group = group
         self._reader = reader
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed")
-        self._consumer = Consumer(_settings(bootstrap, group), logger=_log)
+        self._consumer = self._client()
+        self._next = 0
+        self._heard_s = 0.0
 
     async def start(self) -> FeedStart:
         """Assign the partition from the committed offset on; the topic's id names the feed."""
-        return await self._run(self._start)
+        started = await self._run(self._start)
+        self._next, self._heard_s = started.offset, asyncio.get_running_loop().time()
+        return started
 
     async def read(self, *, limit: int, wait_s: float) -> Sequence[FeedEvent]:
         """Return the events of up to ``limit`` records."""
         messages = await self._run(partial(self._consumer.consume, limit, wait_s))
         events: list[FeedEvent] = []
+        before = self._next
         for message in messages:
             error = message.error()
             if error is not None:
                 _note(error)
             else:
-                events += self._reader.events(message.offset() or 0, message.value())
+                offset = message.offset() or 0
+                events += self._reader.events(offset, message.value())
+                self._next = offset + 1
+        await self._watch(heard=self._next != before)
         return events
+
+    async def _watch(self, *, heard: bool) -> None:
+        """Replace a client that is silent although there is more to be read."""
+        now_s = asyncio.get_running_loop().time()
+        if not heard and now_s - self._heard_s < SILENT_S:
+            return
+        self._heard_s = now_s
+        if heard:
+            return
+        try:
+            end = await self.end()
+        except FeedUnavailable:
+            return  # so nothing can come
+        if end > self._next:
+            _log.warning("kafka: nothing comes from offset %d on, though there is %d", self._next, end - 1)
+            await self._run(self._replace)
 
     def alter(self, altered: Sequence[Altered]) -> None:
         """Know the shapes of tables where reading begins."""
@@ -85,6 +115,14 @@ class KafkaFeed:
         """Leave; nothing is committed by this."""
         await self._run(self._consumer.close)
         self._thread.shutdown()
+
+    def _client(self) -> Consumer:
+        return Consumer(_settings(self._bootstrap, self._group), logger=_log)
+
+    def _replace(self) -> None:
+        self._consumer.close()
+        self._consumer = self._client()
+        self._consumer.assign([TopicPartition(self._topic, _PARTITION, self._next)])
 
     def _start(self) -> FeedStart:
         place = TopicPartition(self._topic, _PARTITION)
