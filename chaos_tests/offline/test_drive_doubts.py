@@ -144,6 +144,17 @@ def test_a_script_is_settled_by_what_it_blanked(title: str | None, outcome: str)
     assert doubts.settle({"a": found}) == {"s": outcome}
 
 
+def test_a_cell_that_somebody_filled_since_is_no_evidence_against_a_script() -> None:
+    """A writer that goes on after the script gives the blanked row a value again."""
+    doubts = Doubts(TABLES)
+    blanked: dict[str, dict[RowName, tuple[str, ...]]] = {"a": {(MERCHANT, ("a",)): ("title",)}}
+    doubts.sent(Doubt(sent=sent(name="s", actor="script", left=True), blanked=blanked))
+    doubts.done(done("s"))
+    doubts.sent(Doubt(sent=sent(change(OTHER), name="later")))
+    doubts.done(done("later", "acked"))
+    assert doubts.settle(rows(OTHER)) == {}
+
+
 def test_a_script_that_found_nothing_stays_open() -> None:
     """There is nothing that could show what became of it."""
     doubts = Doubts(TABLES)

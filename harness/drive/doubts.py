@@ -60,7 +60,7 @@ class Doubts:
     def sent(self, doubt: Doubt) -> None:
         """Note that a COMMIT is being sent."""
         sent = doubt.sent
-        rows = set(written(sent.changes, self._tables))
+        rows = set(written(sent.changes, self._tables)).union(*doubt.blanked.values())
         for name in (*self._open, *self._waiting):
             if not rows.isdisjoint(self._rows[name]):
                 self._overwritten.setdefault(name, set()).update(self._rows[name] & rows)
@@ -135,13 +135,15 @@ class Doubts:
 
     def _of_script(self, doubt: Doubt, snapshot: Snapshot) -> Settlement | None:
         marked = written(doubt.sent.changes, self._tables)
+        hidden = self._overwritten.get(doubt.sent.name, set())
         everything = {row: image for found in snapshot.values() for row, image in found.items()}
-        seen = [same(everything.get(row), image) for row, image in marked.items()]
+        seen = [same(everything.get(row), image) for row, image in marked.items() if row not in hidden]
         for tenant, rows in doubt.gone.items():
             seen += [row not in snapshot.get(tenant, {}) for row in rows]
         for tenant, blanked in doubt.blanked.items():
             found = snapshot.get(tenant, {})
-            seen += [_blank(found[row], columns) for row, columns in blanked.items() if row in found]
+            told = blanked.keys() & found.keys() - hidden
+            seen += [_blank(found[row], blanked[row]) for row in told]
         if not seen:
             return None
         return "acked" if all(seen) else "refused"

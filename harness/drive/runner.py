@@ -191,6 +191,7 @@ class _Runner:
         await self.copier.done()
         self.drill.phase("restore")
         self.workload.end_quiet()
+        self.saboteur.learn()
         await self.workload.stop(self.saboteur.damage.deleted)
         await self.workload.take()
         await self.world.database.reset_scratch()

@@ -90,12 +90,21 @@ class Saboteur:
     async def _find_out(self, operator: _Operator, transaction: ScriptTransaction) -> bool:
         """Make the session usable again; return whether a failover undid the transaction."""
         await self._drill.successor.ready()
+        undone = self._was_undone(transaction)
+        await operator.reset()
+        return undone
+
+    def learn(self) -> None:
+        """Take into account what a failover after the script has settled: what was undone hit nobody."""
+        for transaction in self._script.transactions:
+            self._was_undone(transaction)
+
+    def _was_undone(self, transaction: ScriptTransaction) -> bool:
         undone = self._drill.successor.settled.pop(transaction.name, None) == "refused"
         if undone:
             at_s = self._drill.journal.now_s()
             done = Done(at_s=at_s, name=transaction.name, actor="script", tenant=None, outcome="refused")
             self.damage.done(transaction, done)
-        await operator.reset()
         return undone
 
     async def _try(self, session: OperatorSession, transaction: ScriptTransaction) -> Outcome:
