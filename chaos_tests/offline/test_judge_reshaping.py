@@ -94,15 +94,20 @@ def partition_lost() -> World:
     return world
 
 
-def test_a_partition_damages_whose_rows_were_seen_gone() -> None:
-    """The model can't say whose they are: what was seen decides, and what stayed is no surprise."""
-    world = partition_lost()
+def bring_back(world: World) -> None:
+    """Restore a and q in place, with the catalogue whole after each, and b beside."""
     world.restore("a", place="live")
     world.catalogue("after restore 1")
     world.restore("b")
     world.restore("q", place="live")
     world.catalogue("after restore 3")
     world.end()
+
+
+def test_a_partition_damages_whose_rows_were_seen_gone() -> None:
+    """The model can't say whose they are: what was seen decides, and what stayed is no surprise."""
+    world = partition_lost()
+    bring_back(world)
     assert checks(world.verdict()) == set()
 
 
@@ -118,12 +123,7 @@ def test_who_lost_only_what_nobody_knew_of_may_be_cut_after_it(outcome: h.Outcom
     world.hits.pop("b")
     world.saved.pop("b")
     world.flush()
-    world.restore("a", place="live")
-    world.catalogue("after restore 1")
-    world.restore("b")
-    world.restore("q", place="live")
-    world.catalogue("after restore 3")
-    world.end()
+    bring_back(world)
     wrong = {found.tenant for found in findings(world.verdict()) if found.verdict == "broken"}
     assert wrong == ({"b"} if broken else set())
 
