@@ -109,6 +109,20 @@ def test_damage_is_told_before_its_commit_is_sent() -> None:
     assert [type(entry) for entry in journal.entries] == [Sent, Done, Sent, Done]
 
 
+def test_what_a_failover_undid_after_the_script_damaged_nobody() -> None:
+    """Its outcome was open when the script was over; only who asks for restores hears of it."""
+    saboteur, journal, _ = perform(PlayedOperator(ack=Ack(outcome="unknown")))
+    names = [entry.name for entry in journal.entries if isinstance(entry, Done)]
+
+    async def learn() -> bool:
+        saboteur.learn()
+        return bool(saboteur.damage.damaged)
+
+    assert run(learn())
+    saboteur._drill.successor.serves(dict.fromkeys(names, "refused"))
+    assert not run(learn())
+
+
 def test_a_refused_try_is_tried_again() -> None:
     """Nothing of the refused try is journalled but a note, and the next one counts."""
     saboteur, journal, _ = perform(PlayedOperator(Refused("deadlock"), Refused("deadlock")))
