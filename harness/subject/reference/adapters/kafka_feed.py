@@ -76,17 +76,16 @@ class KafkaFeed:
                 offset = message.offset() or 0
                 events += self._reader.events(offset, message.value())
                 self._next = offset + 1
-        await self._watch(heard=self._next != before)
+        now_s = asyncio.get_running_loop().time()
+        if self._next != before:
+            self._heard_s = now_s
+        elif now_s - self._heard_s >= SILENT_S:
+            self._heard_s = now_s
+            await self._replace_if_stuck()
         return events
 
-    async def _watch(self, *, heard: bool) -> None:
+    async def _replace_if_stuck(self) -> None:
         """Replace a client that is silent although there is more to be read."""
-        now_s = asyncio.get_running_loop().time()
-        if not heard and now_s - self._heard_s < SILENT_S:
-            return
-        self._heard_s = now_s
-        if heard:
-            return
         try:
             end = await self.end()
         except FeedUnavailable:
@@ -122,7 +121,10 @@ class KafkaFeed:
     def _replace(self) -> None:
         self._consumer.close()
         self._consumer = self._client()
-        self._consumer.assign([TopicPartition(self._topic, _PARTITION, self._next)])
+        self._go_on_from(self._next)
+
+    def _go_on_from(self, offset: int) -> None:
+        self._consumer.assign([TopicPartition(self._topic, _PARTITION, offset)])
 
     def _start(self) -> FeedStart:
         place = TopicPartition(self._topic, _PARTITION)
@@ -130,7 +132,7 @@ class KafkaFeed:
         low, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX)
         offset = low if committed == OFFSET_INVALID else max(committed, low)
         name = feed_name(self._bootstrap, self._topic)
-        self._consumer.assign([TopicPartition(self._topic, _PARTITION, offset)])
+        self._go_on_from(offset)
         return FeedStart(feed=name, offset=offset)
 
     async def _run(self, call: Callable[[], T]) -> T:
