@@ -121,13 +121,15 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return next((table for table in self.schema.tables if table.name == name), None)
 
 
-def open_case(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
+def open_case(
+    plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], restored: Restored
+) -> Case:
     """Derive everything that checks look at."""
     case = _opened(plan, schema, history, restored)
     return msgspec.structs.replace(case, witnesses=tuple(_witnesses(case, restored)))
 
 
-def _opened(plan: Plan, schema: Schema, history: Iterable[Entry], restored: Restored) -> Case:
+def _opened(plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], restored: Restored) -> Case:
     timeline, owned = index(history), {table.name: table for table in schema.owned}
     writes = _written(timeline, owned)
     timeline = settle(timeline, owned, writes)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import SEEK_END
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from harness.judge.decoding import decode_all
 from harness.judge.readings import Restored
 from harness.judge.rulings import judge
+from harness.judge.timeline import Transaction
 from harness.model import folder as names
 from harness.model import outline
 from harness.model.errors import BadInput
@@ -42,7 +46,7 @@ def check_run(folder: Path) -> DrillVerdict:
         return judge(*read_run(folder), stages=lambda: _stages(folder))
 
 
-def read_run(folder: Path) -> tuple[Plan, Schema, Iterator[Entry], Restored]:
+def read_run(folder: Path) -> tuple[Plan, Schema, Iterator[Entry | Transaction], Restored]:
     """Return what is in a run folder, as the judge takes it; raises BadInput as ``check_run`` does.
 
     The history is decoded, and found to be damaged, while somebody goes through it.
@@ -52,8 +56,7 @@ def read_run(folder: Path) -> tuple[Plan, Schema, Iterator[Entry], Restored]:
         schema = msgspec.json.decode(_read(folder, names.SCHEMA), type=Schema)
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
-    body = _read(folder, names.HISTORY)
-    return plan, schema, _entries(body, source=str(folder / names.HISTORY)), _Files(folder)
+    return plan, schema, _entries(folder / names.HISTORY), _Files(folder)
 
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
@@ -72,20 +75,28 @@ def _cycles_not_looked_for() -> Iterator[None]:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise BadInput(f"{folder / name}: {error.strerror}", cure=_CURE) from None
+    with _opened(folder / name) as file:
+        return file.read()
 
 
-def _entries(body: bytes, source: str) -> Iterator[Entry]:
+def _entries(path: Path) -> Iterator[Entry | Transaction]:
     """Yield the entries. A last line without its end was torn when the harness died: it is left out."""
-    if not body or body.endswith(b"\n"):
-        yield from decode_all(body, source=source)
-        return
-    whole = body[: body.rfind(b"\n") + 1]
-    yield from (entry for entry in decode_all(whole, source=source) if not isinstance(entry, Ended))
-    yield Note(at_s=0.0, text="the last line of the history is torn")
+    with _opened(path) as file:
+        torn = file.seek(0, SEEK_END) > 0 and file.seek(-1, SEEK_END) >= 0 and file.read() != b"\n"
+        file.seek(0)
+        entries = chain.from_iterable(decode_all(file, source=str(path)))
+        if not torn:
+            yield from entries
+            return
+        yield from (entry for entry in entries if not isinstance(entry, Ended))
+        yield Note(at_s=0.0, text="the last line of the history is torn")
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}", cure=_CURE) from None
 
 
 def _stages(folder: Path) -> list[AnyStage]:

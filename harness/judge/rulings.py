@@ -22,6 +22,7 @@ from harness.judge.envelope import at_best, demanded, outside
 from harness.judge.points import NOT_JUDGED, points_judged
 from harness.judge.readings import Restored
 from harness.judge.testimonies import testimonies
+from harness.judge.timeline import Transaction
 from harness.model.coverage import marked
 from harness.model.errors import BadInput
 from harness.model.folder import PLAN
@@ -40,7 +41,7 @@ FINDINGS_MAX = 20
 def judge(
     plan: Plan,
     schema: Schema,
-    history: Iterable[Entry],
+    history: Iterable[Entry | Transaction],
     restored: Restored,
     *,
     checks: Sequence[Check] = CHECKS,

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Literal, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from harness.model import history as h
 from harness.model.position import Position
@@ -24,14 +25,25 @@ NEVER = math.inf
 E = TypeVar("E", bound=h.Entry)
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Transaction(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    tag_field="entry",
+    tag="sent",
+    rename={"sent_s": "at_s"},
+):
     """One transaction that sent COMMIT, with all that was seen of it.
+
+    A history's ``Sent`` is decoded as one: ``order`` and its outcome are filled in when it is joined, and
+    never change again.
 
     ``ended_s``: when it was known to have committed or not (NEVER while its outcome is open). ``restore``
     as an actor stands for the restore in place from which a tenant goes on.
     """
 
-    order: int
+    order: int = -1
     name: str
     actor: h.Actor | Literal["restore"]
     tenant: str | None
@@ -142,14 +154,14 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(e.complete for e in self.of(h.Ended))
 
 
-def index(history: Iterable[h.Entry]) -> Timeline:
+def index(history: Iterable[h.Entry | Transaction]) -> Timeline:
     """Index a history. Transactions come in the order in which they sent COMMIT.
 
-    Of one that was sent again, under the same name, after it was refused, each try is a transaction.
+    Of one that was sent again, under the same name, after it was refused, each try is a transaction. One
+    that was decoded as such is joined in place.
     """
     joiner = _Joiner()
-    for entry in history:
-        joiner.take(entry)
+    joiner.take_all(history)
     entries, orders = joiner.entries, joiner.orders()
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
@@ -165,27 +177,38 @@ def index(history: Iterable[h.Entry]) -> Timeline:
 
 
 class _Joiner:
-    """Joins entries to transactions and restores. ``newest``: by name the number of its last try."""
+    """Joins entries to transactions and restores.
+
+    ``newest``: by name the number of its last try. ``done``: what each try of ``sent`` came to, if it did.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
-        self.sent: list[h.Sent] = []
+        self.sent: list[h.Sent | Transaction] = []
         self.newest: dict[str, int] = {}
-        self.done: dict[int, h.Done] = {}
+        self.done: list[h.Done | None] = []
         self.settled: dict[int, h.Settled] = {}
         self.restores: dict[int, Restore] = {}
 
-    def take(self, entry: h.Entry) -> None:
-        """Join ``entry`` to what it belongs to, if it does; the most frequent kinds come first."""
-        if isinstance(entry, h.Sent):
-            self.newest[entry.name] = len(self.sent)
-            self.sent.append(entry)
-            return
+    def take_all(self, history: Iterable[h.Entry | Transaction]) -> None:
+        """Join each entry to what it belongs to, if it does."""
+        sent, done, newest, outcomes = self.sent, self.done, self.newest, self.entries[h.Done]
+        for entry in history:
+            if isinstance(entry, _SENT):
+                newest[entry.name] = len(sent)
+                sent.append(entry)
+                done.append(None)
+            elif isinstance(entry, h.Done):
+                outcomes.append(entry)
+                if (number := newest.get(entry.name)) is not None:
+                    done[number] = entry
+            else:
+                self._take(entry)
+
+    def _take(self, entry: h.Entry) -> None:
+        """Join one of the kinds that are not frequent."""
         self.entries[type(entry)].append(entry)
-        if isinstance(entry, h.Done):
-            if (number := self.newest.get(entry.name)) is not None:
-                self.done[number] = entry
-        elif isinstance(entry, h.Settled):
+        if isinstance(entry, h.Settled):
             if (number := self.newest.get(entry.name)) is not None:
                 self.settled[number] = entry
         elif isinstance(entry, h.RestoreBegan):
@@ -202,34 +225,44 @@ class _Joiner:
             mine[sent.tenant].append(order)
         return list(chain.from_iterable(mine.values()))
 
-    def transactions(self, orders: Sequence[int]) -> list[Transaction]:
+    def transactions(self, orders: Iterable[int]) -> list[Transaction]:
         """Return the transactions, in order; what a witness says counts more than what the client saw.
 
-        They are made tenant by tenant, since so they are looked at, and what lies together is found faster.
+        They are joined tenant by tenant, since so they lie in memory.
         """
-        made = dict(zip(orders, map(self._joined, orders), strict=True))
-        return [made[order] for order in range(len(self.sent))]
+        for order in orders:
+            self.sent[order] = self._joined(order)
+        return self.sent  # type: ignore[return-value]  # each has been joined
 
     def _joined(self, order: int) -> Transaction:
-        sent, done = self.sent[order], self.done.get(order)
+        sent, done = self.sent[order], self.done[order]
+        tx = sent if isinstance(sent, Transaction) else _begun(sent)
         fate = self.settled.get(order, done)
-        outcome = fate.outcome if fate else "unknown"
-        return Transaction(
-            order=order,
-            name=sent.name,
-            actor=sent.actor,
-            tenant=sent.tenant,
-            cluster=sent.cluster,
-            xid=sent.xid,
-            begun_s=sent.begun_s,
-            sent_s=sent.at_s,
-            ended_s=NEVER if fate is None or outcome == "unknown" else fate.at_s,
-            outcome=outcome,
-            lsn_lower=sent.lsn_lower,
-            lsn_upper=done.lsn_upper if done else None,
-            changes=sent.changes,
-            sight=sent.sight,
-        )
+        outcome = fate.outcome if fate is not None else "unknown"
+        force_setattr(tx, "order", order)
+        force_setattr(tx, "outcome", outcome)
+        force_setattr(tx, "ended_s", NEVER if fate is None or outcome == "unknown" else fate.at_s)
+        force_setattr(tx, "lsn_upper", done.lsn_upper if done is not None else None)
+        return tx
+
+
+_SENT = (Transaction, h.Sent)
+
+
+def _begun(sent: h.Sent) -> Transaction:
+    """Return the transaction as it was when it sent COMMIT."""
+    return Transaction(
+        name=sent.name,
+        actor=sent.actor,
+        tenant=sent.tenant,
+        cluster=sent.cluster,
+        xid=sent.xid,
+        begun_s=sent.begun_s,
+        sent_s=sent.at_s,
+        lsn_lower=sent.lsn_lower,
+        changes=sent.changes,
+        sight=sent.sight,
+    )
 
 
 def _systems(seen: Iterable[h.Entry]) -> dict[int, str]:
