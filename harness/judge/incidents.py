@@ -12,7 +12,7 @@ import msgspec
 
 from harness.judge.lines import Line, Stretch
 from harness.judge.states import Step
-from harness.judge.timeline import Restore, Timeline, Transaction
+from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
 from harness.model.history import Done
 
 
@@ -70,9 +70,19 @@ def _damages(step: Step, restore: Restore) -> bool:
 
 def barred_steps(sent: Iterable[Step], incident: Incident) -> list[Step]:
     """Return the steps that the restored state must not hold: the hit, and all certainly after it."""
-    if incident.tx is None:
+    hit = incident.tx
+    if hit is None:
         return []
-    return [step for step in sent if _barred(step, incident.tx)]
+    upper = NEVER if hit.lsn_upper is None else hit.lsn_upper
+    perhaps = (
+        step
+        for step in sent
+        if (tx := step.tx).begun_s > hit.ended_s
+        or tx.lsn_lower >= upper
+        or tx.cluster != hit.cluster
+        or step.role != "own"
+    )
+    return [step for step in perhaps if _barred(step, hit)]
 
 
 def _barred(step: Step, hit: Transaction) -> bool:

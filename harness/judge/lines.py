@@ -155,8 +155,8 @@ class _Pen:
 
     def __init__(self, tenant: str, writes: Sequence[Writes], reader: ScriptReader) -> None:
         self.tenant, self.writes, self.reader = tenant, writes, reader
-        self.book = Book()
-        self.line = Line(tenant=tenant, stretches=[Stretch(steps=[], known=[])], forecasts=[], scripted=[])
+        self.line = Line(tenant=tenant, stretches=[], forecasts=[], scripted=[])
+        self._begin(Stretch(steps=[], known=[]))
 
     def draw(self, events: Iterable[_Event], found: ReadRows) -> Line:
         for _, event in events:
@@ -172,17 +172,17 @@ class _Pen:
         return self.line
 
     def _begin(self, stretch: Stretch) -> None:
-        self.book = Book()
+        self.steps, self.book = stretch.steps, Book(stretch.steps)
         self.line.stretches.append(stretch)
 
     def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Image]) -> None:
         self._begin(Stretch(base=restore, steps=[], known=[]))
-        self._take(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
+        self.steps.append(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
 
     def _own(self, tx: Transaction) -> None:
         writes = self.writes[tx.order]
         if writes:
-            self._take(Step(tx=tx, writes=writes))
+            self.steps.append(Step(tx=tx, writes=writes))
 
     def _script(self, tx: Transaction) -> None:
         step, forecast = self.reader.read(tx, self.tenant, self.book)
@@ -190,15 +190,11 @@ class _Pen:
         if step.writes:
             self._keep_state()
             self.line.scripted.append(step)
-            self._take(step)
+            self.steps.append(step)
 
     def _keep_state(self) -> None:
         if not self.line.live.known:
             self.line.live.known.append(self.book.state())
-
-    def _take(self, step: Step) -> None:
-        self.line.live.steps.append(step)
-        self.book.enter(step)
 
 
 def _as_transaction(restore: Restore) -> Transaction:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
-from operator import ne
+from itertools import compress, groupby
+from operator import attrgetter, ne
 
 import msgspec
 
@@ -87,8 +87,8 @@ def _by_restore(stored: Iterable[StoredRow] | None) -> dict[int, list[StoredRow]
     if stored is None:
         return None
     readings: dict[int, list[StoredRow]] = defaultdict(list)
-    for one in stored:
-        readings[one.restore].append(one)
+    for restore, rows in groupby(stored, key=attrgetter("restore")):
+        readings[restore].extend(rows)
     return readings
 
 

@@ -10,7 +10,7 @@ says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
@@ -25,18 +25,15 @@ from harness.model.values import Image, Key, image_of, row_of, rows_of
 class Book:
     """The rows of one tenant that may be there now, by key, each as it was written last.
 
-    Steps are entered when somebody looks, and only then. A deletion that is not sure leaves its row there.
+    ``steps`` grow while it is kept: they are entered when somebody looks, and only then. A deletion that is
+    not sure leaves its row there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self._rows: dict[RowKey, Image] = {}
-        self._steps: list[Step] = []
+        self._steps = steps
         self._entered = 0
         self._kept: set[RowKey] = set()
-
-    def enter(self, step: Step) -> None:
-        """Note what ``step`` did."""
-        self._steps.append(step)
 
     @property
     def rows(self) -> Mapping[RowKey, Image]:
@@ -58,8 +55,10 @@ class Book:
         unsure: set[RowKey] = set()
         for step in self._steps:
             if step.tx.outcome == "acked" and step.tx.ended_s < tx.begun_s:
-                unsure.difference_update(step.writes)
-                unsure |= step.maybe
+                if unsure:
+                    unsure.difference_update(step.writes)
+                if step.maybe:
+                    unsure |= step.maybe
             else:
                 unsure.update(step.writes)
         return unsure
@@ -68,7 +67,7 @@ class Book:
         rows, writes = self._rows, step.writes
         if self._kept:
             self._kept.difference_update(writes)
-        if None not in writes.values():
+        if all(writes.values()):
             rows.update(writes)  # type: ignore[arg-type]  # none is gone
             return
         for row, image in writes.items():

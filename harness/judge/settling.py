@@ -11,7 +11,9 @@ least one of a transaction that sent its COMMIT after that serves as well.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from operator import attrgetter
 
 import msgspec
 
@@ -64,29 +66,30 @@ def _bounded(transactions: Iterable[Transaction], odd: Iterable[Transaction]) ->
 
     It is the least of what sent its COMMIT on their cluster when they had committed, or later.
     """
-    waiting = sorted((tx for tx in odd if tx.acked and tx.lsn_upper is None), key=_ended_s)
-    least: dict[int, int] = {}
-    for tx in sorted(transactions, key=_sent_s, reverse=True) if waiting else ():
-        while waiting and waiting[-1].ended_s > tx.sent_s:
-            yield from _with_upper(waiting.pop(), least)
-        upper = tx.lsn_upper
+    waiting = [tx for tx in odd if tx.acked and tx.lsn_upper is None]
+    mine: dict[int, list[Transaction]] = {tx.cluster: [] for tx in waiting}
+    for tx in transactions if waiting else ():
+        if tx.lsn_upper is not None and tx.cluster in mine:
+            mine[tx.cluster].append(tx)
+    least = {cluster: _Least(bounded) for cluster, bounded in mine.items()}
+    for tx in waiting:
+        upper = least[tx.cluster].since(tx.ended_s)
         if upper is not None:
-            least[tx.cluster] = min(upper, least.get(tx.cluster, upper))
-    for tx in reversed(waiting):
-        yield from _with_upper(tx, least)
+            yield msgspec.structs.replace(tx, lsn_upper=upper)
 
 
-def _with_upper(tx: Transaction, least: Mapping[int, int]) -> Iterator[Transaction]:
-    if tx.cluster in least:
-        yield msgspec.structs.replace(tx, lsn_upper=least[tx.cluster])
+class _Least:
+    """The least upper bound among those that sent COMMIT on one cluster since some time."""
 
+    def __init__(self, bounded: list[Transaction]) -> None:
+        bounded.sort(key=_sent_s)
+        self._sent_s = list(map(_sent_s, bounded))
+        self._least = list(accumulate(map(_lsn_upper, reversed(bounded)), min))
 
-def _sent_s(tx: Transaction) -> float:
-    return tx.sent_s
-
-
-def _ended_s(tx: Transaction) -> float:
-    return tx.ended_s
+    def since(self, at_s: float) -> int | None:
+        """Return the least one, None when there is none."""
+        later = len(self._sent_s) - bisect_left(self._sent_s, at_s)
+        return self._least[later - 1] if later else None
 
 
 def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
@@ -105,6 +108,10 @@ def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
 def _touch(touched: dict[RowKey, Touch], row: RowKey, *, before: bool, after: bool) -> None:
     first = touched[row].before if row in touched else before
     touched[row] = Touch(row=row, before=first, after=after)
+
+
+_sent_s: Callable[[Transaction], float] = attrgetter("sent_s")
+_lsn_upper: Callable[[Transaction], int] = attrgetter("lsn_upper")
 
 
 class _Settler:

@@ -178,9 +178,11 @@ def _fitting_from(
     steps: Sequence[Step], found: Mapping[RowKey, Image], after: Mapping[RowKey, Image]
 ) -> list[bool] | None:
     """Do as ``_fitting`` does, with the rows that are there after all steps."""
-    others = compress(after, map(is_not, after.values(), map(found.get, after)))
+    there = list(map(found.get, after))
+    others = compress(after, map(is_not, after.values(), there))
     amiss = [row for row in others if not same(after[row], found.get(row))]
-    back = [row for row in found if row not in after]
+    known = len(there) - there.count(None)
+    back = [row for row in found if row not in after] if known < len(found) else []
     if not amiss and not back:
         return [True] * len(steps)
     chains = _SomeChains(steps, [*amiss, *back])
@@ -229,8 +231,9 @@ class _SomeChains(dict[RowKey, list[int]]):
         asked = set(rows)
         near = asked.union(*(step.writes for step in steps if not asked.isdisjoint(step.writes)))
         for number, step in enumerate(steps):
-            for row in near.intersection(step.writes):
-                self.setdefault(row, []).append(number)
+            if not near.isdisjoint(step.writes):
+                for row in near.intersection(step.writes):
+                    self.setdefault(row, []).append(number)
 
     def __missing__(self, row: RowKey) -> list[int]:
         self.update(_chains(self._steps))

@@ -6,7 +6,7 @@ The rate is that of the time in which no fault blocked commits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from harness.judge.blocking import blocked_s
 from harness.judge.case import Case
@@ -25,7 +25,7 @@ ROLLBACK = "rollback"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    loaded = {tx.name for tx in case.timeline.transactions if tx.actor == "load" and tx.acked}
+    loaded = {tx.name for tx in case.timeline.tenant_by_tenant if tx.actor == "load" and tx.acked}
     for tenant in case.plan.tenants:
         yield from _loaded(loaded, tenant)
         if not tenant.quiet:
@@ -46,14 +46,15 @@ def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
     if not restores:
         return
     first = restores[0]
-    count = sum(
-        1
+    floor = case.plan.floors.transactions_per_tenant
+    streamed = (
+        step
         for step in first.stretch.steps
         if step.tx.actor == "writer"
         and step.tx.outcome == "acked"
         and step.tx.ended_s < first.incident.at_s
     )
-    floor = case.plan.floors.transactions_per_tenant
+    count = sum(1 for _ in islice(streamed, floor))
     if count < floor:
         message = f"only {count} of {floor} streamed transactions before its incident"
         yield unknown(NAME, message, tenant=tenant.tenant)

@@ -34,8 +34,9 @@ def _run(case: Case) -> Iterator[Finding]:
 
 def _before(case: Case, judged: Judged) -> Iterator[SetAside]:
     """Yield what restores of tenants who had been given rows of this one have set aside already."""
-    for other in case.restores:
-        if other.tenant in case.gave(judged.tenant) and other.restore.done_s <= judged.restore.began_s:
+    receivers = case.gave(judged.tenant)
+    for other in case.restores if receivers else ():
+        if other.tenant in receivers and other.restore.done_s <= judged.restore.began_s:
             yield from other.restore.done.set_aside if other.restore.done else ()
 
 
