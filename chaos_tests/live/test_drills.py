@@ -20,7 +20,15 @@ from harness.judge import check_run
 from harness.model import folder
 from harness.model.attacks import Attack, AttackKind, Moment
 from harness.model.errors import BadInput
-from harness.model.faults import AdvanceSlot, CancelCommit, ClockJump, CutLink, Kill, Pause
+from harness.model.faults import (
+    AdvanceSlot,
+    CancelCommit,
+    ClockJump,
+    CutLink,
+    Kill,
+    Pause,
+    RestartConnector,
+)
 from harness.model.history import Attacked, Done, FaultBegan, FaultHealed, LocksSeen, decode_lines
 from harness.model.watermarks import WatermarkCheck
 from harness.schemas import load
@@ -123,17 +131,21 @@ def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copie
 
 
 def test_faults_bite_and_heal_while_tenants_write(shop: LiveSession, tmp_path: Path) -> None:
-    """A worker that dies, then stands still; a bucket out of reach while a commit's wait is cancelled."""
+    """A worker that dies, then stands still; a bucket out of reach while a commit's wait is cancelled.
+
+    And a connector that is restarted twice in a row.
+    """
     faults = (
         Kill(service="connect", phase="write", after_s=1.0, down_s=0.5),
         Pause(service="connect", phase="write", after_s=5.0, down_s=0.5),
         CutLink(link="archiver-minio", phase="write", after_s=7.0, down_s=1.5),
         CancelCommit(phase="write", after_s=7.5, down_s=0.5),
+        RestartConnector(phase="write", after_s=10.0, down_s=0.5, times=2),
     )
-    verdict = shop.drill(shop_plan(write_s=13.0, budget_s=9.0, faults=faults), tmp_path / "run")
+    verdict = shop.drill(shop_plan(write_s=14.0, budget_s=9.0, faults=faults), tmp_path / "run")
     assert verdict.verdict == "proven"
     entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
-    assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2, 3]
+    assert sorted(e.fault for e in entries if isinstance(e, FaultHealed)) == [0, 1, 2, 3, 4]
     assert any(isinstance(e, Done) and e.outcome == "unknown" for e in entries)
 
 

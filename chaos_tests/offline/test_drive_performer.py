@@ -97,11 +97,17 @@ class Desk:
         session: PlayedSession | None = None,
         commit: bool = True,
         hold_s: float = 0.0,
+        think_s: float = 0.0,
         serializable: bool = False,
     ) -> Performed:
         """Perform one transaction of these operations."""
         transaction = Transaction(
-            name="t", operations=operations, commit=commit, hold_s=hold_s, serializable=serializable
+            name="t",
+            operations=operations,
+            commit=commit,
+            hold_s=hold_s,
+            think_s=think_s,
+            serializable=serializable,
         )
         return run(self.performer.perform(session or PlayedSession(), transaction))
 
@@ -130,6 +136,15 @@ def test_what_is_held_open_asks_for_its_bounds_only_then() -> None:
     sent, done = desk.entries
     assert isinstance(sent, Sent)
     assert (sent.begun_s, sent.at_s, done.at_s) == (0.0, 1.5, 1.5)
+
+
+def test_a_client_thinks_between_operations() -> None:
+    """Twice amid three, and neither before the first nor after the last."""
+    desk = Desk()
+    assert desk.perform(*(insert(f"p{n}", str(n)) for n in range(3)), think_s=0.5) == "acked"
+    sent, done = desk.entries
+    assert isinstance(sent, Sent)
+    assert (sent.begun_s, sent.at_s, done.at_s) == (0.0, 1.0, 1.0)
 
 
 def test_a_refused_statement_leaves_no_sent() -> None:

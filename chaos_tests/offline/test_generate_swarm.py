@@ -119,6 +119,14 @@ def test_faults_of_a_phase_follow_each_other(shape: SwarmShape) -> None:
         assert not f.misplaced(fault, "all")
 
 
+@given(swarms(["restart connector"], "all"))
+def test_a_connector_is_restarted_once_or_in_a_loop(shape: SwarmShape) -> None:
+    """As often in a row as was drawn."""
+    (restart,) = shape.faults
+    assert isinstance(restart, f.RestartConnector)
+    assert restart.times in swarm.RESTARTS
+
+
 def a_kill(after_s: float, phase: f.FaultPhase = "write") -> f.Fault:
     """An archiver that is down for two seconds."""
     return made("kill archiver", phase=phase, after_s=after_s, down_s=2.0)

@@ -18,11 +18,18 @@ from harness.generate.initial import load
 from harness.generate.reduced import reduced
 from harness.generate.scribe import Scribe
 from harness.generate.shapes import TenantShape
-from harness.generate.traps import HELD_S_MAX, STRADDLERS_MAX, with_meeting, with_straddlers
+from harness.generate.traps import (
+    HELD_S_MAX,
+    STRADDLERS_MAX,
+    THINKS_IN_ALL_S_MAX,
+    THINKS_S,
+    with_meeting,
+    with_straddlers,
+)
 from harness.generate.validate import validate
 from harness.model import plan as plans
 from harness.model.errors import BadInput
-from harness.model.operations import HOLD_S_MAX, Transaction, Update
+from harness.model.operations import OPEN_S_MAX, Transaction, Update
 from harness.model.plan import Plan
 
 HELPDESK, SHOP = schemas.load("helpdesk").schema, schemas.load("shop").schema
@@ -114,10 +121,37 @@ def test_some_plans_of_profiles_that_hunt_hold_transactions_over_the_script(prof
     assert 0 < sum(bool(held(plan)) for plan in drawn(profile)) < 8
 
 
+@pytest.mark.parametrize("profile", HUNTING)
+def test_in_most_plans_of_profiles_that_hunt_some_clients_think_amid_their_transactions(
+    profile: str,
+) -> None:
+    """Others commit meanwhile. Nobody thinks where there is one operation, nor for long in all."""
+    assert 4 <= sum(bool(thinking(plan)) for plan in drawn(profile)) < len(drawn(profile))
+    for plan in drawn(profile):
+        for tx in thinking(plan):
+            gaps = len(tx.operations) - 1
+            assert gaps >= 1
+            assert tx.think_s <= THINKS_S[1]
+            assert tx.think_s * gaps <= THINKS_IN_ALL_S_MAX + gaps * 5e-5  # it is rounded
+        thinkers = [{bool(tx.think_s) for tx in w if len(tx.operations) > 1} for w in writers(plan)]
+        assert all(len(found) <= 1 for found in thinkers)  # a client does always, or never
+        assert not thinking(plan) or {False} in thinkers or len(thinkers) < 8
+
+
+def thinking(plan: Plan) -> list[Transaction]:
+    """Return the transactions amid which a client thinks."""
+    return [tx for writer in writers(plan) for tx in writer if tx.think_s]
+
+
+def writers(plan: Plan) -> list[tuple[Transaction, ...]]:
+    """Return the transactions of each writer of any tenant."""
+    return [writer for tenant in plan.tenants for writer in tenant.writers]
+
+
 def test_a_quick_plan_holds_nothing() -> None:
     """What every quick drill is sure to prove has no traps."""
     quick = campaign(SHOP, seed=4, plans=3, tenants=3)
-    assert [(held(plan), serializable(plan)) for plan in quick] == [({}, [])] * 3
+    assert [(held(plan), serializable(plan), thinking(plan)) for plan in quick] == [({}, [], [])] * 3
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -154,9 +188,13 @@ def test_a_hold_has_a_limit() -> None:
     text, hold = plans.encode(plan), f'"hold_s":{hold_s}'.encode()
     with pytest.raises(BadInput, match=f"{name} is to be held open for 60 s") as refused:
         validate(plans.decode(text.replace(hold, b'"hold_s":60')), SHOP)
-    assert f"at most {HOLD_S_MAX:g} s" in refused.value.cure
+    assert f"at most {OPEN_S_MAX:g} s" in refused.value.cure
     with pytest.raises(BadInput, match="hold_s"):
         plans.decode(text.replace(hold, b'"hold_s":-1'))
+    plan, thinks = next((plan, tx) for plan in drawn("chase") for tx in thinking(plan))
+    asked = plans.encode(plan).replace(f'"think_s":{thinks.think_s}'.encode(), b'"think_s":6')
+    with pytest.raises(BadInput, match=r"is to be held open for \d+ s"):
+        validate(plans.decode(asked), SHOP)
 
 
 def test_what_is_held_open_or_meets_for_nothing_is_plain_in_the_smallest_plan() -> None:

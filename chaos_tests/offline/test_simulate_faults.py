@@ -25,11 +25,12 @@ from harness.model.faults import (
     LoseOffsets,
     Pause,
     ResetLink,
+    RestartConnector,
     TerminateCommit,
     misplaced,
     name_of,
 )
-from harness.model.history import Destroyed, Done, FaultHealed, Sent, WriterSkipped
+from harness.model.history import Destroyed, Done, FaultBegan, FaultHealed, Sent, WriterSkipped
 from harness.model.plan import Plan, Survivors
 from harness.simulate import drill, faults, gaps, simulate
 from harness.simulate.world import Parts
@@ -186,6 +187,16 @@ def test_a_fault_that_outlives_the_destruction_is_healed_after_it() -> None:
     history = simulate(a_plan(cut, kill, survivors="archive"), SHOP).history
     destroyed_s = next(e.at_s for e in history if isinstance(e, Destroyed))
     assert [(e.fault, e.at_s > destroyed_s) for e in history if isinstance(e, FaultHealed)] == [(0, True)]
+
+
+def test_a_connector_restarted_in_a_loop_beats_in_between() -> None:
+    """Each restart is seen to follow a heartbeat; without any the loop is not shown to have bitten."""
+    loop = RestartConnector(phase="write", after_s=3.0, down_s=1.0, times=4)
+    began = [e.proof for e in simulate(a_plan(loop), SHOP).history if isinstance(e, FaultBegan)]
+    assert began == ["the connector was restarted 4 times"]
+    dead = Kill(service="archiver", phase="write", after_s=1.0, down_s=30.0)
+    verdict = drill(a_plan(dead, loop), SHOP)
+    assert "faults" in {f.check for f in verdict.findings if f.verdict == "unknown"}
 
 
 def test_faults_may_overlap() -> None:

@@ -53,7 +53,9 @@ class Performer:
         run = _Run(session, Draft(self._bindings), self._where.tables, self._where.dependents)
         try:
             await session.begin(serializable=transaction.serializable)
-            for operation in transaction.operations:
+            for number, operation in enumerate(transaction.operations):
+                if number and transaction.think_s:
+                    await self._where.clock.sleep(transaction.think_s)
                 await run.operate(operation)
             if transaction.hold_s:
                 await self._where.clock.sleep(transaction.hold_s)

@@ -65,11 +65,21 @@ class Tally:
 
     def _ripe(self, tenant: TenantPlan, now_s: float) -> bool:
         acks = self._acks[tenant.tenant]
-        older = sum(ack_s < now_s - self._plan.budget_s for ack_s in acks[: self._older(tenant)])
-        return older >= self._older(tenant) and len(acks) >= self._least(tenant)
+        edge_s = now_s - self._plan.budget_s
+        older = sum(ack_s < edge_s for ack_s in acks[: self._older(tenant)])
+        younger = sum(ack_s >= edge_s for ack_s in acks[-self._younger(tenant) :])
+        return (
+            older >= self._older(tenant)
+            and younger >= self._younger(tenant)
+            and len(acks) >= self._least(tenant)
+        )
 
     def _older(self, tenant: TenantPlan) -> int:
         return min(self._planned(tenant), self._plan.floors.older_than_budget)
+
+    def _younger(self, tenant: TenantPlan) -> int:
+        left = self._planned(tenant) - self._older(tenant)
+        return 0 if tenant.quiet else min(left, self._plan.floors.younger_than_budget)
 
     def _least(self, tenant: TenantPlan) -> int:
         return min(self._planned(tenant), self._plan.floors.transactions_per_tenant)

@@ -16,7 +16,7 @@ from harness.generate.shapes import PlanShape
 from harness.generate.steps import step_named, write_again, write_script
 from harness.generate.swarm import placed
 from harness.generate.takings import with_takers
-from harness.generate.traps import meeting, with_meeting, with_straddlers
+from harness.generate.traps import meeting, with_meeting, with_straddlers, with_thinkers
 from harness.generate.watermarks import checks
 from harness.generate.writer import probes, write
 from harness.model.faults import Fault
@@ -93,6 +93,7 @@ def _trapped(stage: _Stage, settings: Settings, script: Script) -> tuple[TenantP
     tenants = tuple(_tenant(stage, index) for index in range(len(stage.layout.tenants)))
     if not profile_named(settings.profile).traps:
         return tenants
+    tenants = with_thinkers(tenants, Random(f"thinkers {stage.shape.seed}"))
     script_s = stage.timing.switching_s + stage.timing.write_s
     return with_straddlers(tenants, _damaged(script), Random(f"straddlers {stage.shape.seed}"), script_s)
 

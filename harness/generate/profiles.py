@@ -110,7 +110,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
     ``witness``: whether a second witness is heard, unless something else is asked for. ``traps``: in
-    some plans transactions straddle the incident, or meet, as ``traps`` draws them.
+    some plans transactions straddle the incident, meet or interleave, as ``traps`` draws them.
     """
 
     name: str

@@ -103,7 +103,7 @@ def _without_extras(plan: Plan) -> Iterator[Plan]:
 
 
 def _without_traps(plan: Plan) -> Iterator[Plan]:
-    """Yield it with no transaction that is held open, or serializable; then with fewer of them."""
+    """Yield it with no transaction that takes its time, or is serializable; then with fewer of them."""
     traps = [(n, w, p) for n, t in enumerate(plan.tenants) for w, p in _traps(t)]
     for left in _fewer(traps):
         smaller = plan
@@ -116,13 +116,13 @@ def _without_traps(plan: Plan) -> Iterator[Plan]:
 def _traps(tenant: TenantPlan) -> Iterator[tuple[int, int]]:
     for writer, transactions in enumerate(tenant.writers):
         for place, tx in enumerate(transactions):
-            if tx.hold_s or tx.serializable:
+            if tx.hold_s or tx.think_s or tx.serializable:
                 yield writer, place
 
 
 def _plain(plan: Plan, number: int, writer: int, place: int) -> Plan:
     writers = plan.tenants[number].writers
-    plain = msgspec.structs.replace(writers[writer][place], hold_s=0.0, serializable=False)
+    plain = msgspec.structs.replace(writers[writer][place], hold_s=0.0, think_s=0.0, serializable=False)
     return _with_tenant(plan, number, writers=_put(writers, writer, _put(writers[writer], place, plain)))
 
 

@@ -31,6 +31,9 @@ APART_TENTHS = (10, 20)
 EARLY_TENTHS = (0, 3)
 """A script may be over in a moment, and so may restores: what is to strike amid them strikes early."""
 
+RESTARTS = (1, 3, 6)
+"""How many times in a row a connector is restarted."""
+
 OUTSIDE_FIRST, OUTSIDE_EVERY = 5, 10
 """Of so many plans one has a fault outside the envelope, if this host can do any."""
 
@@ -155,10 +158,12 @@ def _hits_restorer(name: str) -> bool:
 
 
 def _directed(draw: st.DrawFn, fault: f.Fault) -> f.Fault:
-    """Draw in which direction a link is cut, and which way a clock jumps."""
+    """Draw in which direction a link is cut, which way a clock jumps, how often one restarts."""
     if isinstance(fault, f.CutLink):
         directions: tuple[f.Direction, ...] = ("both", "up", "down")
         return msgspec.structs.replace(fault, direction=draw(st.sampled_from(directions)))
+    if isinstance(fault, f.RestartConnector):
+        return msgspec.structs.replace(fault, times=draw(st.sampled_from(RESTARTS)))
     if isinstance(fault, f.ClockJump):
         return msgspec.structs.replace(fault, jump_s=draw(st.sampled_from((600.0, -600.0))))
     return fault

@@ -1,10 +1,14 @@
-"""Traps of concurrency in what writers do: transactions that straddle the incident, and such as meet.
+"""Traps of concurrency in what writers do: transactions that straddle the incident, meet, or interleave.
 
 *Straddling*: one is held open from before the script until some of the script's transactions are through,
 or until the destruction strikes: its id is older than theirs, its place in commit order is not.
 
 *Meeting*: two writers of one tenant change the same row in serializable transactions, the first of which is
 held open until the other waits for it: that one is refused, and has to be tried again.
+
+*Interleaving*: a writer's client thinks between two statements, as most clients do, and others commit
+meanwhile. Rows of its transactions lie on both sides of their commits in the WAL: whoever goes on after a
+restart from "the last commit" may take some for sent (FM-47).
 
 Where there are any is drawn from sources of their own, so that a plan without traps is as it would be if
 nobody had thought of them.
@@ -43,6 +47,13 @@ APART_S_MAX: Final = 1.0
 
 MEETS_S: Final = (0.2, 0.6)
 """Least and most that the first one waits for the other."""
+
+THINKING_SHARE: Final = 0.75
+"""Of the plans, in profiles with traps, and in those of the writers."""
+
+THINKS_S: Final = (0.005, 0.03)
+THINKS_IN_ALL_S_MAX: Final = 0.15
+"""A transaction of many operations must not make its writer fall behind."""
 
 Writer = tuple[Transaction, ...]
 
@@ -114,6 +125,35 @@ def _serializable(scribe: Scribe, transaction: Transaction, row: LiveRow, hold_s
     assert isinstance(change, Update)  # it can be changed
     operations = (change, *transaction.operations)
     return msgspec.structs.replace(transaction, operations=operations, hold_s=hold_s, serializable=True)
+
+
+def with_thinkers(tenants: Sequence[TenantPlan], rng: Random) -> tuple[TenantPlan, ...]:
+    """Return the tenants, of whose writers some think between the operations of each transaction."""
+    if rng.random() >= THINKING_SHARE:
+        return tuple(tenants)
+    return tuple(
+        msgspec.structs.replace(
+            tenant,
+            writers=tuple(
+                _thinking(writer, rng.uniform(*THINKS_S)) if rng.random() < THINKING_SHARE else writer
+                for writer in tenant.writers
+            ),
+        )
+        for tenant in tenants
+    )
+
+
+def _thinking(writer: Writer, think_s: float) -> Writer:
+    """Return the writer, who thinks for ``think_s``, or less where that would be often."""
+
+    def thinks(transaction: Transaction) -> Transaction:
+        gaps = len(transaction.operations) - 1
+        if gaps < 1:
+            return transaction
+        least_s = min(think_s, THINKS_IN_ALL_S_MAX / gaps)
+        return msgspec.structs.replace(transaction, think_s=round(least_s, 4))
+
+    return tuple(map(thinks, writer))
 
 
 def with_straddlers(

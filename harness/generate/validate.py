@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from harness.generate.profiles import profile_named
 from harness.generate.steps import step_named
 from harness.model.errors import BadInput
-from harness.model.operations import HOLD_S_MAX, Copy, Operation, Transaction
+from harness.model.operations import OPEN_S_MAX, Copy, Operation, Transaction
 from harness.model.plan import Effect, Plan
 from harness.model.schema import Schema, Table
 
@@ -40,7 +40,7 @@ def validate(plan: Plan, schema: Schema) -> None:
                 f"the plan names transaction {written.name!r} twice", cure="give each a name of its own"
             )
         names.add(written.name)
-        _check_hold(written)
+        _check_open(written)
         for operation in written.operations:
             _check_operation(operation, schema, written.name)
 
@@ -55,11 +55,13 @@ def _transactions(plan: Plan) -> Iterator[Transaction]:
         yield from tenant.takes
 
 
-def _check_hold(written: Transaction) -> None:
-    if written.hold_s > HOLD_S_MAX:
+def _check_open(written: Transaction) -> None:
+    open_s = written.hold_s + written.think_s * max(0, len(written.operations) - 1)
+    if open_s > OPEN_S_MAX:
         raise BadInput(
-            f"{written.name} is to be held open for {written.hold_s:g} s before it ends",
-            cure=f"give hold_s at most {HOLD_S_MAX:g} s: a script waits for what it has locked",
+            f"{written.name} is to be held open for {open_s:g} s before it ends",
+            cure=f"give hold_s and think_s that make at most {OPEN_S_MAX:g} s:"
+            " a script waits for what it has locked",
         )
 
 

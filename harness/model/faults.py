@@ -114,7 +114,13 @@ class ClockJump(_OnService, frozen=True, kw_only=True, tag="clock_jump"):
 
 
 class RestartConnector(_Fault, frozen=True, kw_only=True, tag="restart_connector"):
-    """The connector and its task are restarted; ``down_s`` is how long nobody looks after them."""
+    """The connector and its task are restarted; ``down_s`` is how long nobody looks after them.
+
+    ``times`` in a row, each once it has caught up, as a supervisor does that restarts in a loop: it comes
+    back amid other transactions each time (FM-46, FM-47).
+    """
+
+    times: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
 
 
 class PauseConnector(_Fault, frozen=True, kw_only=True, tag="pause_connector"):

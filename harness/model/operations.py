@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-HOLD_S_MAX: Final = 5.0
+OPEN_S_MAX: Final = 5.0
 """Longest hold of a transaction that a plan may ask for: its locks stand in a script's way meanwhile."""
 
 
@@ -120,13 +120,15 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ``pause_s``: how long after the previous transaction of the same writer began this one is due.
     ``hold_s``: how long it stays open, with all that it has locked, after its operations and before what
-    ends it is sent. ``serializable``: at that isolation level; refused for a conflict with another one it
-    is tried again, under its name. ``commit``: False is a rollback on purpose, after the operations ran.
+    ends it is sent. ``think_s``: how long its client thinks after each operation but the last, while others
+    commit. ``serializable``: at that isolation level; refused for a conflict with another one it is tried
+    again, under its name. ``commit``: False is a rollback on purpose, after the operations ran.
     """
 
     name: str
     operations: tuple[Operation, ...]
     pause_s: float = 0.0
     hold_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    think_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     serializable: bool = False
     commit: bool = True

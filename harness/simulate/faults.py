@@ -290,10 +290,14 @@ async def _roomy_store(machine: Machine, _: f.FullStore) -> Proof:
     return _seen("the object store takes writes")
 
 
-async def _restart_connector(machine: Machine, _: f.RestartConnector) -> Proof:
-    await machine.stop_connector()
-    machine.start_connector(again=AGAIN)
-    return _seen("the connector was restarted")
+async def _restart_connector(machine: Machine, fault: f.RestartConnector) -> Proof:
+    """Restart it so often, with a heartbeat written in between."""
+    for number in range(fault.times):
+        if number and not await _beaten(machine, 1):
+            return Proof(seen=False, words=f"no heartbeat was written in {COMMIT_S_MAX:g} s")
+        await machine.stop_connector()
+        machine.start_connector(again=AGAIN)
+    return _seen(f"the connector was restarted {fault.times} times")
 
 
 async def _connector_runs(machine: Machine, _: f.Fault) -> Proof:
@@ -309,8 +313,7 @@ async def _pause_connector(machine: Machine, _: f.PauseConnector) -> Proof:
 async def _lose_offsets(machine: Machine, _: f.LoseOffsets) -> Proof:
     """Stop the connector until it has not read some heartbeats, and let it come back without offsets."""
     await machine.stop_connector()
-    begun = _beat(machine)
-    if not await _comes_true(machine, lambda: _beat(machine) >= begun + UNREAD_BEATS, COMMIT_S_MAX):
+    if not await _beaten(machine, UNREAD_BEATS):
         return Proof(seen=False, words=f"no {UNREAD_BEATS} heartbeats were written in {COMMIT_S_MAX:g} s")
     machine.forget_offsets()
     machine.start_connector(again=0)
@@ -332,6 +335,12 @@ async def _repair(machine: Machine, _: f.LoseOffsets) -> Proof:
 
 def _beat(machine: Machine) -> int:
     return int(_server(machine).heartbeat["beat"] or 0)
+
+
+async def _beaten(machine: Machine, beats: int) -> bool:
+    """Wait for so many more heartbeats; whether they came."""
+    begun = _beat(machine)
+    return await _comes_true(machine, lambda: _beat(machine) >= begun + beats, COMMIT_S_MAX)
 
 
 async def _comes_true(machine: Machine, is_so: Callable[[], bool], limit_s: float) -> bool:

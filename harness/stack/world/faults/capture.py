@@ -4,15 +4,48 @@ from __future__ import annotations
 
 from harness.drive.ports import Proof
 from harness.model.faults import Fault, PauseConnector, RestartConnector
+from harness.stack.services import postgres
 from harness.stack.services.connect import NOT_THERE
 from harness.stack.wait import NotYet, wait_for
 from harness.stack.world.faults.ground import WELL_S_MAX, Ground, Performed, seen
 
+_READER = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s"
+_CAUGHT_UP = """
+SELECT active_pid IS NOT NULL AND active_pid IS DISTINCT FROM %s::int AND confirmed_flush_lsn >= %s::pg_lsn
+FROM pg_replication_slots WHERE slot_name = %s
+"""
 
-def _restart(ground: Ground, _: RestartConnector) -> Proof:
-    name = ground.stack.identity.connector
-    ground.stack.capture.client.restart(name)
-    return seen("Connect was told to restart connector and task, and has accepted it")
+
+def _restart(ground: Ground, fault: RestartConnector) -> Proof:
+    name, client = ground.stack.identity.connector, ground.stack.capture.client
+    for _ in range(fault.times - 1):
+        reader = _reader(ground)
+        client.restart(name)
+        _caught_up(ground, reader)
+    client.restart(name)
+    return seen(f"Connect was told to restart connector and task, and has accepted it: {fault.times} times")
+
+
+def _reader(ground: Ground) -> object:
+    """Return the process of the primary that sends to the connector; None if there is none."""
+    found = postgres.one(ground.admin, _READER, ground.stack.identity.slot)
+    return found[0] if found else None
+
+
+def _caught_up(ground: Ground, before: object) -> None:
+    """Wait until another one than ``before`` sends, and the connector has confirmed all there is now."""
+    slot = ground.stack.identity.slot
+    written = postgres.one(ground.admin, "SELECT pg_current_wal_flush_lsn()::text")
+
+    def probe() -> None:
+        ground.expect_cluster()
+        found = postgres.one(ground.admin, _CAUGHT_UP, before, *(written or ()), slot)
+        if found != (True,):
+            raise NotYet(f"another process sends, and all is confirmed: {found}")
+
+    wait_for(
+        "the restarted connector has caught up", probe, limit_s=WELL_S_MAX, transient=postgres.NOT_THERE
+    )
 
 
 def _pause(ground: Ground, _: PauseConnector) -> Proof:
