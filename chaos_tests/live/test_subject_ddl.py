@@ -215,3 +215,34 @@ def test_a_failing_event_trigger_never_stands_in_the_way(place: TestDatabase) ->
     messages = told(place, "ALTER TABLE helpdesk.labels ADD COLUMN more text")
     assert not any("catalogue" in body for _, body in messages)
     assert dump(place)[1] != catalogue
+
+
+def test_a_dropped_type_waits_until_rows_that_bear_it_are_captured(place: TestDatabase) -> None:
+    """A connector that comes to them when it is gone can't read them; a table alone is not waited for."""
+    postgres.run_sql(place.app, "CREATE TYPE helpdesk.spare AS ENUM ('a')")
+    with ThreadPoolExecutor(1) as thread, decoding(place) as messages:
+        postgres.run_sql(place.app, "INSERT INTO helpdesk.tenants VALUES (1, 'a', 'a', '{}', now())")
+        postgres.run_sql(place.app, "DROP TABLE helpdesk.labels CASCADE")
+        dropping = thread.submit(postgres.run_sql, place.app, "DROP TYPE helpdesk.spare")
+        wait_until("the DROP waits for capture", lambda: sleeps(place), limit_s=5.0)
+        assert not dropping.done()
+        assert messages()
+        dropping.result(timeout=5.0)
+
+
+def test_a_dropped_type_waits_for_capture_no_longer_than_it_must(place: TestDatabase) -> None:
+    """Where nobody captures, the DROP goes through with a warning."""
+    heard: list[str | None] = []
+    with decoding(place), psycopg.connect(place.app, autocommit=True) as session:
+        session.execute("INSERT INTO helpdesk.tenants VALUES (1, 'a', 'a', '{}', now())")
+        session.add_notice_handler(lambda notice: heard.append(notice.message_primary))
+        session.execute("DROP SCHEMA helpdesk CASCADE")
+    (warning,) = [words for words in heard if words and "capture is behind" in words]
+    assert "types are dropped" in warning
+
+
+def sleeps(place: TestDatabase) -> bool:
+    """Whether a session of the application waits in an event trigger."""
+    with psycopg.connect(place.admin, autocommit=True) as admin:
+        found = admin.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        return found.fetchone() is not None

@@ -6,6 +6,10 @@ end of the transaction a digest of the catalogue. Where rows come or go with no 
 partition that is attached or detached, a table rewritten), ``restoreproof.clear`` and ``restoreproof.row``
 tell the whole table anew. The triggers are ENABLE ALWAYS, and never stand in the way of the DDL: when one
 of them fails it warns, and the digest that each heartbeat carries gives away what it left out.
+
+Only where a type of somebody's own is dropped they wait, for ``CAPTURE_S_MAX`` at most, until capture has
+read what was committed before: a connector that begins to read such rows when their type is gone, after a
+restart, can't tell what they hold. Their tables are locked by then, so that nothing can be added.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 DDL_PREFIX = "restoreproof.ddl"
 CLEAR_PREFIX = "restoreproof.clear"
 ROW_PREFIX = "restoreproof.row"
+CAPTURE_S_MAX = 10
 EVENT_TRIGGERS = ("restoreproof_ddl", "restoreproof_drop", "restoreproof_rewrite")
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'restoreproof')"
@@ -166,6 +171,27 @@ $leaves$;
 REVOKE EXECUTE ON FUNCTION restoreproof.follow_leaves() FROM PUBLIC;
 """
 
+_CAPTURED = f"""\
+CREATE OR REPLACE FUNCTION restoreproof.await_capture() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $captured$
+DECLARE
+    written pg_lsn := pg_current_wal_flush_lsn();
+    ends_at timestamptz := clock_timestamp() + interval '{CAPTURE_S_MAX} s';
+BEGIN
+    WHILE EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary
+            AND database = current_database() AND wal_status <> 'lost' AND confirmed_flush_lsn < written)
+    LOOP
+        IF clock_timestamp() > ends_at THEN
+            RAISE WARNING 'restoreproof: capture is behind %, and types are dropped', written;
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END
+$captured$;
+REVOKE EXECUTE ON FUNCTION restoreproof.await_capture() FROM PUBLIC;
+"""
+
 _TRIGGERS = f"""\
 CREATE OR REPLACE FUNCTION restoreproof.end_ddl() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $end$
@@ -207,6 +233,10 @@ BEGIN
         IF NOT EXISTS (SELECT FROM pg_event_trigger_dropped_objects()
                 WHERE NOT is_temporary AND schema_name IS DISTINCT FROM 'restoreproof') THEN
             RETURN;
+        END IF;
+        IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects()
+                WHERE classid = 'pg_type'::regclass AND (original OR normal) AND NOT is_temporary) THEN
+            PERFORM restoreproof.await_capture();
         END IF;
     ELSE
         WITH touched AS (
@@ -284,4 +314,5 @@ def functions_sql() -> str:
 
 def event_triggers_sql(publication: str) -> str:
     """Return the triggers' SQL, for after the publication; may be run again at any time."""
-    return "\n".join((_LEAVES.format(publication=publication.replace("'", "''")), _TRIGGERS))
+    leaves = _LEAVES.format(publication=publication.replace("'", "''"))
+    return f"{leaves}\n{_CAPTURED}\n{_TRIGGERS}"
