@@ -89,6 +89,10 @@ def test_kinds_that_were_never_met_go_first(seed: int) -> None:
     slow = cells_named("slow store", ["canary"])
     assert chosen(names, 1, [*killed, *slow], seed)[0] in ("kill kafka", "slow store")
     assert chosen(names[:2], 1, killed, seed) == ("kill kafka",)
+    restarted = cells_named("restart connector", ["canary"])  # of thrice the weight of a slow store
+    assert chosen(("slow store", "restart connector"), 1, [*slow, *restarted], seed) == (
+        "restart connector",
+    )
     elsewhere = [*cells_named("kill archiver", ["canary"]), *cells_named("kill kafka", ["blanked"])]
     assert chosen(names[:2], 1, elsewhere, seed) == ("kill kafka",)
 

@@ -31,7 +31,7 @@ APART_TENTHS = (10, 20)
 EARLY_TENTHS = (0, 3)
 """A script may be over in a moment, and so may restores: what is to strike amid them strikes early."""
 
-RESTARTS = (1, 3, 6)
+RESTARTS = (1, 6, 12)
 """How many times in a row a connector is restarted."""
 
 OUTSIDE_FIRST, OUTSIDE_EVERY = 5, 10
@@ -120,12 +120,20 @@ def choose(
     return tuple(chosen)
 
 
-def _worn(script: str, seen: Collection[Cell]) -> Callable[[str], tuple[int, int, int]]:
-    """Return what says how well known a fault is: its kind, its name, and it under this kind of script."""
+def _worn(script: str, seen: Collection[Cell]) -> Callable[[str], tuple[float, int, int]]:
+    """Return what says how well known a fault is: its kind, its name, and it under this kind of script.
+
+    A kind of twice the weight is met twice as often, until it is as well known as the others.
+    """
     met = {(cell.fault, cell.script) for cell in seen}
     of_name = Counter(name for name, _ in met)
     of_kind = Counter(_KIND_OF[name] for name, _ in met if name in _KIND_OF)
-    return lambda name: (of_kind[_kind(name)], of_name[name], (name, script) in met)
+
+    def worn(name: str) -> tuple[float, int, int]:
+        kind = _kind(name)
+        return of_kind[kind] / max(f.KINDS[kind].weight, 1), of_name[name], (name, script) in met
+
+    return worn
 
 
 @cache

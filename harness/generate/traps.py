@@ -49,7 +49,7 @@ MEETS_S: Final = (0.2, 0.6)
 """Least and most that the first one waits for the other."""
 
 THINKING_SHARE: Final = 0.75
-"""Of the plans, in profiles with traps, and in those of the writers."""
+"""Of the plans, in profiles with traps."""
 
 THINKS_S: Final = (0.005, 0.03)
 THINKS_IN_ALL_S_MAX: Final = 0.15
@@ -128,16 +128,13 @@ def _serializable(scribe: Scribe, transaction: Transaction, row: LiveRow, hold_s
 
 
 def with_thinkers(tenants: Sequence[TenantPlan], rng: Random) -> tuple[TenantPlan, ...]:
-    """Return the tenants, of whose writers some think between the operations of each transaction."""
+    """Return the tenants, whose writers in most plans think between the operations of each transaction."""
     if rng.random() >= THINKING_SHARE:
         return tuple(tenants)
     return tuple(
         msgspec.structs.replace(
             tenant,
-            writers=tuple(
-                _thinking(writer, rng.uniform(*THINKS_S)) if rng.random() < THINKING_SHARE else writer
-                for writer in tenant.writers
-            ),
+            writers=tuple(_thinking(writer, rng.uniform(*THINKS_S)) for writer in tenant.writers),
         )
         for tenant in tenants
     )

@@ -231,7 +231,7 @@ KINDS: dict[type[Fault], Traits] = {
     FullStore: Traits(2, touches=Touches(("bucket",), ("archive",))),
     FullDisk: Traits(1, targets=("primary", "kafka")),
     ClockJump: Traits(1, targets=("primary", "standby", "kafka", "connect", "archiver", "minio")),
-    RestartConnector: Traits(2, touches=_SLOT, down_s=(0.0, 1.0)),
+    RestartConnector: Traits(6, touches=_SLOT, down_s=(0.0, 1.0)),
     PauseConnector: Traits(2, touches=_SLOT),
     LoseOffsets: Traits(0, touches=_SLOT, in_envelope=False),
     DropSlot: Traits(0, touches=_SLOT, in_envelope=False),
