@@ -89,7 +89,7 @@ def test_kinds_that_were_never_met_go_first(seed: int) -> None:
     slow = cells_named("slow store", ["canary"])
     assert chosen(names, 1, [*killed, *slow], seed)[0] in ("kill kafka", "slow store")
     assert chosen(names[:2], 1, killed, seed) == ("kill kafka",)
-    restarted = cells_named("restart connector", ["canary"])  # of thrice the weight of a slow store
+    restarted = cells_named("restart connector", ["canary"])  # it weighs thrice
     assert chosen(("slow store", "restart connector"), 1, [*slow, *restarted], seed) == (
         "restart connector",
     )
