@@ -7,9 +7,9 @@ partition that is attached or detached, a table rewritten), ``restoreproof.clear
 tell the whole table anew. The triggers are ENABLE ALWAYS, and never stand in the way of the DDL: when one
 of them fails it warns, and the digest that each heartbeat carries gives away what it left out.
 
-Only where a type of somebody's own is dropped they wait, for ``CAPTURE_S_MAX`` at most, until capture has
-read what was committed before: a connector that begins to read such rows when their type is gone, after a
-restart, can't tell what they hold. Their tables are locked by then, so that nothing can be added.
+Only before a command that may drop somebody's own types they wait, for ``CAPTURE_S_MAX`` at most and with
+nothing locked yet, until capture has read what is committed, and has been connected for a while: one that
+comes to such rows when their type is gone, after a restart, can't tell what they hold.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from __future__ import annotations
 DDL_PREFIX = "restoreproof.ddl"
 CLEAR_PREFIX = "restoreproof.clear"
 ROW_PREFIX = "restoreproof.row"
-CAPTURE_S_MAX = 10
-EVENT_TRIGGERS = ("restoreproof_ddl", "restoreproof_drop", "restoreproof_rewrite")
+CAPTURE_S_MAX = 15
+STEADY_S = 2
+EVENT_TRIGGERS = ("restoreproof_ddl", "restoreproof_drop", "restoreproof_rewrite", "restoreproof_start")
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'restoreproof')"
 
@@ -172,24 +173,33 @@ REVOKE EXECUTE ON FUNCTION restoreproof.follow_leaves() FROM PUBLIC;
 """
 
 _CAPTURED = f"""\
-CREATE OR REPLACE FUNCTION restoreproof.await_capture() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $captured$
+CREATE OR REPLACE FUNCTION restoreproof.on_start() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $start$
 DECLARE
     written pg_lsn := pg_current_wal_flush_lsn();
     ends_at timestamptz := clock_timestamp() + interval '{CAPTURE_S_MAX} s';
 BEGIN
-    WHILE EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary
-            AND database = current_database() AND wal_status <> 'lost' AND confirmed_flush_lsn < written)
-    LOOP
+    IF NOT EXISTS (SELECT FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
+            WHERE t.typtype IN ('d', 'e') AND {_OURS}) THEN
+        RETURN;
+    END IF;
+    WHILE EXISTS (
+        SELECT FROM pg_replication_slots AS s
+            LEFT JOIN LATERAL pg_stat_get_activity(s.active_pid) AS a ON s.active_pid IS NOT NULL
+        WHERE s.slot_type = 'logical' AND NOT s.temporary AND s.database = current_database()
+            AND s.wal_status <> 'lost' AND (s.confirmed_flush_lsn < written OR a.backend_start IS NULL
+                OR a.backend_start > clock_timestamp() - interval '{STEADY_S} s')
+    ) LOOP
         IF clock_timestamp() > ends_at THEN
-            RAISE WARNING 'restoreproof: capture is behind %, and types are dropped', written;
+            RAISE WARNING 'restoreproof: capture does not keep up, and % may drop types', TG_TAG;
             RETURN;
         END IF;
         PERFORM pg_sleep(0.05);
     END LOOP;
+EXCEPTION WHEN others THEN
+    RAISE WARNING 'restoreproof: the backup was not waited for before %: %', TG_TAG, SQLERRM;
 END
-$captured$;
-REVOKE EXECUTE ON FUNCTION restoreproof.await_capture() FROM PUBLIC;
+$start$;
 """
 
 _TRIGGERS = f"""\
@@ -233,10 +243,6 @@ BEGIN
         IF NOT EXISTS (SELECT FROM pg_event_trigger_dropped_objects()
                 WHERE NOT is_temporary AND schema_name IS DISTINCT FROM 'restoreproof') THEN
             RETURN;
-        END IF;
-        IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects()
-                WHERE classid = 'pg_type'::regclass AND (original OR normal) AND NOT is_temporary) THEN
-            PERFORM restoreproof.await_capture();
         END IF;
     ELSE
         WITH touched AS (
@@ -293,11 +299,17 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'restoreproof_rewrite') THEN
         CREATE EVENT TRIGGER restoreproof_rewrite ON table_rewrite EXECUTE FUNCTION restoreproof.on_ddl();
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'restoreproof_start') THEN
+        CREATE EVENT TRIGGER restoreproof_start ON ddl_command_start
+            WHEN TAG IN ('DROP SCHEMA', 'DROP TYPE', 'DROP DOMAIN', 'DROP OWNED', 'DROP EXTENSION')
+            EXECUTE FUNCTION restoreproof.on_start();
+    END IF;
 END
 $$;
 ALTER EVENT TRIGGER restoreproof_ddl ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_drop ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_rewrite ENABLE ALWAYS;
+ALTER EVENT TRIGGER restoreproof_start ENABLE ALWAYS;
 SELECT restoreproof.follow_leaves();
 DELETE FROM restoreproof.known;
 INSERT INTO restoreproof.known SELECT c.oid, restoreproof.shape(c.oid) FROM pg_class AS c
