@@ -57,8 +57,7 @@ class Book:
             if step.tx.outcome == "acked" and step.tx.ended_s < tx.begun_s:
                 if unsure:
                     unsure.difference_update(step.writes)
-                if step.maybe:
-                    unsure |= step.maybe
+                unsure |= step.maybe
             else:
                 unsure.update(step.writes)
         return unsure
