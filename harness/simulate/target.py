@@ -147,14 +147,27 @@ class SimulatedTarget:
             raise TargetUnavailable(str(lost)) from None
 
 
+async def _locked(server: Server, work: Work, swap: Swap) -> dict[str, list[RawRow]]:
+    """Return the rows to be replaced, all locked: looked at anew when somebody changed one meanwhile."""
+    while True:
+        present = _present(server, work, swap)
+        await _lock(server, work, server.built, present)
+        if _present(server, work, swap) == present:
+            return present
+
+
+def _present(server: Server, work: Work, swap: Swap) -> dict[str, list[RawRow]]:
+    schema, view = server.built.schema, server.snapshot(own=work)
+    present = rows_by_tenant(schema, view, [swap.tenant])[swap.tenant]
+    for name, rows in _with_others(schema, view, swap.taken, present).items():
+        present[name] += rows
+    return present
+
+
 async def _swap(server: Server, work: Work, swap: Swap) -> Swapped:
     storage = server.built
     await _lock(server, work, storage, swap.rows)
-    view = server.snapshot(own=work)
-    present = rows_by_tenant(storage.schema, view, [swap.tenant])[swap.tenant]
-    for name, rows in _with_others(storage.schema, view, swap.taken, present).items():
-        present[name] += rows
-    await _lock(server, work, storage, present)
+    present = await _locked(server, work, swap)
     for table in reversed(storage.schema.owned):
         for row in present[table.name]:
             server.apply(work, Written(table=table, op="delete", before=row))
