@@ -174,12 +174,16 @@ def test_a_primary_whose_clock_goes_back_changes_nothing(shop: LiveSession, tmp_
 def test_a_slot_that_was_advanced_is_noticed_and_repaired_by_a_snapshot(
     shop: LiveSession, tmp_path: Path
 ) -> None:
-    """The archiver stops rather than go on over a gap; a fresh snapshot heals, and nothing is broken."""
+    """Nobody goes on over a gap; a fresh snapshot heals, and nothing is broken.
+
+    Mostly it is the archiver who stops. Where what the connector stored is still older than the slot was,
+    it refuses to begin.
+    """
     faults = (AdvanceSlot(phase="write", after_s=2.0, down_s=0.5),)
     verdict = shop.drill(shop_plan(write_s=6.0, budget_s=5.0, faults=faults), tmp_path / "run")
     assert verdict.verdict == "unknown"
     assert {finding.check for finding in verdict.findings} == {"envelope"}
     entries = list(decode_lines((tmp_path / "run" / folder.HISTORY).read_bytes().splitlines()))
     [healed] = [entry for entry in entries if isinstance(entry, FaultHealed)]
-    assert "the archiver stopped" in healed.proof
+    assert healed.proof.startswith(("the archiver stopped", "the connector's task failed"))
     assert "a fresh snapshot was taken" in healed.proof
