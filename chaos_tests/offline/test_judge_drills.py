@@ -603,6 +603,42 @@ def test_a_loss_greater_than_the_exposure_shows_wrong_names() -> None:
     assert the_finding(finish(world), "naming").tenant == "a"
 
 
+def of_unknown_place(world: World, tenant: str) -> World:
+    """Nobody was told where the tenant's last COMMIT lies, of which it is known that it took place."""
+    done = [
+        e for e in world.entries if isinstance(e, h.Done) and e.tenant == tenant and e.actor == "writer"
+    ]
+    world.entries[world.entries.index(done[-1])] = structs.replace(done[-1], lsn_upper=None)
+    return world
+
+
+def test_a_commit_that_was_only_seen_to_have_taken_place_is_exposed_from_where_it_lies_at_least() -> None:
+    """Found by 2,000 simulated plans: it was lost with the cluster, and *naming* called it durable."""
+    world = begin()
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.flush()
+    world.write("a", item("a", 1900, "buffered"))
+    of_unknown_place(world, "a")
+    world.at_s += 5.0
+    world.hit("s0")
+    world.flush()
+    assert the_finding_among(finish(world), "exposure").loss_s == pytest.approx(5.01)
+
+
+def test_nobody_calls_durable_what_lies_nobody_knows_where() -> None:
+    """Its COMMIT may lie on either side of what the bucket held."""
+    world = begin()
+    old = dict(world.live["a"])
+    world.write("a", item("a", 1900, "lost"))
+    of_unknown_place(world, "a")
+    world.flush(watermark=False)
+    world.at_s += 0.2
+    world.script(("s0", (), (whole("a"), whole("q"))))
+    world.hit("s0")
+    world.saved["a"] = old
+    assert "naming" not in checks(finish(world).verdict())
+
+
 # Bent drills: set aside, live rows, refusals.
 
 

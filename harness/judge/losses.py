@@ -65,7 +65,10 @@ def loss_of(solution: Solution, incident: Incident) -> Loss:
 
 
 def exposure_of(steps: Sequence[Step], incident: Incident, needs: Needs, timeline: Timeline) -> Loss | None:
-    """Return what would have been lost had only the bucket survived; None when no needs were named."""
+    """Return what would have been lost had only the bucket survived; None when no needs were named.
+
+    Of a COMMIT without an answer that was seen to have taken place it is known where it lies at least.
+    """
     if not needs.named:
         return None
     held = needs.durable_until(incident.at_s)
@@ -73,11 +76,14 @@ def exposure_of(steps: Sequence[Step], incident: Incident, needs: Needs, timelin
     exposed = (
         step
         for step in steps
-        if (upper := step.tx.lsn_upper) is not None
-        and (upper > held.lsn or epochs.get(step.tx.cluster) != held.epoch)
-        and _beyond(epochs.get(step.tx.cluster, 0), upper, held)
+        if ((place := _at_least(step)) > held.lsn or epochs.get(step.tx.cluster) != held.epoch)
+        and _beyond(epochs.get(step.tx.cluster, 0), place, held)
     )
     return _earliest(exposed, incident)
+
+
+def _at_least(step: Step) -> int:
+    return step.tx.lsn_lower if step.tx.lsn_upper is None else step.tx.lsn_upper
 
 
 def _beyond(epoch: int, lsn: int, held: Position) -> bool:
