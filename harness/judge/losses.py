@@ -83,7 +83,7 @@ def exposure_of(steps: Sequence[Step], incident: Incident, needs: Needs, timelin
 
 
 def _at_least(step: Step) -> int:
-    return step.tx.lsn_lower if step.tx.lsn_upper is None else step.tx.lsn_upper
+    return step.tx.lsn_lower + 1 if step.tx.lsn_upper is None else step.tx.lsn_upper
 
 
 def _beyond(epoch: int, lsn: int, held: Position) -> bool:
