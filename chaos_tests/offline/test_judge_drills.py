@@ -560,8 +560,8 @@ def test_a_row_of_the_state_before_the_last_restore_is_something_else() -> None:
 # Bent drills: exposure and naming.
 
 
-def test_a_write_that_reached_the_bucket_late_is_exposed() -> None:
-    """Nothing is lost, since the cluster lives; the bucket alone would have lost five seconds."""
+def written_5_s_before_the_damage() -> World:
+    """A drill in which a write is in the bucket only after the damage, five seconds late."""
     world = begin()
     world.script(("s0", (), (whole("a"), whole("q"))))
     world.flush()
@@ -569,7 +569,12 @@ def test_a_write_that_reached_the_bucket_late_is_exposed() -> None:
     world.at_s += 5.0
     world.hit("s0")
     world.flush()
-    finding = the_finding_among(finish(world), "exposure")
+    return finish(world)
+
+
+def test_a_write_that_reached_the_bucket_late_is_exposed() -> None:
+    """Nothing is lost, since the cluster lives; the bucket alone would have lost five seconds."""
+    finding = the_finding_among(written_5_s_before_the_damage(), "exposure")
     assert finding.tenant == "a"
     assert finding.loss_s == pytest.approx(5.01)
 
@@ -620,13 +625,8 @@ def of_unknown_place(world: World, key: int) -> World:
 
 def test_a_commit_that_was_only_seen_to_have_taken_place_is_exposed_from_where_it_lies_at_least() -> None:
     """Found by 2,000 simulated plans: it was lost with the cluster, and *naming* called it durable."""
-    world = begin()
-    world.script(("s0", (), (whole("a"), whole("q"))))
-    world.flush()
-    world.write("a", item("a", 1900, "buffered"))
-    world.at_s += 5.0
-    world.hit("s0")
-    found = some_findings(of_unknown_place(finish(world), 1900), "exposure")
+    world = of_unknown_place(written_5_s_before_the_damage(), 1900)
+    found = some_findings(world, "exposure")
     assert [f.loss_s for f in found if f.tenant == "a"] == [pytest.approx(5.01)]
 
 

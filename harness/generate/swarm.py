@@ -166,7 +166,7 @@ def _hits_restorer(name: str) -> bool:
 
 
 def _directed(draw: st.DrawFn, fault: f.Fault) -> f.Fault:
-    """Draw in which direction a link is cut, which way a clock jumps, how often one restarts."""
+    """Draw a cut's direction, a jump's, and how many times in a row a connector is restarted."""
     if isinstance(fault, f.CutLink):
         directions: tuple[f.Direction, ...] = ("both", "up", "down")
         return msgspec.structs.replace(fault, direction=draw(st.sampled_from(directions)))
