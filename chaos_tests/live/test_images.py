@@ -111,7 +111,7 @@ def test_images_carry_labels_and_versions(built: dict[images.ImageName, images.I
         assert {"debian", name} <= set(image.versions)
     assert built["postgres"].postgres_major == 17
     assert built["postgres"].versions["postgresql-17"].startswith(built["postgres"].versions["postgres"])
-    assert {"kafka", "debezium"} <= set(built["java"].versions)
+    assert {"kafka", "debezium", "converters"} <= set(built["java"].versions)
 
 
 def test_all_images_together_stay_small(

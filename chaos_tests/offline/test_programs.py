@@ -259,7 +259,7 @@ def test_each_pinned_file_has_name_size_and_hash() -> None:
     listed = pins.load()
     assert {pin.program for pin in listed} == {
         *("postgres", "java", "faketime", "go", "kafka"),
-        *("debezium", "losing-debezium"),
+        *("debezium", "losing-debezium", "ecj"),
     }
     for pin in listed:
         assert re.fullmatch(r"[0-9a-f]{64}", pin.sha256), pin.name

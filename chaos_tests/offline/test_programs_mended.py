@@ -119,7 +119,7 @@ def test_the_cached_plugin_holds_the_pinned_class_first_on_the_class_path() -> N
     with zipfile.ZipFile(first) as made:
         assert mended.checked(made.read(mended.CLASS))
     assert programs.versions["debezium"] == "3.7.0.Final (WalPositionLocator mended)"
-    assert programs.aot_dir.name.endswith(mended.SHA256[:12])
+    assert mended.SHA256[:12] in programs.aot_dir.name
 
 
 def test_debezium_as_published_has_its_own_class_path_and_caches() -> None:

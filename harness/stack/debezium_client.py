@@ -25,7 +25,7 @@ key.converter key.converter.schemas.enable key.converter.replace.null.with.defau
 value.converter value.converter.schemas.enable value.converter.replace.null.with.default
 transforms transforms.one.type transforms.one.regex transforms.one.replacement
 topic.prefix plugin.name binary.handling.mode decimal.handling.mode interval.handling.mode
-time.precision.mode include.unknown.datatypes unavailable.value.placeholder
+time.precision.mode include.unknown.datatypes converters gone.type unavailable.value.placeholder
 database.hostname database.port database.user database.password database.dbname
 driver.socketTimeout driver.connectTimeout
 slot.name slot.failover slot.drop.on.stop slot.max.retries slot.retry.delay.ms

@@ -148,7 +148,7 @@ _FILES: dict[ImageName, Callable[[Programs], Files]] = {
 
 _CARRIES: dict[ImageName, tuple[str, ...]] = {
     "postgres": (),
-    "java": ("java", "kafka", "debezium"),
+    "java": ("java", "kafka", "debezium", "converters"),
     "minio": ("minio",),
     "toxiproxy": ("toxiproxy",),
 }

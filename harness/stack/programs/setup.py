@@ -1,4 +1,7 @@
-"""Fetches what is missing, all at once: MinIO's build takes longest and runs beside the downloads."""
+"""Fetches what is missing, all at once: MinIO's build takes longest and runs beside the downloads.
+
+What needs others is made once they are there.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ def bring(among: Sequence[Part], watcher: Watcher) -> None:
         for folder in sorted({part.folder.parent for part in absent}):
             locks.enter_context(cache.locked(folder, lambda: _say_waiting(watcher)))
         # The other one may have brought it all by now.
-        _install_all(missing(among), watcher)
+        still = missing(among)
+        _install_all([part for part in still if not part.needs], watcher)
+        _install_all([part for part in still if part.needs], watcher)
 
 
 def install(part: Part, watcher: Watcher) -> None:

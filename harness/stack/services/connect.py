@@ -124,6 +124,8 @@ _SOURCE = {
     "time.precision.mode": "isostring",
     "binary.handling.mode": "bytes",
     "include.unknown.datatypes": "true",
+    "converters": "gone",
+    "gone.type": "restoreproof.GoneTypes",
     "offset.mismatch.strategy": "trust_offset",
     "lsn.flush.mode": "connector",
     "skipped.operations": "none",

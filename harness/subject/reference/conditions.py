@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.model.schema import Schema
 from harness.subject.reference.carried import Demand
-from harness.subject.reference.values import demands
+from harness.subject.reference.values import demands, parsed
 
 
 def unmet(column: str, declared: str, schema: Schema, checks: Iterable[str]) -> list[Demand]:
@@ -48,8 +48,12 @@ def quoted(name: str) -> str:
 
 
 def _printed(column: str, base: str | None) -> Iterator[str]:
-    """Yield how a condition may name the column: bare or quoted, and cast where its type is a domain."""
+    """Yield how a condition may name the column: bare or quoted, and cast where its type is a domain.
+
+    A cast is to the base without modifiers; Postgres prints ``character`` without any as ``bpchar``.
+    """
     for name in (column, quoted(column)):
         yield name
         if base is not None:
-            yield f"({name})::{base}"
+            bare, _ = parsed(base)
+            yield f"({name})::{bare.replace('character[]', 'bpchar[]')}"

@@ -6,10 +6,6 @@ end of the transaction a digest of the catalogue. Where rows come or go with no 
 partition that is attached or detached, a table rewritten), ``restoreproof.clear`` and ``restoreproof.row``
 tell the whole table anew. The triggers are ENABLE ALWAYS, and never stand in the way of the DDL: when one
 of them fails it warns, and the digest that each heartbeat carries gives away what it left out.
-
-Only before a command that may drop somebody's own types they wait, for ``CAPTURE_S_MAX`` at most and with
-nothing locked yet, until capture has read what is committed, and has been connected for a while: one that
-comes to such rows when their type is gone, after a restart, can't tell what they hold.
 """
 
 from __future__ import annotations
@@ -17,9 +13,7 @@ from __future__ import annotations
 DDL_PREFIX = "restoreproof.ddl"
 CLEAR_PREFIX = "restoreproof.clear"
 ROW_PREFIX = "restoreproof.row"
-CAPTURE_S_MAX = 15
-STEADY_S = 2
-EVENT_TRIGGERS = ("restoreproof_ddl", "restoreproof_drop", "restoreproof_rewrite", "restoreproof_start")
+EVENT_TRIGGERS = ("restoreproof_ddl", "restoreproof_drop", "restoreproof_rewrite")
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'restoreproof')"
 
@@ -172,36 +166,6 @@ $leaves$;
 REVOKE EXECUTE ON FUNCTION restoreproof.follow_leaves() FROM PUBLIC;
 """
 
-_CAPTURED = f"""\
-CREATE OR REPLACE FUNCTION restoreproof.on_start() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $start$
-DECLARE
-    written pg_lsn := pg_current_wal_flush_lsn();
-    ends_at timestamptz := clock_timestamp() + interval '{CAPTURE_S_MAX} s';
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
-            WHERE t.typtype IN ('d', 'e') AND {_OURS}) THEN
-        RETURN;
-    END IF;
-    WHILE EXISTS (
-        SELECT FROM pg_replication_slots AS s
-            LEFT JOIN LATERAL pg_stat_get_activity(s.active_pid) AS a ON s.active_pid IS NOT NULL
-        WHERE s.slot_type = 'logical' AND NOT s.temporary AND s.database = current_database()
-            AND s.wal_status <> 'lost' AND (s.confirmed_flush_lsn < written OR a.backend_start IS NULL
-                OR a.backend_start > clock_timestamp() - interval '{STEADY_S} s')
-    ) LOOP
-        IF clock_timestamp() > ends_at THEN
-            RAISE WARNING 'restoreproof: capture does not keep up, and % may drop types', TG_TAG;
-            RETURN;
-        END IF;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-EXCEPTION WHEN others THEN
-    RAISE WARNING 'restoreproof: the backup was not waited for before %: %', TG_TAG, SQLERRM;
-END
-$start$;
-"""
-
 _TRIGGERS = f"""\
 CREATE OR REPLACE FUNCTION restoreproof.end_ddl() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $end$
@@ -299,17 +263,11 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'restoreproof_rewrite') THEN
         CREATE EVENT TRIGGER restoreproof_rewrite ON table_rewrite EXECUTE FUNCTION restoreproof.on_ddl();
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'restoreproof_start') THEN
-        CREATE EVENT TRIGGER restoreproof_start ON ddl_command_start
-            WHEN TAG IN ('DROP SCHEMA', 'DROP TYPE', 'DROP DOMAIN', 'DROP OWNED', 'DROP EXTENSION')
-            EXECUTE FUNCTION restoreproof.on_start();
-    END IF;
 END
 $$;
 ALTER EVENT TRIGGER restoreproof_ddl ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_drop ENABLE ALWAYS;
 ALTER EVENT TRIGGER restoreproof_rewrite ENABLE ALWAYS;
-ALTER EVENT TRIGGER restoreproof_start ENABLE ALWAYS;
 SELECT restoreproof.follow_leaves();
 DELETE FROM restoreproof.known;
 INSERT INTO restoreproof.known SELECT c.oid, restoreproof.shape(c.oid) FROM pg_class AS c
@@ -327,4 +285,4 @@ def functions_sql() -> str:
 def event_triggers_sql(publication: str) -> str:
     """Return the triggers' SQL, for after the publication; may be run again at any time."""
     leaves = _LEAVES.format(publication=publication.replace("'", "''"))
-    return f"{leaves}\n{_CAPTURED}\n{_TRIGGERS}"
+    return f"{leaves}\n{_TRIGGERS}"

@@ -29,7 +29,7 @@ _INTERVAL_FIELDS = re.compile(r"interval (?:year|month|day|hour|minute|second)(?
 def converter(declared: str, schema: Schema) -> ToText | None:
     """Return what turns values of a declared type into text; None when the type can't be carried."""
     base = schema.domains.get(declared, declared)
-    name, modifiers = _parsed(base)
+    name, modifiers = parsed(base)
     if refused(declared, schema):
         return None
     if name.endswith("[]"):
@@ -45,7 +45,7 @@ def converter(declared: str, schema: Schema) -> ToText | None:
 
 def refused(declared: str, schema: Schema) -> Refused | None:
     """Return why values of a declared type can't be carried, None if they can."""
-    name, _ = _parsed(schema.domains.get(declared, declared))
+    name, _ = parsed(schema.domains.get(declared, declared))
     element = name.removesuffix("[]")
     if name in schema.enums:
         return None
@@ -61,7 +61,7 @@ def refused(declared: str, schema: Schema) -> Refused | None:
 
 def demands(declared: str, schema: Schema) -> tuple[Demand, ...]:
     """Return the conditions under which values of a type that is carried arrive as they were."""
-    name, _ = _parsed(schema.domains.get(declared, declared))
+    name, _ = parsed(schema.domains.get(declared, declared))
     if name.endswith("[]"):
         return FLAT
     found = TYPES.get(name)
@@ -84,7 +84,7 @@ def _carried(name: str) -> Carried:
     return found
 
 
-def _parsed(declared: str) -> tuple[str, tuple[int, ...]]:
+def parsed(declared: str) -> tuple[str, tuple[int, ...]]:
     """Return name and modifiers: ``numeric(14,2)``, ``timestamp(3) without time zone``, ``bit(8)[]``."""
     found = re.search(r"\((-?\d+)(?:,\s*(-?\d+))?\)", declared)
     modifiers = tuple(int(part) for part in found.groups() if part) if found else ()

@@ -18,6 +18,7 @@ from harness.model.values import RawRow
 from harness.subject.reference.assembler import HEARTBEAT_TABLE
 from harness.subject.reference.catalogue import altered_in
 from harness.subject.reference.event_triggers import CLEAR_PREFIX, DDL_PREFIX, ROW_PREFIX
+from harness.subject.reference.gone import is_gone, printed
 from harness.subject.reference.ports import (
     Begin,
     End,
@@ -207,7 +208,7 @@ class Reader:
                 " table's replica identity is not FULL"
             )
         try:
-            return read(value)
+            return printed(value) if is_gone(value) else read(value)
         except BadValue as error:
             raise BadValue(f"{table}.{column}: {error}") from None
 
