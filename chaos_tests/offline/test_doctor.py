@@ -54,6 +54,7 @@ def test_missing_programs_are_faults_with_their_cure(
     monkeypatch.setattr(cache, "PUBLIC_ROOT", tmp_path)
     findings = doctor.check_programs(False)
     assert sorted(finding.subject for finding in findings) == [
+        "converters",
         "debezium",
         "faketime",
         "java",

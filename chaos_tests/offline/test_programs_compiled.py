@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.errors import MissingProgram
-from harness.stack.programs import cache, compiled, located, parts, progress, setup
+from harness.stack.programs import cache, children, compiled, located, parts, progress, setup
 
 CLASS = "restoreproof/GoneTypes.class"
 COMPILES = """#!/bin/sh
@@ -17,6 +17,12 @@ while [ "$1" != -d ]; do shift; done
 mkdir -p "$2/restoreproof" && echo compiled > "$2/restoreproof/GoneTypes.class"
 """
 FAILS = "#!/bin/sh\necho 1 problem: GoneTypes is not abstract; exit 255\n"
+
+
+@pytest.fixture(autouse=True)
+def a_set_up_is_under_way() -> None:
+    """One that was stopped in another test starts no compiler any more."""
+    children.begin()
 
 
 def bench(folder: Path, java: str) -> compiled.Bench:
