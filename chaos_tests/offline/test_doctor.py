@@ -49,7 +49,7 @@ def test_a_fault_ends_with_64(
 def test_missing_programs_are_faults_with_their_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty cache is seven faults, each cured by the set-up."""
+    """An empty cache is eight faults, each cured by the set-up."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(cache, "PUBLIC_ROOT", tmp_path)
     findings = doctor.check_programs(False)
