@@ -50,7 +50,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 .PHONY: images
 images: setup ## build the images of the containers host (needs Docker; docker/ensure-engine starts one)
-	@$(BIN)/python -m harness.stack.images
+	@$(BIN)/python -m harness.stack.make_images
 
 .PHONY: drill
 drill: setup ## break tenants on real services and prove each one restorable

@@ -19,8 +19,8 @@ import pytest
 from docker.client import DockerClient
 
 from harness.model.errors import HarnessFailed, ServiceDied
-from harness.stack import owner, rest
-from harness.stack.containers import labels, sweep
+from harness.stack import owner, owner_labels, rest
+from harness.stack.containers import sweep
 from harness.stack.containers.arguments import container_name
 from harness.stack.options import Limits, StackOptions
 from harness.stack.portblock import LOOPBACK
@@ -81,7 +81,7 @@ def container_of(engine: DockerClient, stack: Stack, service: str) -> Any:
 
 def of_this_process(engine: DockerClient) -> set[str]:
     """The ids of all containers whose owner is this process."""
-    wanted = {"label": f"{labels.OWNER}={owner.this_process()}"}
+    wanted = {"label": f"{owner_labels.OWNER}={owner.this_process()}"}
     return {found.id for found in engine.containers.list(all=True, filters=wanted, ignore_removed=True)}
 
 
@@ -106,7 +106,7 @@ def is_healthy_by_link(stack: Stack) -> bool:
 def test_everything_of_a_stack_names_its_stack_and_its_owner(pair: Stack, engine: DockerClient) -> None:
     """Containers, network and volumes: what had no label could never be swept."""
     made = sweep.of_stack(engine, pair.identity.id)
-    wanted = labels.of_stack(pair.identity.id)
+    wanted = owner_labels.of_stack(pair.identity.id)
     assert (len(made.containers), len(made.networks), len(made.volumes)) == (5, 1, 5)
     for container in made.containers:
         assert wanted.items() <= container.labels.items()

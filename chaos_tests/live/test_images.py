@@ -14,9 +14,9 @@ import pytest
 
 from harness.model.errors import BadInput, MissingProgram
 from harness.stack import doctor_engine, images, settings
-from harness.stack.containers.labels import OWNER
 from harness.stack.images import base, build, context, engine, labels, outdated, recipes
 from harness.stack.owner import this_process
+from harness.stack.owner_labels import OWNER
 from harness.stack.programs import Programs, locate
 from harness.stack.programs.children import Stopped
 from harness.stack.together import StepSeen, silent
@@ -89,7 +89,7 @@ def test_the_command_lists_what_is_there_and_builds_nothing(
 ) -> None:
     """What ``make images`` runs says nothing of a build when there is none."""
     done = subprocess.run(
-        [sys.executable, "-m", "harness.stack.images"],
+        [sys.executable, "-m", "harness.stack.make_images"],
         capture_output=True,
         text=True,
         timeout=60,

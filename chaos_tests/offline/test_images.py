@@ -20,8 +20,8 @@ from docker.errors import ImageNotFound
 
 from harness.model.errors import EXIT_BAD_INPUT, BadInput, MissingProgram, UnknownName
 from harness.stack import doctor_engine, images, settings
+from harness.stack import make_images as command
 from harness.stack.findings import Finding
-from harness.stack.images import __main__ as command
 from harness.stack.images import base, contents, context, engine, labels, located, pull, recipes
 from harness.stack.programs import Programs
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from harness.model.errors import BadInput, HarnessFailed
-from harness.stack import local, owner
+from harness.stack import local, owner, owner_labels
 from harness.stack.capture import Capture
-from harness.stack.containers import archives, arguments, labels
+from harness.stack.containers import archives, arguments
 from harness.stack.containers.arguments import Settings
 from harness.stack.containers.gate import Gate
 from harness.stack.containers.service import memory_of
@@ -209,10 +209,10 @@ def test_page_cache_is_no_memory_of_a_service(stats: dict[str, object]) -> None:
 
 def test_this_process_is_no_dead_owner() -> None:
     """What a stack of ours is labelled with reads back as an owner that lives."""
-    found = labels.of_stack("feedc0de")
-    assert found[labels.STACK] == "feedc0de"
-    assert owner.read(found[labels.OWNER]) == owner.this_process()
-    assert not labels.is_left_behind(found, same_machine=True)
+    found = owner_labels.of_stack("feedc0de")
+    assert found[owner_labels.STACK] == "feedc0de"
+    assert owner.read(found[owner_labels.OWNER]) == owner.this_process()
+    assert not owner_labels.is_left_behind(found, same_machine=True)
 
 
 def test_an_owner_that_was_recycled_or_rebooted_is_dead() -> None:
@@ -222,7 +222,7 @@ def test_an_owner_that_was_recycled_or_rebooted_is_dead() -> None:
         msgspec.structs.replace(me, started_ticks=1),
         msgspec.structs.replace(me, boot_id="another"),
     ):
-        assert labels.is_left_behind({labels.OWNER: str(gone)}, same_machine=True)
+        assert owner_labels.is_left_behind({owner_labels.OWNER: str(gone)}, same_machine=True)
 
 
 def test_owners_that_can_not_be_judged_are_left_alone() -> None:
@@ -230,10 +230,10 @@ def test_owners_that_can_not_be_judged_are_left_alone() -> None:
     me = owner.this_process()
     elsewhere = msgspec.structs.replace(me, pid_namespace="pid:[1]", started_ticks=1)
     other_machine = msgspec.structs.replace(me, boot_id="another")
-    assert not labels.is_left_behind({labels.OWNER: str(elsewhere)}, same_machine=True)
-    assert not labels.is_left_behind({labels.OWNER: str(other_machine)}, same_machine=False)
-    assert not labels.is_left_behind({labels.OWNER: "a/b/c/d"}, same_machine=True)
-    assert not labels.is_left_behind({}, same_machine=True)
+    assert not owner_labels.is_left_behind({owner_labels.OWNER: str(elsewhere)}, same_machine=True)
+    assert not owner_labels.is_left_behind({owner_labels.OWNER: str(other_machine)}, same_machine=False)
+    assert not owner_labels.is_left_behind({owner_labels.OWNER: "a/b/c/d"}, same_machine=True)
+    assert not owner_labels.is_left_behind({}, same_machine=True)
 
 
 def test_a_shut_gate_lets_nobody_in_and_knows_who_still_is() -> None:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.stack import java_cache
+from harness.stack import java_cache, java_training
 from harness.stack.host import Host
+from harness.stack.java_training import Prepare
 from harness.stack.local import LocalHost
 from harness.stack.options import StackOptions
 from harness.stack.programs import Programs, locate
 from harness.stack.together import Progress
 
 
-def make_ready(options: StackOptions, progress: Progress) -> None:
-    """Make what stacks share and what is missing of it; raises MissingProgram."""
+def make_ready(options: StackOptions, progress: Progress, prepare: Prepare) -> None:
+    """Make what stacks share and what is missing of it; raises MissingProgram.
+
+    ``prepare`` gives the stack on which Java's caches are made.
+    """
     programs = options.programs or locate()
     if options.host == "containers":
         from harness.stack import images  # docker-py, which a local stack does without
 
-        images.ensure(options.images, progress, programs)
+        images.ensure(options.images, progress, programs, prepare)
     elif options.java_options is None:
-        from harness.stack import java_training  # it runs a stack itself
-
-        java_training.ensure(programs, options.root, progress)
+        java_training.ensure(programs, options.root, progress, prepare)
 
 
 def open_host(options: StackOptions, stack_id: str, folder: Path, port_names: Sequence[str]) -> Host:

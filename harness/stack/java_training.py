@@ -10,16 +10,18 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from harness.model.errors import HarnessFailed
 from harness.stack import java_cache
+from harness.stack.endpoints import Endpoints
+from harness.stack.host import Service
 from harness.stack.options import StackOptions
 from harness.stack.programs import Programs
 from harness.stack.services import postgres
-from harness.stack.stack import Stack
 from harness.stack.together import Progress, Step, run_step, silent
 from harness.stack.wait import NotYet, wait_for, wait_until
 
@@ -49,8 +51,38 @@ _CHANGES = (
 _CONFIRMED = "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
 
 
-def ensure(programs: Programs, root: Path | None, progress: Progress) -> None:
-    """Make the caches unless they exist or could not be made before."""
+class Trainee(Protocol):
+    """What a training run does with a stack; ``Stack`` is one, and has caches made before it starts."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where everything is."""
+
+    def start_services(self) -> None:
+        """Start all services and wait until they are ready."""
+
+    def load_schema(self, sql: str) -> None:
+        """Make the application's tables."""
+
+    def load_capture_sql(self, sql: str) -> None:
+        """Prepare the database for capture."""
+
+    def start_capture(self) -> None:
+        """Start the connector and wait until it streams."""
+
+    def service(self, name: str) -> Service:
+        """Return the service of that name."""
+
+    def close(self) -> None:
+        """End everything."""
+
+
+Prepare = Callable[[StackOptions, Progress], Trainee]
+"""Claims what a stack needs, and starts nothing."""
+
+
+def ensure(programs: Programs, root: Path | None, progress: Progress, prepare: Prepare) -> None:
+    """Make the caches unless they exist or could not be made before; ``prepare`` gives the stack for it."""
     if java_cache.are_complete(programs):
         return
     folder = programs.aot_dir
@@ -61,18 +93,18 @@ def ensure(programs: Programs, root: Path | None, progress: Progress) -> None:
         for left in folder.glob(f"{_SCRATCH}*"):  # of a training that was killed
             shutil.rmtree(left, ignore_errors=True)
         try:
-            run_step(Step(name="java caches", run=lambda: _train(programs, root)), (), progress)
+            run_step(Step(name="java caches", run=lambda: _train(programs, root, prepare)), (), progress)
         except (HarnessFailed, OSError) as failed:
             (folder / _FAILED).write_text(f"{failed}\nRemove this file to have it tried again.\n")
 
 
-def _train(programs: Programs, root: Path | None) -> None:
+def _train(programs: Programs, root: Path | None, prepare: Prepare) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=programs.aot_dir))
     made = {program: scratch / f"{program}.aot" for program in java_cache.JAVA_SERVICES}
     recording = {program: (f"-XX:AOTCacheOutput={path}",) for program, path in made.items()}
     options = StackOptions(programs=programs, root=root, java_options=recording)
     try:
-        with Stack.prepare(options, silent) as stack:
+        with closing(prepare(options, silent)) as stack:
             stack.start_services()
             _exercise(stack)
             for program, service in java_cache.JAVA_SERVICES.items():
@@ -82,7 +114,7 @@ def _train(programs: Programs, root: Path | None) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _exercise(stack: Stack) -> None:
+def _exercise(stack: Trainee) -> None:
     """Send some rows of many types through the connector and wait until it has confirmed them."""
     names = stack.endpoints
     stack.load_schema(_SCHEMA)

@@ -102,7 +102,7 @@ class Stack:
         up; then nothing is left behind.
         """
         options = options or StackOptions()
-        hosts.make_ready(options, progress)
+        hosts.make_ready(options, progress, cls.prepare)
         stack = cls.prepare(options, progress)
         try:
             stack.start_services(only)

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from harness.stack.containers import arguments, labels
+from harness.stack import owner_labels
+from harness.stack.containers import arguments
 from harness.stack.containers.arguments import Launch, Settings
 from harness.stack.containers.gate import Gate
 from harness.stack.containers.network import StackNetwork
@@ -41,7 +42,7 @@ class StackContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def labels(self) -> dict[str, str]:
         """Return the labels of everything that is made for this stack."""
-        return labels.of_stack(self.settings.stack_id)
+        return owner_labels.of_stack(self.settings.stack_id)
 
     def keywords(self, launch: Launch) -> dict[str, Any]:
         """Return docker-py's keywords of ``create``, with the labels of the stack."""

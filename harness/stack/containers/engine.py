@@ -13,7 +13,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from harness.model.errors import HarnessFailed, MissingProgram
-from harness.stack.images.engine import CURE
+from harness.stack.images.engine import CURE, in_words
 from harness.stack.portblock import LOOPBACK
 
 REFUSALS = (DockerException, requests.RequestException)
@@ -30,12 +30,6 @@ def asked(what: str) -> Iterator[None]:
         raise HarnessFailed(
             f"the engine can't {what}: {in_words(refused)}", cure=_cure(refused)
         ) from refused
-
-
-def in_words(refused: Exception) -> str:
-    """Return the engine's own explanation, on one line."""
-    said = refused.explanation if isinstance(refused, APIError) else refused
-    return " ".join(str(said or refused).split())
 
 
 class UnlessGone:
@@ -61,11 +55,6 @@ def connect() -> Any:
     except DockerException as unreachable:
         raise MissingProgram(f"no Docker engine answers: {unreachable}", cure=CURE) from unreachable
     return testcontainers
-
-
-def is_local(client: Any) -> bool:
-    """Whether the engine is reached by a socket file, and so serves processes of this machine only."""
-    return str(client.api.base_url) == "http+docker://localhost"
 
 
 def _testcontainers() -> Any:

@@ -14,12 +14,12 @@ from harness.stack.containers import arguments, engine, sweep
 from harness.stack.containers.arguments import EVERYWHERE, Settings
 from harness.stack.containers.context import StackContext
 from harness.stack.containers.gate import Gate
-from harness.stack.containers.labels import of_stack
 from harness.stack.containers.network import StackNetwork
 from harness.stack.containers.service import ContainerService
 from harness.stack.host import HostName, Service
 from harness.stack.images import Image, ImageName
 from harness.stack.local import LocalHost
+from harness.stack.owner_labels import of_stack
 from harness.stack.service import Address, ServiceSpec
 from harness.stack.wait import wait_until
 

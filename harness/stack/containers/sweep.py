@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from harness.stack.containers import engine, labels
+from harness.stack import owner_labels
+from harness.stack.containers.engine import UnlessGone, asked
+from harness.stack.images.engine import is_local
 
 Wanted = Callable[[dict[str, str]], bool]
 """Whether something that carries these labels is to be removed."""
@@ -27,15 +29,17 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
 
 def left_behind(client: Any) -> Leftovers:
     """Return what owners left that are gone for certain; touches nothing."""
-    same_machine = engine.is_local(client)
-    return _find(
-        client, labels.OWNER, lambda found: labels.is_left_behind(found, same_machine=same_machine)
-    )
+    same_machine = is_local(client)
+
+    def wanted(found: dict[str, str]) -> bool:
+        return owner_labels.is_left_behind(found, same_machine=same_machine)
+
+    return _find(client, owner_labels.OWNER, wanted)
 
 
 def of_stack(client: Any, stack_id: str) -> Leftovers:
     """Return what the engine has of one stack."""
-    return _find(client, f"{labels.STACK}={stack_id}", lambda _: True)
+    return _find(client, f"{owner_labels.STACK}={stack_id}", lambda _: True)
 
 
 def remove(found: Leftovers) -> None:
@@ -51,7 +55,7 @@ def remove(found: Leftovers) -> None:
 
 
 def _find(client: Any, label: str, wanted: Wanted) -> Leftovers:
-    with engine.asked("list what it has"):
+    with asked("list what it has"):
         containers = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
         networks = client.networks.list(filters={"label": label})
         volumes = client.volumes.list(filters={"label": label})
@@ -67,15 +71,15 @@ def _chosen(found: Iterable[Any], wanted: Wanted) -> tuple[Any, ...]:
 
 
 def _remove_container(container: Any) -> None:
-    with engine.asked(f"remove the container {container.name}"), engine.UnlessGone():
+    with asked(f"remove the container {container.name}"), UnlessGone():
         container.remove(force=True, v=True)
 
 
 def _remove_network(network: Any) -> None:
-    with engine.asked(f"remove the network {network.name}"), engine.UnlessGone():
+    with asked(f"remove the network {network.name}"), UnlessGone():
         network.remove()
 
 
 def _remove_volume(volume: Any) -> None:
-    with engine.asked(f"remove the volume {volume.name}"), engine.UnlessGone():
+    with asked(f"remove the volume {volume.name}"), UnlessGone():
         volume.remove(force=True)

@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 
 from harness.model.errors import BadInput, HarnessFailed, MissingProgram
 from harness.stack.owner import this_process
+from harness.stack.owner_labels import OWNER
 
 CURE = (
     "start Docker and join its group, or set DOCKER_HOST; on a machine without an engine run"
@@ -63,6 +64,11 @@ def _knock() -> None:
         raise OSError(f"{address}: {refused.strerror}") from refused
 
 
+def is_local(client: DockerClient) -> bool:
+    """Whether the engine is reached by a socket file, and so serves processes of this machine only."""
+    return str(client.api.base_url) == "http+docker://localhost"
+
+
 def parse_version(version: str) -> tuple[int, ...]:
     """Return the numbers at the beginning of an engine's version: ``20.10.24+dfsg1`` is (20, 10, 24)."""
     numbers = re.match(r"\d+(\.\d+)*", version)
@@ -74,8 +80,6 @@ def output_of(client: DockerClient, image: str, command: Sequence[str]) -> str:
 
     The container carries its owner like those of a stack do, so that what a killed run left is swept.
     """
-    from harness.stack.containers.labels import OWNER  # that package stands on this one
-
     program, *arguments = command
     container = client.containers.create(
         image,

@@ -9,29 +9,35 @@ from contextlib import contextmanager
 from functools import partial
 
 from harness.model.errors import MissingProgram
-from harness.stack import programs
+from harness.stack import java_training, programs
 from harness.stack.images import base, engine, located, outdated
 from harness.stack.images.build import build
 from harness.stack.images.located import Image
 from harness.stack.images.pull import pull
 from harness.stack.images.recipes import ImageName, Recipe
+from harness.stack.java_training import Prepare
 from harness.stack.programs import Programs, cache, children
 from harness.stack.together import Progress, Step, StepSeen, run_together
 
 
 def ensure(
-    wanted: Mapping[str, str], progress: Progress, among: Programs | None = None
+    wanted: Mapping[str, str],
+    progress: Progress,
+    among: Programs | None = None,
+    prepare: Prepare | None = None,
 ) -> dict[ImageName, Image]:
     """Build ours that are missing or stale, pull the ``wanted`` ones that are absent; returns all images.
 
-    Told to ``progress``; nothing is told when nothing is to be done. Raises MissingProgram without an
-    engine or for an image that can't be had, BadInput for an image of configuration that does not fit.
+    ``prepare`` gives the stack on which Java's ahead-of-time caches are made, should the java image's be
+    missing; without it that image does without. Told to ``progress``; nothing is told when nothing is to be
+    done. Raises MissingProgram without an engine or for an image that can't be had, BadInput for one of
+    configuration that does not fit.
     """
     carried = among or programs.locate()
     with engine.connected():  # before anything else is tried
         pass
-    if "java" not in located.replaced(wanted):
-        _train(carried, progress)
+    if prepare is not None and "java" not in located.replaced(wanted):
+        java_training.ensure(carried, None, progress, prepare)
     if any(_lacking(wanted, carried)):
         with _turn(progress):
             _bring(wanted, carried, progress)
@@ -52,13 +58,6 @@ def _turn(progress: Progress) -> Iterator[None]:
         if waited.is_set():
             progress(StepSeen(name="images", state="ready", spent_s=time.monotonic() - began_s))
         yield
-
-
-def _train(carried: Programs, progress: Progress) -> None:
-    """Make Java's ahead-of-time caches, which the java image carries, unless they are there."""
-    from harness.stack import java_training  # it runs a stack itself
-
-    java_training.ensure(carried, None, progress)
 
 
 def _lacking(wanted: Mapping[str, str], carried: Programs) -> tuple[list[Recipe], list[ImageName]]:

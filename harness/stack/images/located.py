@@ -16,7 +16,7 @@ from harness.stack.images.recipes import IMAGE_NAMES, ImageName, Recipe, jar_in_
 from harness.stack.options import JavaOptions
 from harness.stack.programs import Programs
 
-CURE = "run `make images`, or `python -m harness.stack.images` without a checkout"
+CURE = "run `make images`, or `python -m harness.stack.make_images` without a checkout"
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from docker.client import DockerClient
 from docker.errors import APIError, ImageNotFound
 
 from harness.model.errors import TimedOut
-from harness.stack.images import labels
+from harness.stack import owner_labels as owners
+from harness.stack.images import engine, labels
 from harness.stack.owner import this_process
 from harness.stack.wait import wait_until
 
@@ -55,9 +56,6 @@ def remove_unfinished(client: DockerClient, builder: str) -> None:
 
 def sweep(client: DockerClient) -> None:
     """Remove what builders left that were killed, or stopped before the engine had given up."""
-    from harness.stack.containers import engine  # that package stands on this one
-    from harness.stack.containers import labels as owners
-
     same_machine = engine.is_local(client)
 
     def is_left(builder: str) -> bool:

@@ -1,4 +1,4 @@
-"""How each container, network and volume names its stack, and the process that answers for it."""
+"""How each container, network and volume of an engine names its stack, and the process behind it."""
 
 from __future__ import annotations
 

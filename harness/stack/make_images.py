@@ -1,4 +1,4 @@
-"""``python -m harness.stack.images``: what ``make images`` runs; builds what is missing, lists all."""
+"""``python -m harness.stack.make_images``: what ``make images`` runs; builds what is missing, lists all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.model.errors import RestoreproofError
 from harness.stack import settings
 from harness.stack.images import Image, ImageName, base, engine, ensure, repository
 from harness.stack.programs.progress import Job, Watcher, for_terminal
+from harness.stack.stack import Stack
 from harness.stack.together import StepSeen
 
 EXIT_INTERRUPTED = 130
@@ -38,7 +39,7 @@ def main() -> int:
     try:
         wanted = settings.stack_options("containers").images
         with for_terminal() as watcher:
-            images = ensure(wanted, Told(watcher, wanted))
+            images = ensure(wanted, Told(watcher, wanted), prepare=Stack.prepare)
     except RestoreproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return error.exit_code
