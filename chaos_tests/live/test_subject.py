@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from fixtures.every_type import add_rows, as_sent, differences, schema_with_every_type
+from fixtures.every_type import TABLE, add_rows, as_sent, column_of, differences, schema_with_every_type
 from fixtures.helpdesk_rows import add_country, add_tenant
 from harness.drive.ports import Rows, World
 from harness.generate.steps.moves import estate
@@ -40,7 +41,7 @@ LOADED = load("helpdesk")
 SCHEMA = LOADED.schema
 BEFORE, STREAMED, LOST, KILLED, TAKEN, NEIGHBOUR = "101", "102", "103", "104", "105", "106"
 MERGED, HEIR = "107", "108"
-DROPPED = "109"
+RETYPED, DROPPED = "109", "110"
 REACHES_S_MAX = 30.0
 SNAPSHOT_ROWS = 8_000
 
@@ -440,20 +441,44 @@ def test_a_client_that_stands_still_is_replaced(
     assert begin == first
 
 
-def test_values_of_types_that_are_gone_come_back_as_they_were(pipeline: Pipeline) -> None:
-    """The connector comes to rows of an enum and of domains over every type after these were dropped."""
-    capture, names = pipeline.stack.capture.client, pipeline.stack.endpoints
+def test_values_of_a_type_that_is_gone_while_their_table_stays_come_back(pipeline: Pipeline) -> None:
+    """Their column has another type by now, and a default of that, which is no row's."""
+    retyped = "ALTER TABLE {0} ALTER {1} TYPE text, ALTER {1} SET DEFAULT 'low';"
+    enums = (("helpdesk.tickets", "priority"), (TABLE, column_of("helpdesk.priority")))
     pipeline.reach()
-    capture.stop(names.connector)
-    wait_for("it is stopped", lambda: capture.expect_stopped(names.connector), limit_s=REACHES_S_MAX)
-    pipeline.add(DROPPED)
-    add_rows(names.app_dsn, DROPPED, change=True)
-    live, sent = pipeline.rows(DROPPED), as_sent(names.app_dsn, DROPPED)
-    cut = pipeline.damage("DROP SCHEMA helpdesk CASCADE")
-    capture.resume(names.connector)
+    with capture_stopped(pipeline.stack):
+        pipeline.add(RETYPED)
+        before = pipeline.rows(RETYPED)
+        cut = pipeline.damage(
+            "".join(retyped.format(*one) for one in enums) + "DROP TYPE helpdesk.priority"
+        )
+        assert pipeline.rows(RETYPED) == before
+    pipeline.reach()
+    assert pipeline.beside(RETYPED, cut) == before
+
+
+def test_values_of_types_that_are_gone_come_back_as_they_were(pipeline: Pipeline) -> None:
+    """The connector comes to rows of domains over every type after these were dropped."""
+    places = (pipeline.stack.endpoints.app_dsn, pipeline.settings.scratch_dsn)
+    pipeline.reach()
+    with capture_stopped(pipeline.stack):
+        pipeline.add(DROPPED)
+        add_rows(places[0], DROPPED, change=True)
+        live, sent = pipeline.rows(DROPPED), as_sent(places[0], DROPPED)
+        cut = pipeline.damage("DROP SCHEMA helpdesk CASCADE")
     pipeline.reach()
     assert pipeline.beside(DROPPED, cut) == live
-    assert differences(sent, as_sent(pipeline.settings.scratch_dsn, DROPPED)) == []
+    assert differences(sent, as_sent(places[1], DROPPED)) == []
+
+
+@contextmanager
+def capture_stopped(stack: Stack) -> Iterator[None]:
+    """Have the connector stopped meanwhile, so that it comes to what happens here later."""
+    client, name = stack.capture.client, stack.endpoints.connector
+    client.stop(name)
+    wait_for("it is stopped", lambda: client.expect_stopped(name), limit_s=REACHES_S_MAX)
+    yield
+    client.resume(name)
 
 
 def test_a_disabled_event_trigger_stops_the_archiver(pipeline: Pipeline) -> None:
