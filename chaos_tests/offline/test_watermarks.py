@@ -92,6 +92,20 @@ def test_a_restore_from_a_copy_that_fails_is_broken_if_anything_was_promised() -
     assert all("(failed: gone)" in finding.message for finding in found)
 
 
+@pytest.mark.parametrize(("tenant", "broken"), [(TENANTS[0], False), (TENANTS[3], True)])
+def test_a_refused_restore_brought_nothing(tenant: str, broken: bool) -> None:
+    """Right where the script had removed all of its rows by then, as a slow capture has it; else not."""
+    late = WatermarkCheck(moment="incident", after_s=1.5, tenants=(TENANTS[0], TENANTS[3]))
+    plan = msgspec.structs.replace(checked(), watermark_checks=(late,))
+    left = simulate(plan, SHOP)
+    restored = {e.tenant: e for e in left.history if isinstance(e, CopyRestored)}
+    assert judge(plan, SHOP, left.history, left.restored).verdict == "proven"
+    refused = msgspec.structs.replace(restored[tenant], result="refused", detail="nothing", file="")
+    history = [refused if entry is restored[tenant] else entry for entry in left.history]
+    found = told(judge(plan, SHOP, history, left.restored))
+    assert [finding.verdict for finding in found] == ["broken"] * broken
+
+
 def test_a_copy_in_which_nothing_was_promised_proves_nothing() -> None:
     """Before a tenant's first rows are durable there is nothing to restore, and nobody is to blame."""
     early = WatermarkCheck(moment="write", after_s=0.0, tenants=(TENANTS[0],))

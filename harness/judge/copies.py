@@ -17,7 +17,8 @@ from harness.model.values import Image
 class CopyJudged(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant as restored from one copy. ``promised``: its committed steps at or before the watermark.
 
-    ``solution`` is None when it is not restored, or its rows are not there.
+    A restore that was refused brought no row: that is right where the script had removed them all by then.
+    ``solution`` is None when it failed, or its rows are not there.
     """
 
     restored: CopyRestored
@@ -57,12 +58,12 @@ def _judge(
     steps = [step for step in line.stretches[0].steps if step.tx.sent_s <= copied.at_s]
     watermark = Position(epoch=copied.epoch, lsn=copied.lsn)
     promised = [step for step in steps if step.required and _lies_before(step, watermark, timeline)]
-    is_there = restored.result == "restored" and rows is not None
+    is_known = rows is not None if restored.result == "restored" else restored.result == "refused"
     return CopyJudged(
         restored=restored,
         watermark=watermark,
         promised=tuple(promised),
-        solution=solve(steps, rows or {}) if is_there else None,
+        solution=solve(steps, rows or {}) if is_known else None,
     )
 
 
