@@ -201,7 +201,7 @@ def _explained(steps: Sequence[Step], found: Mapping[RowKey, Image], *, forced: 
     problem.look()
     least = _Least(problem)
     least.run(forced=forced)
-    unbound = least.holes.keys() | problem.strange
+    unbound = least.holes.keys() | problem.strange.keys()
     rows = [row for row in problem.chains if row not in unbound]
     return Solution(
         steps=steps,
@@ -248,12 +248,12 @@ class _Problem:
     ) -> None:
         self.steps, self.found, self.chains = steps, found, chains
         self.shown: dict[RowKey, int | None] = {}
-        self.strange: set[RowKey] = set()
+        self.strange: dict[RowKey, None] = {}
 
     def look(self) -> None:
         """Find the first place that each found row shows; rows that show none are strange."""
         self.shown = {row: self.first_fit(row, -1) for row in self.found}
-        self.strange = {row for row, place in self.shown.items() if place is None}
+        self.strange = {row: None for row, place in self.shown.items() if place is None}
 
     def place(self, row: RowKey, number: int) -> int:
         """Return the place of a step in the chain of a row that it wrote."""

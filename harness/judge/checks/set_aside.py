@@ -67,8 +67,9 @@ def _there(case: Case, judged: Judged, outside: Sequence[Step]) -> dict[RowKey, 
     if hit is None or not case.timeline.same_rows(hit.cluster, here):
         return there
     for step in judged.stretch.steps if asked else ():
-        for row in asked.intersection(step.writes):
-            image = step.writes[row]
+        for row, image in step.writes.items():
+            if row not in asked:
+                continue
             certain = step.tx.ended_s < judged.restore.began_s and row not in step.maybe
             if step.role == "own" and image is not None and certain:
                 there[row] = step
