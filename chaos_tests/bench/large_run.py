@@ -31,7 +31,7 @@ from harness.model.schema import (
     Shared,
     Table,
 )
-from harness.model.values import Image, Key, Row, image_of, row_of
+from harness.model.values import Image, Row, RowKey, image_of, row_key, row_of, table_and_key, table_of
 
 ROOT, ORDER, LINE, COUNTRY, OUTBOX = "app.tenant", "app.order", "app.line", "app.country", "app.outbox"
 OWNED = (ROOT, ORDER, LINE)
@@ -43,7 +43,7 @@ WRITERS = 2
 FLUSH_S = 1.0
 CREATED_AT = "2026-01-05 11:23:00.031855+00"
 
-Rows = dict[tuple[str, Key], Image]
+Rows = dict[RowKey, Image]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class _Maker:
         self.due: list[tuple[float, int, h.AnyEntry]] = []
         self.needs: list[h.Need] = []
         self.flush_s = FLUSH_S
-        self.outbox: list[tuple[Key, Image]] = []
+        self.outbox: list[tuple[RowKey, Image]] = []
         damaged = round(shape.tenants * DAMAGED_SHARE)
         quiet = max(1, round(shape.tenants * QUIET_SHARE))
         self.tenants = [
@@ -168,11 +168,13 @@ class _Maker:
         }
         name = f"{tenant.name}.load"
         key, image = (tenant.name,), image_of(row)
-        tenant.rows[ROOT, key] = image
+        tenant.rows[row_key(ROOT, key)] = image
         tenant.loads.append(
             Transaction(name=name, operations=(Insert(table=ROOT, handle="root", values={**_plain(row)}),))
         )
-        self.commit(tenant, name, "load", (h.Change(table=ROOT, op="insert", key=key, row=image),), "acked")
+        self.commit(
+            tenant, name, "load", (h.Change(op="insert", key=row_key(ROOT, key), row=image),), "acked"
+        )
 
     def write_phase(self) -> None:
         """Let everybody write, the quiet ones once."""
@@ -235,7 +237,7 @@ class _Maker:
         tx = plans.ScriptTransaction(name="s0", statements=statements, intended=(), actual=effects)
         self.script = plans.Script(kind="stale_list", words="a stale list", transactions=(tx,))
         deleted: dict[str, int] = {}
-        for table, _ in (row for tenant in gone for row in tenant.rows):
+        for table in (table_of(row) for tenant in gone for row in tenant.rows):
             deleted[table] = deleted.get(table, 0) + 1
         sight = h.Sight(left={t.name: {} for t in gone}, deleted=deleted, updated={})
         lower = self.lsn
@@ -252,8 +254,7 @@ class _Maker:
             self.read(tenant, 0, tenant.rows)
         with (self.folder / names.SHARED_FILE).open("wb") as out:
             out.writelines(
-                h.encode_line(h.StoredRow(restore=0, table=OUTBOX, key=key, row=image))
-                for key, image in self.outbox
+                h.encode_line(h.StoredRow(restore=0, key=key, row=image)) for key, image in self.outbox
             )
         self.catalogue("at the end")
         next_values = {f"{ORDER}.id": self.number + 1}
@@ -308,8 +309,8 @@ class _Maker:
         file = names.restored_file(tenant.name)
         with (self.folder / file).open("ab") as out:
             out.writelines(
-                h.encode_line(h.StoredRow(restore=restore, table=table, key=key, row=image))
-                for (table, key), image in rows.items()
+                h.encode_line(h.StoredRow(restore=restore, key=key, row=image))
+                for key, image in rows.items()
             )
         self.rows += len(rows)
         self.add(h.ReadBack(at_s=self.at_s, restore=restore, tenant=tenant.name, file=file, rows=len(rows)))
@@ -389,11 +390,11 @@ class _Maker:
         """Do to the tenant's rows what ``changes`` say."""
         for change in changes:
             if change.op == "delete":
-                tenant.rows.pop((change.table, change.key), None)
+                tenant.rows.pop(change.key, None)
             else:
-                tenant.rows[change.table, change.key] = change.row
+                tenant.rows[change.key] = change.row
             if change.op == "insert":
-                (tenant.orders if change.table == ORDER else tenant.lines)[writer].append(change.key[0])
+                (tenant.orders if change.table == ORDER else tenant.lines)[writer].append(_id(change))
 
     def change(self, tenant: _Tenant, writer: int) -> h.Change:
         """Draw a change of one row."""
@@ -405,15 +406,15 @@ class _Maker:
             place = self.random.randrange(len(lines))
             lines[place], key = lines[-1], lines[place]
             lines.pop()
-            return h.Change(table=LINE, op="delete", key=(key,))
+            return h.Change(op="delete", key=row_key(LINE, (key,)))
         table, keys = (ORDER, orders) if drawn < 0.8 else (LINE, lines)
         key = self.random.choice(keys)
         self.number += 1
         row = {
-            **row_of(tenant.rows[table, (key,)]),
+            **row_of(tenant.rows[row_key(table, (key,))]),
             "remark" if table == ORDER else "sku": f"changed {self.number}",
         }
-        return h.Change(table=table, op="update", key=(key,), row=image_of(row))
+        return h.Change(op="update", key=row_key(table, (key,)), row=image_of(row))
 
     def order(self, tenant: _Tenant, writer: int) -> h.Change:
         """A new order."""
@@ -481,11 +482,15 @@ def _plain(row: Row) -> dict[str, str | None]:
 
 
 def _inserted(table: str, row: Row) -> h.Change:
-    return h.Change(table=table, op="insert", key=(str(row["id"]),), row=image_of(row))
+    return h.Change(op="insert", key=row_key(table, (str(row["id"]),)), row=image_of(row))
+
+
+def _id(change: h.Change) -> str:
+    return table_and_key(change.key)[1][0]
 
 
 def _planned(change: h.Change) -> Operation:
-    handle = change.key[0]
+    handle = _id(change)
     if change.op == "delete":
         return Delete(table=change.table, handle=handle)
     values = _plain(row_of(change.row))

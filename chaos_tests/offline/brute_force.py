@@ -19,6 +19,7 @@ from itertools import product
 from math import inf
 
 from harness.model import history as h
+from harness.model import values
 
 RowKey = tuple[str, str]
 State = dict[RowKey, dict[str, object]]
@@ -72,10 +73,16 @@ def read(entries: Iterable[h.Entry]) -> list[Tx]:
     return found
 
 
+def only(row: values.RowKey) -> RowKey:
+    """A row's table and the one cell of its key."""
+    table, (cell,) = values.table_and_key(row)
+    return table, cell
+
+
 def _write(tx: Tx) -> None:
     for change in tx.entry.changes:
         image = json.loads(bytes(change.row)) if change.row else None
-        old = (change.table, (change.was or change.key)[0]) if change.op != "insert" else None
+        old = only(change.was or change.key) if change.op != "insert" else None
         new = (change.table, str(image["id"])) if image else None
         for row in (old, new):
             if row is not None:

@@ -37,7 +37,7 @@ from harness.model.schema import (
     Shared,
     Table,
 )
-from harness.model.values import Digest, Key, Row, image_of, row_of
+from harness.model.values import Digest, Key, Row, image_of, row_key, row_of, table_and_key
 from harness.model.verdict import DrillVerdict, Finding
 
 ROOT, ITEM, NOTE, COUNTRY, OUTBOX = "app.tenant", "app.item", "app.note", "app.country", "app.outbox"
@@ -77,19 +77,19 @@ def _table(name: str, tenancy: Any, columns: tuple[Column, ...], keys: tuple[Any
 def insert(table: str, **row: str | None) -> h.Change:
     """A row that was inserted."""
     key = tuple(str(row[column]) for column in KEYS[table])
-    return h.Change(table=table, op="insert", key=key, row=image_of(dict(row)))
+    return h.Change(op="insert", key=row_key(table, key), row=image_of(dict(row)))
 
 
 def update(table: str, key: str, **row: str | None) -> h.Change:
     """A row that was updated: its key before, its whole image after."""
     now = tuple(str(row[column]) for column in KEYS[table])
-    was = None if now == (key,) else (key,)
-    return h.Change(table=table, op="update", key=now, was=was, row=image_of(dict(row)))
+    was = None if now == (key,) else row_key(table, (key,))
+    return h.Change(op="update", key=row_key(table, now), was=was, row=image_of(dict(row)))
 
 
 def delete(table: str, key: str) -> h.Change:
     """A row that was deleted."""
-    return h.Change(table=table, op="delete", key=(key,))
+    return h.Change(op="delete", key=row_key(table, (key,)))
 
 
 def item(tenant: str, number: int, body: str) -> h.Change:
@@ -104,15 +104,15 @@ Rows = dict[RowKey, Row]
 def apply(rows: Rows, changes: Iterable[h.Change]) -> None:
     """Do to ``rows`` what ``changes`` say."""
     for change in changes:
-        rows.pop((change.table, change.was or change.key), None)
+        rows.pop(table_and_key(change.was or change.key), None)
         if change.row:
-            rows[change.table, change.key] = row_of(change.row)
+            rows[table_and_key(change.key)] = row_of(change.row)
 
 
 def stored_rows(restore: int, rows: Rows) -> list[h.StoredRow]:
     """Rows as they are stored when they were read back after a restore."""
     return [
-        h.StoredRow(restore=restore, table=table, key=key, row=image_of(row))
+        h.StoredRow(restore=restore, key=row_key(table, key), row=image_of(row))
         for (table, key), row in rows.items()
     ]
 
@@ -358,7 +358,7 @@ class World:
                     gone.append((effect.tenant, row))
                 elif effect.mark_column:
                     image = {**self.live[effect.tenant][row], effect.mark_column: f"{self.at_s}"}
-                    marked = h.Change(table=row[0], op="update", key=row[1], row=image_of(image))
+                    marked = h.Change(op="update", key=row_key(row[0], row[1]), row=image_of(image))
                     marks.append((effect.tenant, marked))
         return gone, marks
 

@@ -11,7 +11,7 @@ from harness.drive.damage import Damage, unintended
 from harness.drive.restores import assign
 from harness.model.history import Change, Cut, Done, Outcome, Sent, Sight
 from harness.model.plan import Effect, ScriptTransaction
-from harness.model.values import image_of
+from harness.model.values import image_of, row_key
 
 ACME, GLOBEX, INITECH, HOOLI = "acme-1", "globex-2", "initech-3", "hooli-5"
 
@@ -159,7 +159,7 @@ def test_a_mark_damages_whom_it_was_seen_to_mark() -> None:
         Effect(tenant=t, mode="mark", tables=TABLES[:1], mark_column="since") for t in (ACME, GLOBEX)
     )
     damage = Damage(rows_of)
-    seen = Change(table=TABLES[0], op="update", key=(ACME,), row=image_of({"code": ACME}))
+    seen = Change(op="update", key=row_key(TABLES[0], (ACME,)), row=image_of({"code": ACME}))
     assert damage.sent(script("s", marks), sent("s", 1, (seen,)))
     assert set(damage.damaged) == {ACME}
 

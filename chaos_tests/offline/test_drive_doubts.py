@@ -12,7 +12,7 @@ from harness.drive.bindings import RowName
 from harness.drive.doubts import Doubt, Doubts
 from harness.drive.ports import Rows
 from harness.model.history import Change, Done, Outcome, Sent, Sight
-from harness.model.values import NO_IMAGE, to_image
+from harness.model.values import NO_IMAGE, row_key, to_image
 
 SHOP = schemas.load("shop").schema
 TABLES = {table.name: table for table in SHOP.tables}
@@ -47,7 +47,7 @@ def change(row: Mapping[str, str | None] | None, *, key: bool = True) -> Change:
     """A change of the merchant a: an insert without a key before, a delete without a row after."""
     op = "delete" if row is None else "update" if key else "insert"
     image = NO_IMAGE if row is None else to_image(row)
-    return Change(table=MERCHANT, op=op, key=("a",), row=image)  # type: ignore[arg-type]  # one of its words
+    return Change(op=op, key=row_key(MERCHANT, ("a",)), row=image)  # type: ignore[arg-type]  # one of its words
 
 
 def rows(*found: dict[str, str | None]) -> dict[str, Rows]:

@@ -14,13 +14,13 @@ from harness.drive.tally import Tally
 from harness.model.history import AnyEntry, Change, Done, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Ref, Transaction, Update
 from harness.model.schema import Table
-from harness.model.values import RawRow, image_of
+from harness.model.values import RawRow, image_of, row_key
 from harness.simulate.loop import VirtualClock, run
 
 SHOP = schemas.load("shop").schema
 MERCHANT, PURCHASE, LINE = SHOP.tables
 ACKED = Ack(outcome="acked", lsn_upper=200)
-TRIGGERED = Change(table="shop.outbox", op="insert", key=("1",), row=image_of({"id": "1"}))
+TRIGGERED = Change(op="insert", key=row_key("shop.outbox", ("1",)), row=image_of({"id": "1"}))
 
 
 class PlayedSession:
@@ -224,7 +224,9 @@ def test_a_statement_that_hits_no_row_is_no_change() -> None:
     )
     sent = desk.entries[0]
     assert isinstance(sent, Sent)
-    assert [(c.op, c.key) for c in sent.changes if c.table == PURCHASE.name] == [("delete", ("2",))]
+    assert [(c.op, c.key) for c in sent.changes if c.table == PURCHASE.name] == [
+        ("delete", row_key(PURCHASE.name, ("2",)))
+    ]
 
 
 def test_images_of_a_bulk_load_find_their_handles_by_key() -> None:

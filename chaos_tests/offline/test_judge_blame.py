@@ -38,7 +38,7 @@ from harness.model.stages import (
     decode_stages,
     encode_stage,
 )
-from harness.model.values import Row, row_of
+from harness.model.values import Row, row_of, table_and_key
 from harness.model.verdict import Blame, DrillVerdict, Finding
 
 Bend = Callable[[AnyStage], Iterable[AnyStage]]
@@ -78,7 +78,8 @@ def held(sent: h.Sent, done_s: float, upper: int, number: int) -> Iterable[AnySt
 def marked(change: h.Change) -> Mark:
     """A change as a stage holds it."""
     row = row_of(change.row) if change.row else None
-    return Mark(table=change.table, op=change.op, key=change.key, row=row)
+    table, key = table_and_key(change.key)
+    return Mark(table=table, op=change.op, key=key, row=row)
 
 
 def lossy() -> World:

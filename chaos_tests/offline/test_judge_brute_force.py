@@ -36,7 +36,7 @@ def by_brute_force(history: Tiny, tenant: str) -> Said:
     hit = script if tenant in damaged else None
     answer = brute_force.answer(
         [tx for tx in transactions if tx.entry.tenant == tenant or (tenant == "b" and tx in meant_for_b)],
-        {(row.table, row.key[0]): {**row_of(row.row)} for row in history.files[restored_file(tenant)]},
+        {brute_force.only(row.key): {**row_of(row.row)} for row in history.files[restored_file(tenant)]},
         hit=hit,
         incident_s=incident_s(history.entries, script, damaged=bool(damaged), hit=hit is not None),
     )

@@ -27,7 +27,7 @@ from chaos_tests.offline.judge_world import (
 from harness.model import history as h
 from harness.model.faults import Kill, Service
 from harness.model.plan import Effect, Floors
-from harness.model.values import Digest, image_of, row_of
+from harness.model.values import Digest, image_of, row_key, row_of, table_and_key
 from harness.model.verdict import Finding
 
 
@@ -452,7 +452,7 @@ def test_a_long_text_that_differs_is_named_by_its_digest() -> None:
     world = begin()
     long, other = Digest(sha256="a" * 64, chars=4000), Digest(sha256="b" * 64, chars=4000)
     row = image_of({"id": "1900", "tenant": "a", "body": long})
-    world.write("a", h.Change(table=ITEM, op="insert", key=("1900",), row=row))
+    world.write("a", h.Change(op="insert", key=row_key(ITEM, ("1900",)), row=row))
     world.script(("s0", (), (whole("a"), whole("q"))))
     world.hit("s0")
     world.flush()
@@ -533,7 +533,7 @@ def test_a_row_twice_or_of_a_foreign_table_is_something_else() -> None:
     world.entries[world.entries.index(entry)] = h.ReadBack(
         at_s=entry.at_s, restore=1, tenant="a", file=entry.file, rows=entry.rows + 2
     )
-    alien = h.StoredRow(restore=1, table="app.alien", key=("1",), row=image_of({"id": "1"}))
+    alien = h.StoredRow(restore=1, key=row_key("app.alien", ("1",)), row=image_of({"id": "1"}))
     world.files["restored/a.jsonl"] += [first, alien]
     found = some_findings(world, "nothing else")
     assert [f.table for f in found] == [first.table, "app.alien"]
@@ -616,7 +616,9 @@ def test_a_loss_greater_than_the_exposure_shows_wrong_names() -> None:
 def of_unknown_place(world: World, key: int) -> World:
     """Nobody was told where the COMMIT with that row lies, nor any later one: the cluster is gone."""
     sent = ((n, e) for n, e in enumerate(world.entries) if isinstance(e, h.Sent))
-    first = next(n for n, e in sent if any(change.key == (str(key),) for change in e.changes))
+    first = next(
+        n for n, e in sent if any(table_and_key(change.key)[1] == (str(key),) for change in e.changes)
+    )
     for number, entry in enumerate(world.entries):
         if isinstance(entry, h.Done) and number > first:
             world.entries[number] = structs.replace(entry, lsn_upper=None)

@@ -15,7 +15,7 @@ from harness.judge.timeline import index
 from harness.model import folder as names
 from harness.model import plan as plans
 from harness.model.errors import BadInput
-from harness.model.history import RestoreDone, Settled, encode_line
+from harness.model.history import Done, RestoreDone, Settled, encode_line
 from harness.model.stages import TopicRead, encode_stage
 
 
@@ -128,6 +128,15 @@ def test_a_run_folder_without_whole_stages_blames_by_what_is_there(tmp_path: Pat
     told = TopicRead(feed="topic", cluster=1, first=0, end=99)
     (tmp_path / names.STAGES).write_bytes(encode_stage(told) + b'{"stage":')
     assert {f.blame.layer for f in findings(check_run(tmp_path)) if f.blame} == {"capture"}
+
+
+def test_an_ack_that_is_not_kept_can_be_told_again(run: Path, world: World) -> None:
+    """Most are joined to their transactions while they are decoded; what clients were told is known."""
+    _, _, history, _ = load.read_run(run)
+    timeline = index(history)
+    told = [entry for entry in world.entries if isinstance(entry, Done)]
+    assert 0 < len(timeline.of(Done)) < len(told) / 2
+    assert timeline.outcomes == sorted(told, key=lambda done: done.at_s)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1000])

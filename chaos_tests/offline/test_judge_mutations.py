@@ -10,7 +10,7 @@ from msgspec import structs
 from chaos_tests.offline.judge_world import World, a_drill, a_schema, begin, finish, item, whole
 from harness.judge import judge
 from harness.model import history as h
-from harness.model.values import image_of, row_of
+from harness.model.values import image_of, row_key, row_of, table_and_key
 from harness.model.verdict import Verdict
 
 Rows = list[h.StoredRow]
@@ -84,7 +84,7 @@ def add(rows: Rows, place: int) -> Rows:
     row = rows[place]
     cells = row_of(row.row)
     key = "code" if "code" in cells else "id"
-    return [*rows, structs.replace(row, key=("0",), row=image_of({**cells, key: "0"}))]
+    return [*rows, structs.replace(row, key=row_key(row.table, ("0",)), row=image_of({**cells, key: "0"}))]
 
 
 def repeat(rows: Rows, place: int) -> Rows:
@@ -108,7 +108,10 @@ MAY_BE_MISSING = {
 
 def may_be_missing(row: h.StoredRow) -> bool:
     """Whether a state that lacks this row is one that its tenant could have been in."""
-    return row_of(row.row).get("tenant") == "b" and (row.key[0], row.restore) in MAY_BE_MISSING
+    return (
+        row_of(row.row).get("tenant") == "b"
+        and (table_and_key(row.key)[1][0], row.restore) in MAY_BE_MISSING
+    )
 
 
 @pytest.mark.parametrize("bend", [drop, garble, add, repeat], ids=lambda bend: bend.__name__)

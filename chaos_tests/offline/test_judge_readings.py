@@ -16,18 +16,17 @@ from chaos_tests.offline.judge_world import ITEM, World, a_drill, a_schema, chec
 from chaos_tests.offline.test_judge_load import write_run
 from harness.judge import check_run
 from harness.judge.load import read_run
-from harness.judge.readings import Found, Readings, found, owned_names
-from harness.judge.states import RowKey
+from harness.judge.readings import Found, Readings, found, owned_keys
 from harness.judge.timeline import index
 from harness.model import folder as names
 from harness.model import history as h
 from harness.model.errors import BadInput
-from harness.model.values import Image, Row, image_of, row_of
+from harness.model.values import Image, Row, RowKey, image_of, row_key, row_of
 
 FILE = names.restored_file("a")
-OWNED = owned_names(a_schema())
+OWNED = owned_keys(a_schema())
 KNOWN: dict[RowKey, Image] = {
-    (ITEM, (f"{number}",)): image_of({"id": f"{number}", "tenant": "a", "text": "ä\n"})
+    row_key(ITEM, (f"{number}",)): image_of({"id": f"{number}", "tenant": "a", "text": "ä\n"})
     for number in range(6)
 }
 
@@ -35,7 +34,7 @@ KNOWN: dict[RowKey, Image] = {
 def stored(number: int, restore: int = 1, table: str = ITEM, **cells: str | None) -> h.StoredRow:
     """A row as it was read: known with its number, unless it is given other cells."""
     row: Row = {"id": f"{number}", "tenant": "a", "text": "ä\n", **cells}
-    return h.StoredRow(restore=restore, table=table, key=(f"{number}",), row=image_of(row))
+    return h.StoredRow(restore=restore, key=row_key(table, (f"{number}",)), row=image_of(row))
 
 
 def look(rows: list[h.StoredRow], known: dict[RowKey, Image]) -> list[Found | None]:
@@ -75,8 +74,8 @@ def test_a_known_row_is_taken_to_be_that_very_value() -> None:
     )
     assert some is not None
     assert whole is not None
-    assert some.rows[ITEM, ("0",)] is KNOWN[ITEM, ("0",)]
-    assert some.rows[ITEM, ("1",)] == stored(1, text="other").row
+    assert some.rows[row_key(ITEM, ("0",))] is KNOWN[row_key(ITEM, ("0",))]
+    assert some.rows[row_key(ITEM, ("1",))] == stored(1, text="other").row
     assert whole.rows is KNOWN
 
 

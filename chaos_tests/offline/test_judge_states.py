@@ -11,24 +11,18 @@ from hypothesis import strategies as st
 
 from harness.judge import states
 from harness.judge.differences import Elsewhere, differences
-from harness.judge.lines import writes_of
 from harness.judge.settling import settle
-from harness.judge.states import RowKey, Solution, State, Step, fold
-from harness.judge.timeline import NEVER, Timeline, Transaction
+from harness.judge.states import Solution, State, Step, fold
+from harness.judge.timeline import NEVER, Timeline, Transaction, read_changes
 from harness.model import history as h
 from harness.model.history import Outcome
-from harness.model.schema import ByColumn, Column, Table
-from harness.model.values import Image, image_of
+from harness.model.values import Image, RowKey, image_of, keys_begin, row_key, table_and_key
 
-TABLES = {
-    "t": Table(
-        name="t", tenancy=ByColumn(column="v"), key=("id",), columns=(Column(name="id", type="text"),)
-    )
-}
-ONE: RowKey = ("t", ("1",))
-TWO: RowKey = ("t", ("2",))
-THREE: RowKey = ("t", ("3",))
-FOUR: RowKey = ("t", ("4",))
+OWNED = keys_begin(["t"])
+ONE = row_key("t", ("1",))
+TWO = row_key("t", ("2",))
+THREE = row_key("t", ("3",))
+FOUR = row_key("t", ("4",))
 
 
 def image(text: str) -> Image:
@@ -401,7 +395,7 @@ def test_fold_gives_the_rows_after_all_steps() -> None:
 def test_two_hundred_thousand_changes_are_solved_in_seconds() -> None:
     """The state of a large tenant, and of one whose tail is lost, takes time in proportion to its size."""
     steps = [
-        step(f"T{n}", n, n + 0.5, {("t", (str(n * 10 + k),)): f"{n}.{k}" for k in range(10)})
+        step(f"T{n}", n, n + 0.5, {row_key("t", (str(n * 10 + k),)): f"{n}.{k}" for k in range(10)})
         for n in range(20_000)
     ]
     hot = [step(f"H{n}", n + 0.1, n + 0.6, {ONE: f"hot {n}"}) for n in range(20_000)]
@@ -443,17 +437,30 @@ class _Pool:
 
     def change(self, row: RowKey, text: str, *, delete: bool) -> h.Change:
         """Change a row as far as it is there: insert, or update or delete."""
-        table, key = row
         there = self.rows.pop(row, None) is not None
         if there and delete:
-            return h.Change(table=table, op="delete", key=key)
-        self.rows[row] = image_of({"id": key[0], "v": text})
-        return h.Change(table=table, op="update" if there else "insert", key=key, row=self.rows[row])
+            return h.Change(op="delete", key=row)
+        self.rows[row] = image_of({"id": table_and_key(row)[1][0], "v": text})
+        return h.Change(op="update" if there else "insert", key=row, row=self.rows[row])
+
+
+def _sent(tx: Transaction) -> h.Sent:
+    return h.Sent(
+        at_s=tx.sent_s,
+        name=tx.name,
+        actor="writer",
+        tenant=tx.tenant,
+        cluster=tx.cluster,
+        xid=tx.xid,
+        begun_s=tx.begun_s,
+        lsn_lower=0,
+        changes=tx.unread,
+    )
 
 
 def test_strange_rows_come_in_the_order_in_which_they_were_read() -> None:
     """A run judged again says the same in the same order, whatever hashes its process has."""
-    found: dict[RowKey, Image] = {("t", (f"x{n}",)): image("never") for n in range(20)}
+    found = {row_key("t", (f"x{n}",)): image("never") for n in range(20)}
     assert states.solve([], found).strange == tuple(found)
 
 
@@ -481,12 +488,15 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
                 sent_s=sent_s,
                 ended_s=sent_s + after_s if committed == "acked" else NEVER,
                 outcome="acked" if committed == "acked" else "unknown",
-                changes=changes,
+                unread=changes,
             )
         )
+        read_changes(transactions[-1], h.encode_line(_sent(transactions[-1])), OWNED)
     timeline = Timeline(
         transactions=tuple(transactions),
-        orders=range(len(transactions)),
+        by_tenant={"a": range(len(transactions))},
+        doubtful=range(len(transactions)),
+        others=(),
         restores=(),
         epochs={},
         systems={},
@@ -494,9 +504,8 @@ def tiny_histories(draw: st.DrawFn) -> list[Step]:
         wiped_s=NEVER,
         entries={},
     )
-    written = [writes_of(tx, TABLES) for tx in transactions]
-    settled = settle(timeline, TABLES, written).transactions
-    return [Step(tx=tx, writes=writes_of(tx, TABLES)) for tx in settled if tx.outcome != "refused"]
+    settled = settle(timeline, OWNED).transactions
+    return [Step(tx=tx, writes=tx.writes) for tx in settled if tx.outcome != "refused"]
 
 
 @given(tiny_histories(), st.data())

@@ -34,7 +34,7 @@ from harness.model import history as h
 from harness.model.faults import CutLink, Kill, Service
 from harness.model.operations import Transaction
 from harness.model.plan import Effect, Floors
-from harness.model.values import image_of
+from harness.model.values import image_of, row_key
 from harness.model.verdict import Finding
 
 
@@ -263,7 +263,7 @@ def test_a_mark_seen_on_a_row_that_was_not_meant_is_against_the_model() -> None:
     world.hit("s0")
     sent = next(e for e in world.entries if isinstance(e, h.Sent) and e.actor == "script")
     image = {**world.live["a"][ITEM, ("1010",)], "body": "marked"}
-    stray = h.Change(table=ITEM, op="update", key=("1010",), row=image_of(image))
+    stray = h.Change(op="update", key=row_key(ITEM, ("1010",)), row=image_of(image))
     world.entries[world.entries.index(sent)] = structs.replace(sent, changes=(*sent.changes, stray))
     world.flush()
     assert "against the model" in the_unknown(finish(world), "script").message

@@ -6,7 +6,6 @@ from msgspec import structs
 
 from chaos_tests.offline.judge_world import (
     ITEM,
-    RowKey,
     Rows,
     World,
     a_drill,
@@ -25,7 +24,7 @@ from harness.judge import judge
 from harness.judge.witnesses import compare, digest
 from harness.model import history as h
 from harness.model.folder import witness_file
-from harness.model.values import Image, image_of
+from harness.model.values import Image, RowKey, image_of, row_key
 from harness.model.verdict import DrillVerdict, Finding
 
 PROBED = (ITEM, ("1900",))
@@ -42,7 +41,7 @@ def hear(world: World, tenant: str, rows: Rows, *, restore: int = 1) -> None:
 
 def images(rows: Rows) -> dict[RowKey, Image]:
     """The same rows, undecoded."""
-    return {row: image_of(cells) for row, cells in rows.items()}
+    return {row_key(*row): image_of(cells) for row, cells in rows.items()}
 
 
 def judged(world: World, *tenants: str) -> DrillVerdict:

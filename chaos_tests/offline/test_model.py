@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from chaos_tests.offline.judge_world import ITEM, NOTE, ROOT, a_drill, a_schema, finish, whole
@@ -25,10 +27,14 @@ from harness.model.values import (
     Image,
     image_of,
     key_of,
+    keys_begin,
     row_if_any,
+    row_key,
     row_of,
     rows_of,
     same,
+    table_and_key,
+    table_of,
     to_cell,
     to_row,
 )
@@ -257,3 +263,26 @@ def test_what_is_no_row_is_bad_input_once_it_is_decoded() -> None:
     with pytest.raises(BadInput, match="no row"):
         rows_of([image_of({"id": "1"}), Image(b'{"id":1}')])
     assert row_if_any(None) is None
+
+
+NAMES = st.text(st.sampled_from("a/~01 é.\0"), max_size=4)
+
+
+@given(
+    st.tuples(NAMES, st.lists(NAMES, max_size=3).map(tuple)), st.tuples(NAMES, st.lists(NAMES).map(tuple))
+)
+def test_a_row_key_stands_for_one_table_and_key(
+    one: tuple[str, tuple[str, ...]], other: tuple[str, tuple[str, ...]]
+) -> None:
+    """Whatever is in them: both are found in it again, and no two rows have the same."""
+    row = row_key(*one)
+    assert table_and_key(row) == one
+    assert table_of(row) == one[0]
+    assert (row == row_key(*other)) == (one == other)
+    assert not one[1] or row.startswith(keys_begin([one[0]]))
+
+
+def test_a_row_key_can_be_read() -> None:
+    """It is written as a JSON pointer is."""
+    assert row_key("app.order", ("327",)) == "app.order/327"
+    assert row_key("app.seat", ("a/b", "~1")) == "app.seat/a~1b/~01"

@@ -10,9 +10,9 @@ import pytest
 
 from harness.judge.incidents import Incident
 from harness.judge.losses import loss_of
-from harness.judge.states import RowKey, Step, solve
+from harness.judge.states import Step, solve
 from harness.judge.timeline import NEVER, Transaction
-from harness.model.values import Image, image_of
+from harness.model.values import Image, RowKey, image_of, row_key
 
 DOCS = Path(__file__).parents[2] / "docs"
 INCIDENT_S = 7.0
@@ -33,7 +33,7 @@ def table(first: str) -> list[list[str]]:
 def orders(text: str) -> dict[RowKey, Image]:
     """The rows that ``1: paid, 3: new`` stands for."""
     found = re.findall(r"(\d+): (\w+)", text)
-    return {("order", (key,)): image_of({"id": key, "state": state}) for key, state in found}
+    return {row_key("order", (key,)): image_of({"id": key, "state": state}) for key, state in found}
 
 
 def step(order: int, name: str, begun: str, acked: str, writes: str) -> Step:

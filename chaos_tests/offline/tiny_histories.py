@@ -15,11 +15,12 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from chaos_tests.offline.brute_force import only
 from chaos_tests.offline.judge_world import ITEM, NOTE, OWNED, ROOT, mark, whole
 from harness.model import history as h
 from harness.model.folder import restored_file
 from harness.model.plan import Effect, Plan, Script, ScriptTransaction, Statement, TenantPlan
-from harness.model.values import Row, image_of, row_of
+from harness.model.values import Row, image_of, row_key, row_of
 
 RowKey = tuple[str, str]
 Rows = dict[RowKey, Row]
@@ -104,7 +105,7 @@ def tiny(seed: int) -> Tiny:
 
 def _load(world: _World, tenant: str) -> None:
     root = image_of({"id": tenant, "deleted_at": None})
-    changes = [h.Change(table=ROOT, op="insert", key=(tenant,), row=root)]
+    changes = [h.Change(op="insert", key=row_key(ROOT, (tenant,)), row=root)]
     if tenant == "a":
         changes.append(_insert(world, tenant, (ITEM, KEPT)))
     if world.rnd.random() < 0.7:
@@ -144,14 +145,14 @@ def _change(world: _World, tenant: str, row: RowKey, spare: list[RowKey]) -> h.C
     if row not in world.rows:
         return _insert(world, tenant, row)
     if world.rnd.random() < 0.35:
-        return h.Change(table=table, op="delete", key=(key,))
+        return h.Change(op="delete", key=row_key(table, (key,)))
     other = next((r for r in spare if r[0] == table), row) if world.rnd.random() < 0.2 else row
     if other != row:
         spare.remove(other)
         world.traits.add("a key changed")
     image = _insert(world, tenant, other).row
-    was = (key,) if other != row else None
-    return h.Change(table=table, op="update", key=(other[1],), was=was, row=image)
+    was = row_key(table, (key,)) if other != row else None
+    return h.Change(op="update", key=row_key(table, (other[1],)), was=was, row=image)
 
 
 def _insert(world: _World, tenant: str, row: RowKey) -> h.Change:
@@ -160,12 +161,12 @@ def _insert(world: _World, tenant: str, row: RowKey) -> h.Change:
         image: Row = {"id": key, "tenant": tenant, "body": world.value()}
     else:
         image = {"id": key, "item": world.value()}
-    return h.Change(table=table, op="insert", key=(key,), row=image_of(image))
+    return h.Change(op="insert", key=row_key(table, (key,)), row=image_of(image))
 
 
 def _root(world: _World, tenant: str) -> h.Change:
     image = image_of({"id": tenant, "deleted_at": world.value()})
-    return h.Change(table=ROOT, op="update", key=(tenant,), row=image)
+    return h.Change(op="update", key=row_key(ROOT, (tenant,)), row=image)
 
 
 def _commit(
@@ -207,9 +208,9 @@ def _commit(
 
 def _apply(world: _World, tenant: str, changes: Sequence[h.Change]) -> None:
     for change in changes:
-        world.rows.pop((change.table, (change.was or change.key)[0]), None)
+        world.rows.pop(only(change.was or change.key), None)
         if change.row:
-            world.rows[change.table, change.key[0]] = (tenant, row_of(change.row))
+            world.rows[only(change.key)] = (tenant, row_of(change.row))
     world.states[tenant].append(world.mine(tenant))
 
 
@@ -316,7 +317,7 @@ def _finish(world: _World) -> tuple[list[h.Entry], dict[str, list[h.StoredRow]]]
         back = _drawn(world, tenant)
         file = restored_file(tenant)
         files[file] = [
-            h.StoredRow(restore=number, table=table, key=(key,), row=image_of(row))
+            h.StoredRow(restore=number, key=row_key(table, (key,)), row=image_of(row))
             for (table, key), row in back.items()
         ]
         entries += _restored(number, tenant, at_s + number, world.cluster, file, len(back))
@@ -395,9 +396,9 @@ def _some(world: _World, tenant: str) -> Rows:
     for draft in world.drafts:
         if draft.sent.tenant == tenant and (draft.sent.actor == "load" or world.rnd.random() < share):
             for change in draft.sent.changes:
-                back.pop((change.table, (change.was or change.key)[0]), None)
+                back.pop(only(change.was or change.key), None)
                 if change.row:
-                    back[change.table, change.key[0]] = row_of(change.row)
+                    back[only(change.key)] = row_of(change.row)
     return back
 
 

@@ -13,6 +13,7 @@ import msgspec
 from harness.drive.bindings import RowName
 from harness.model.history import Change, Done, Sent
 from harness.model.plan import Effect, ScriptTransaction
+from harness.model.values import table_and_key
 
 Present = Callable[[Effect], Iterable[RowName]]
 """Rows (table and key) of the effect's tenant that are there, as far as the harness knows."""
@@ -152,7 +153,7 @@ class Damage:
         if effect.mode == "detach":
             return False
         if effect.mode == "mark":
-            return any((change.table, change.key) in meant for change in changes)
+            return any(table_and_key(change.key) in meant for change in changes)
         return not meant.isdisjoint(there)
 
 

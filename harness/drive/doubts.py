@@ -18,7 +18,7 @@ from harness.drive.bindings import RowName
 from harness.drive.ports import Rows
 from harness.model.history import Change, Done, Sent
 from harness.model.schema import Table
-from harness.model.values import Image, key_of, row_of, same, to_image
+from harness.model.values import Image, key_of, row_of, same, table_and_key, to_image
 
 Settlement = Literal["acked", "refused"]
 Snapshot = Mapping[str, Mapping[RowName, Image]]
@@ -153,12 +153,13 @@ def written(changes: Iterable[Change], tables: Mapping[str, Table]) -> dict[RowN
     """Return the last state that ``changes`` gave each row of an owned table, None where it is gone."""
     rows: dict[RowName, Image | None] = {}
     for change in changes:
-        table = tables.get(change.table)
+        name, key = table_and_key(change.key)
+        table = tables.get(name)
         if table is None or not table.owned:
             continue
         if change.was is not None:
-            rows[change.table, change.was] = None
-        rows[change.table, change.key] = change.row or None
+            rows[table_and_key(change.was)] = None
+        rows[name, key] = change.row or None
     return rows
 
 

@@ -16,7 +16,7 @@ from harness.drive.tally import ROLLED_BACK, Tally
 from harness.model.history import Actor, Change, Done, Outcome, Sent, WriterSkipped
 from harness.model.operations import Copy, CopyRow, Delete, Insert, Operation, Transaction, Update
 from harness.model.schema import Schema, Table
-from harness.model.values import Key, RawRow, key_of, to_image
+from harness.model.values import Key, RawRow, key_of, row_key, to_image
 
 Performed = Outcome | Literal["skipped", "lost", "conflicted"]
 """What became of a transaction: *skipped*: never tried; *lost*: the connection ended before COMMIT.
@@ -218,16 +218,16 @@ class _Run:
         bound = self.draft.row(operation.handle)
         self.draft.demand_childless(operation.handle, self._dependents)
         if await self._session.delete(table, dict(zip(table.key, bound.key, strict=True))):
-            self.changes.append(Change(table=table.name, op="delete", key=bound.key))
+            self.changes.append(Change(op="delete", key=row_key(table.name, bound.key)))
         self.draft.gone(operation.handle)
 
     def _made(self, table: Table, handle: str, row: RawRow) -> None:
         key = key_of(row, table.key)
-        self.changes.append(Change(table=table.name, op="insert", key=key, row=to_image(row)))
+        self.changes.append(Change(op="insert", key=row_key(table.name, key), row=to_image(row)))
         self.draft.made(handle, table, row)
 
 
 def _updated(table: Table, was: Key, row: RawRow) -> Change:
     key = key_of(row, table.key)
-    moved = None if key == was else was
-    return Change(table=table.name, op="update", key=key, was=moved, row=to_image(row))
+    moved = None if key == was else row_key(table.name, was)
+    return Change(op="update", key=row_key(table.name, key), was=moved, row=to_image(row))

@@ -32,7 +32,7 @@ from harness.model.history import (
 from harness.model.plan import Plan
 from harness.model.position import Xid
 from harness.model.schema import Table
-from harness.model.values import key_of, to_image
+from harness.model.values import key_of, row_key, to_image
 from harness.subject.port import RestoreResult
 
 END_OF_ARCHIVE: Final = Cut()
@@ -257,7 +257,7 @@ def _size_bytes(rows: Rows) -> int:
 def stored_rows(restore: int, rows: Rows, tables: Mapping[str, Table]) -> list[StoredRow]:
     """Return rows in the form in which they are stored."""
     return [
-        StoredRow(restore=restore, table=table, key=key_of(row, tables[table].key), row=to_image(row))
+        StoredRow(restore=restore, key=row_key(table, key_of(row, tables[table].key)), row=to_image(row))
         for table, found in rows.items()
         for row in found
     ]

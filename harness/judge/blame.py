@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import structs
 
 from harness.judge.case import Case, Judged
-from harness.judge.states import RowKey, Step
+from harness.judge.states import Step
 from harness.judge.timeline import NEVER, Transaction
 from harness.judge.traces import Stages, Trace
 from harness.judge.wording import Wording, in_kafka, offsets, row_words, where_in_wal
@@ -20,7 +20,7 @@ from harness.model.history import ObjectSeen, WatermarkSeen
 from harness.model.layers import Layer
 from harness.model.position import Position, format_lsn
 from harness.model.stages import AnyStage, InSegment, InTopic
-from harness.model.values import Image, Row, row_if_any, row_of
+from harness.model.values import Image, Row, RowKey, row_if_any, row_key, row_of
 from harness.model.verdict import Blame, Finding
 
 BY_NATURE: Mapping[str, tuple[Layer, str]] = {
@@ -294,7 +294,7 @@ class _Court:
 
         A snapshot has a row as it was by then: any image of it will do.
         """
-        last = {(mark.table, mark.key): mark.row for mark in found.marks}
+        last = {row_key(mark.table, mark.key): mark.row for mark in found.marks}
         for row, image in rows.items():
             there = last.get(row)
             if not image or not there or (not found.xid and there in self._images(trace.tenant, row)):
@@ -323,4 +323,4 @@ class _Court:
 
 
 def _row(finding: Finding) -> RowKey | None:
-    return (finding.table, finding.key) if finding.table and finding.key is not None else None
+    return row_key(finding.table, finding.key) if finding.table and finding.key is not None else None

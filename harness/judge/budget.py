@@ -8,6 +8,7 @@ from typing import Literal
 from harness.judge.case import Case, Judged
 from harness.judge.losses import Loss
 from harness.model.history import Stalled
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 STALL_S_MAX = 1.0
@@ -32,7 +33,7 @@ def over_budget(
         return
     stalled_s = _stalled_s(case)
     excused = verdict_over(case, loss.seconds) == "unknown"
-    table, key = next(iter(loss.step.writes))
+    table, key = table_and_key(next(iter(loss.step.writes)))
     words = "lost" if what == "loss" else "not yet durable in the bucket"
     yield Finding(
         check=what,

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 
 import msgspec
 
 from harness.judge.copies import CopyJudged, judge_copies
 from harness.judge.incidents import Incident, Incidents, barred_steps
-from harness.judge.lines import Line, Stretch, Writes, draw, writes_of
+from harness.judge.lines import Line, Stretch, draw
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
 from harness.judge.on_demand import OnDemand
-from harness.judge.readings import Found, Readings, Restored, found, owned_names
+from harness.judge.readings import Found, Readings, Restored, found, owned_keys
 from harness.judge.settling import settle
-from harness.judge.states import RowKey, Solution, Step, solve
+from harness.judge.states import Solution, Step, solve
 from harness.judge.takings import Taking, takings
 from harness.judge.timeline import Restore, Timeline, Transaction, index
 from harness.judge.witnesses import WitnessJudged, compare
@@ -29,7 +28,7 @@ from harness.model.folder import SHARED_FILE
 from harness.model.history import CopyRestored, Entry, ReadBack, StoredRow, Witnessed
 from harness.model.plan import Plan
 from harness.model.schema import Schema, Table
-from harness.model.values import Image
+from harness.model.values import Image, RowKey
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,11 +129,10 @@ def open_case(
 
 
 def _opened(plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], restored: Restored) -> Case:
-    timeline, owned = index(history), {table.name: table for table in schema.owned}
-    writes = _written(timeline, owned)
-    timeline = settle(timeline, owned, writes)
+    owned = owned_keys(schema)
+    timeline = settle(index(history, owned), owned)
     readings = Readings(timeline, schema, restored)
-    lines = _lines(draw(plan, schema, timeline, writes, readings.rows_of), readings)
+    lines = _lines(draw(plan, schema, timeline, readings.rows_of), readings)
     needs, incidents = Needs(timeline), Incidents(lines, timeline)
     restores = tuple(
         _judge(restore, lines, timeline, readings, needs, incidents)
@@ -154,7 +152,7 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], 
         by_tenant=_by_tenant(restores),
         gifts=gifts,
         purges=_purges(plan, timeline),
-        beyond=_beyond(timeline, schema),
+        beyond=[tx for tx in timeline.transactions if tx.beyond],
         taken=taken,
         living=tuple(judge_living(line, rightly_refused=line.tenant in refused) for line in lines.values()),
         unowned=_unowned(timeline, restored),
@@ -173,17 +171,9 @@ def _lines(drawn: Iterable[Line], readings: Readings) -> dict[str, Line]:
     return lines
 
 
-def _written(timeline: Timeline, owned: Mapping[str, Table]) -> list[Writes]:
-    """Return what each transaction wrote, in order; it is worked out tenant by tenant."""
-    writes: list[Writes] = [{}] * len(timeline.transactions)
-    for tx in timeline.tenant_by_tenant:
-        writes[tx.order] = writes_of(tx, owned)
-    return writes
-
-
 def _copied(timeline: Timeline, schema: Schema, restored: Restored) -> dict[str, dict[RowKey, Image]]:
     """Return the rows that came from copies of the bucket, by the file that holds them."""
-    owned = owned_names(schema)
+    owned = owned_keys(schema)
     files = {entry.file: found(restored, entry.file, owned) for entry in timeline.of(CopyRestored)}
     return {
         file: {row: image for one in readings.values() for row, image in one.rows.items()}
@@ -202,7 +192,7 @@ def _witnesses(case: Case, restored: Restored) -> Iterator[WitnessJudged]:
         elif case.purges_beside(judged):
             yield WitnessJudged(heard=heard, why_not="a reaper removed rows beside the restore")
         else:
-            there = found(restored, heard.file, owned_names(case.schema))
+            there = found(restored, heard.file, owned_keys(case.schema))
             yield _witnessed(heard, judged, there)
 
 
@@ -260,19 +250,10 @@ def _purges(plan: Plan, timeline: Timeline) -> dict[str, list[Transaction]]:
     return dict(purges)
 
 
-def _beyond(timeline: Timeline, schema: Schema) -> list[Transaction]:
-    owned = {table.name for table in schema.owned}
-    wrote = [tx for tx in timeline.tenant_by_tenant if not owned.issuperset(map(_table_of, tx.changes))]
-    return sorted(wrote, key=lambda tx: tx.order)
-
-
-_table_of = attrgetter("table")
-
-
 def _refused(timeline: Timeline) -> dict[str, list[Transaction]]:
     """Return for each tenant the transactions that sent COMMIT and were refused."""
     refused: dict[str, list[Transaction]] = {}
-    for tx in timeline.transactions:
+    for tx in timeline.in_doubt:
         if tx.outcome == "refused" and tx.tenant is not None:
             refused.setdefault(tx.tenant, []).append(tx)
     return refused

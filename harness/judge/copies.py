@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from harness.judge.lines import Line
-from harness.judge.states import RowKey, Solution, Step, solve
+from harness.judge.states import Solution, Step, solve
 from harness.judge.timeline import Timeline
 from harness.model.history import BucketCopied, CopyRestored
 from harness.model.position import Position
-from harness.model.values import Image
+from harness.model.values import Image, RowKey
 
 
 class CopyJudged(msgspec.Struct, frozen=True, kw_only=True):

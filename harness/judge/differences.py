@@ -12,9 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from harness.judge.states import Hole, RowKey, Solution, Step
+from harness.judge.states import Hole, Solution, Step
 from harness.judge.timeline import Transaction
-from harness.model.values import Cell, Image, Row, row_if_any, row_of, same
+from harness.judge.wording import row_words
+from harness.model.values import Cell, Image, Row, RowKey, row_if_any, row_of, same, table_of
 
 Kind = Literal[
     "missing row",
@@ -112,7 +113,7 @@ def _because(solution: Solution, absent: int) -> str | None:
     if witness != absent:
         return f"{solution.steps[witness].tx.name}, which came after it, is in"
     shown = solution.reasons[absent].row
-    return f"its own row {shown[0]} {'/'.join(shown[1])} says that it is in" if shown else None
+    return f"its own row {row_words(shown)} says that it is in" if shown else None
 
 
 def _strange(solution: Solution, row: RowKey, elsewhere: Elsewhere) -> Iterator[Difference]:
@@ -139,7 +140,7 @@ def _known(row: RowKey, found: Image, elsewhere: Elsewhere) -> tuple[Kind, str] 
         if same(step.writes.get(row), found):
             return "earlier state", step.tx.name
     for tx in elsewhere.refused:
-        if any(change.table == row[0] and same(change.row, found) for change in tx.changes):
+        if any(change.table == table_of(row) and same(change.row, found) for change in tx.changes):
             return "refused write", tx.name
     owner = elsewhere.owners.get(row, elsewhere.tenant)
     return ("neighbour's row", f"tenant {owner}") if owner != elsewhere.tenant else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.judge.case import Case, Judged, Living
 from harness.judge.differences import Difference, Elsewhere, Kind, differences
-from harness.model.values import Cell, Digest, row_of
+from harness.model.values import Cell, Digest, row_key, row_of, table_and_key
 from harness.model.verdict import Finding
 
 
@@ -19,7 +19,7 @@ def restore_differences(case: Case, judged: Judged) -> Iterator[Difference]:
     for row in judged.found.repeated:
         yield Difference(kind="repeated row", row=row, found=row_of(judged.found.rows[row]))
     for stored in judged.found.foreign:
-        yield Difference(kind="strange row", row=(stored.table, ()), found=row_of(stored.row))
+        yield Difference(kind="strange row", row=row_key(stored.table, ()), found=row_of(stored.row))
 
 
 def living_differences(case: Case, living: Living) -> Iterator[Difference]:
@@ -69,7 +69,7 @@ def restore_findings(case: Case, check: str, point: int, kinds: tuple[Kind, ...]
 
 def finding(check: str, point: int, tenant: str, restore: int, difference: Difference) -> Finding:
     """Return the finding, broken, that tells of one difference."""
-    table, key = difference.row
+    table, key = table_and_key(difference.row)
     expected, found = difference.cells
     return Finding(
         check=check,

@@ -15,18 +15,15 @@ from operator import itemgetter
 import msgspec
 
 from harness.judge.scripts import Book, Forecast, ScriptReader
-from harness.judge.states import RowKey, State, Step
+from harness.judge.states import State, Step
 from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
 from harness.model.history import ClusterSeen
 from harness.model.plan import Plan, ScriptTransaction
-from harness.model.schema import Schema, Table
-from harness.model.values import Image
+from harness.model.schema import Schema
+from harness.model.values import Image, RowKey
 
 ReadRows = Callable[[int, str, Mapping[RowKey, Image]], Mapping[RowKey, Image] | None]
 """Gives the rows read back after a restore of a tenant, if they were; with what its rows may be."""
-
-Writes = dict[RowKey, Image | None]
-"""The state of each row after a transaction, None when it is gone."""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +87,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return (step for step in self.scripted if step.role == "damage")
 
 
-def draw(
-    plan: Plan, schema: Schema, timeline: Timeline, writes: Sequence[Writes], found: ReadRows
-) -> Iterator[Line]:
-    """Yield the line of every tenant of the census. ``writes``: what each transaction wrote, in order."""
+def draw(plan: Plan, schema: Schema, timeline: Timeline, found: ReadRows) -> Iterator[Line]:
+    """Yield the line of every tenant of the census."""
     scripts = {tx.name: tx for script in plan.scripts for tx in script.transactions}
-    touching = _touching(timeline, scripts)
+    scripted = _scripted(timeline, scripts)
     reader = ScriptReader(schema, scripts)
     restores: dict[str, list[Restore]] = defaultdict(list)
     for restore in timeline.restores:
@@ -103,19 +98,26 @@ def draw(
             restores[restore.asked.tenant].append(restore)
     wiped = _wiped(timeline)
     for tenant in (t.tenant for t in plan.tenants):
-        events = _events(touching.get(tenant, ()), restores.get(tenant, ()), wiped)
-        yield _Pen(tenant, writes, reader).draw(events, found)
+        touching = _touching(timeline, tenant, scripted.get(tenant, ()))
+        events = _events(touching, restores.get(tenant, ()), wiped)
+        yield _Pen(tenant, reader).draw(events, found)
 
 
-def _touching(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> dict[str, list[Transaction]]:
-    """Return each tenant's transactions: its own, and those of scripts that touched it or looked at it."""
-    touching: dict[str, list[Transaction]] = defaultdict(list)
-    for tx in timeline.tenant_by_tenant:
-        if tx.tenant is not None and tx.actor != "script" and tx.outcome != "refused":
-            touching[tx.tenant].append(tx)
+def _scripted(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> dict[str, list[Transaction]]:
+    """Return, by tenant, the transactions of scripts that touched it or looked at it."""
+    scripted: dict[str, list[Transaction]] = defaultdict(list)
     for tx in timeline.of_scripts:
         for tenant in _touched_by(tx, scripts) if tx.outcome != "refused" else ():
-            insort(touching[tenant], tx, key=_order)
+            scripted[tenant].append(tx)
+    return scripted
+
+
+def _touching(timeline: Timeline, tenant: str, scripted: Iterable[Transaction]) -> list[Transaction]:
+    """Return a tenant's transactions: its own, and those of scripts."""
+    mine = map(timeline.transactions.__getitem__, timeline.by_tenant.get(tenant, ()))
+    touching = [tx for tx in mine if tx.outcome != "refused" and tx.actor != "script"]
+    for tx in scripted:
+        insort(touching, tx, key=_order)
     return touching
 
 
@@ -153,8 +155,8 @@ def _events(
 class _Pen:
     """Draws one tenant's line, keeping a book of the rows that are there."""
 
-    def __init__(self, tenant: str, writes: Sequence[Writes], reader: ScriptReader) -> None:
-        self.tenant, self.writes, self.reader = tenant, writes, reader
+    def __init__(self, tenant: str, reader: ScriptReader) -> None:
+        self.tenant, self.reader = tenant, reader
         self.line = Line(tenant=tenant, stretches=[], forecasts=[], scripted=[])
         self._begin(Stretch(steps=[], known=[]))
 
@@ -180,9 +182,8 @@ class _Pen:
         self.steps.append(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
 
     def _own(self, tx: Transaction) -> None:
-        writes = self.writes[tx.order]
-        if writes:
-            self.steps.append(Step(tx=tx, writes=writes))
+        if tx.writes:
+            self.steps.append(Step(tx=tx, writes=tx.writes))
 
     def _script(self, tx: Transaction) -> None:
         step, forecast = self.reader.read(tx, self.tenant, self.book)
@@ -211,15 +212,3 @@ def _as_transaction(restore: Restore) -> Transaction:
         ended_s=restore.done_s,
         outcome="acked",
     )
-
-
-def writes_of(tx: Transaction, tables: Mapping[str, Table]) -> Writes:
-    """Return the state after ``tx`` of each row of ``tables`` that it changed; its last change counts."""
-    writes: Writes = {}
-    for change in tx.changes:
-        table = tables.get(change.table)
-        if table is not None:
-            if change.was is not None:
-                writes[table.name, change.was] = None
-            writes[table.name, change.key] = change.row or None
-    return writes

@@ -17,9 +17,9 @@ from typing import BinaryIO
 import msgspec
 
 from harness.judge.decoding import decode_all
-from harness.judge.readings import Restored
+from harness.judge.readings import Restored, owned_keys
 from harness.judge.rulings import judge
-from harness.judge.timeline import Transaction
+from harness.judge.timeline import Begin, Transaction
 from harness.model import folder as names
 from harness.model import outline
 from harness.model.errors import BadInput
@@ -56,7 +56,7 @@ def read_run(folder: Path) -> tuple[Plan, Schema, Iterator[Entry | Transaction],
         schema = msgspec.json.decode(_read(folder, names.SCHEMA), type=Schema)
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
-    return plan, schema, _entries(folder / names.HISTORY), _Files(folder)
+    return plan, schema, _entries(folder / names.HISTORY, owned_keys(schema)), _Files(folder)
 
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
@@ -79,12 +79,12 @@ def _read(folder: Path, name: str) -> bytes:
         return file.read()
 
 
-def _entries(path: Path) -> Iterator[Entry | Transaction]:
+def _entries(path: Path, owned: Begin) -> Iterator[Entry | Transaction]:
     """Yield the entries. A last line without its end was torn when the harness died: it is left out."""
     with _opened(path) as file:
         torn = file.seek(0, SEEK_END) > 0 and file.seek(-1, SEEK_END) >= 0 and file.read() != b"\n"
         file.seek(0)
-        entries = chain.from_iterable(decode_all(file, source=str(path)))
+        entries = chain.from_iterable(decode_all(file, owned, source=str(path)))
         if not torn:
             yield from entries
             return

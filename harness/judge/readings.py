@@ -13,11 +13,10 @@ from operator import attrgetter, ne
 
 import msgspec
 
-from harness.judge.states import RowKey
-from harness.judge.timeline import Timeline
+from harness.judge.timeline import Begin, Timeline
 from harness.model.history import ReadBack, StoredRow
 from harness.model.schema import Schema
-from harness.model.values import Image
+from harness.model.values import Image, RowKey, keys_begin
 
 Restored = Mapping[str, Sequence[StoredRow]]
 """Rows read back, by the file of the run folder that holds them, if it is whole."""
@@ -37,7 +36,7 @@ class Readings:
     """What was found after each restore (0: at the end) of each tenant."""
 
     def __init__(self, timeline: Timeline, schema: Schema, restored: Restored) -> None:
-        self._restored, self._owned = restored, owned_names(schema)
+        self._restored, self._owned = restored, owned_keys(schema)
         self._files = {(entry.restore, entry.tenant): entry.file for entry in timeline.of(ReadBack)}
         self._stored: dict[str, dict[int, list[StoredRow]] | None] = {}
         self._found: dict[tuple[str, int], Found] = {}
@@ -67,12 +66,12 @@ class Readings:
         return None if there is None else there.rows
 
 
-def owned_names(schema: Schema) -> frozenset[str]:
-    """Return the names of the tables that belong to tenants."""
-    return frozenset(table.name for table in schema.owned)
+def owned_keys(schema: Schema) -> Begin:
+    """Return how the keys of rows begin that belong to tenants."""
+    return keys_begin(table.name for table in schema.owned)
 
 
-def found(restored: Restored, file: str, owned: frozenset[str]) -> dict[int, Found] | None:
+def found(restored: Restored, file: str, owned: Begin) -> dict[int, Found] | None:
     """Return what was found in each reading of one file, by the restore it belongs to.
 
     None when the file is missing or torn.
@@ -92,13 +91,14 @@ def _by_restore(stored: Iterable[StoredRow] | None) -> dict[int, list[StoredRow]
     return readings
 
 
-def _found(stored: list[StoredRow], owned: frozenset[str], known: Mapping[RowKey, Image]) -> Found:
+def _found(stored: list[StoredRow], owned: Begin, known: Mapping[RowKey, Image]) -> Found:
     foreign: tuple[StoredRow, ...] = ()
-    if not owned.issuperset({one.table for one in stored}):
-        foreign = tuple(one for one in stored if one.table not in owned)
-        stored = [one for one in stored if one.table in owned]
-    rows = {(one.table, one.key): one.row for one in stored}
-    repeated = () if len(rows) == len(stored) else tuple(_repeated((one.table, one.key) for one in stored))
+    rows = {one.key: one.row for one in stored}
+    if not all(row.startswith(owned) for row in rows.keys() - known.keys()):
+        foreign = tuple(one for one in stored if not one.key.startswith(owned))
+        stored = [one for one in stored if one.key.startswith(owned)]
+        rows = {one.key: one.row for one in stored}
+    repeated = () if len(rows) == len(stored) else tuple(_repeated(one.key for one in stored))
     return Found(rows=_with_known(rows, known), repeated=repeated, foreign=foreign)
 
 

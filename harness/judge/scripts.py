@@ -11,15 +11,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 
 import msgspec
 
-from harness.judge.states import RowKey, State, Step
+from harness.judge.states import State, Step
 from harness.judge.timeline import Transaction
 from harness.model.plan import Effect, Mode, ScriptTransaction
 from harness.model.schema import ByColumn, Schema
-from harness.model.values import Image, Key, image_of, row_of, rows_of
+from harness.model.values import (
+    Image,
+    Key,
+    RowKey,
+    image_of,
+    keys_begin,
+    row_key,
+    row_of,
+    rows_of,
+    table_and_key,
+    table_of,
+)
 
 
 class Book:
@@ -105,7 +115,7 @@ class ScriptReader:
     def __init__(self, schema: Schema, scripts: Mapping[str, ScriptTransaction]) -> None:
         self.actual = {name: _by_tenant(planned.actual) for name, planned in scripts.items()}
         self.intended = {name: _by_tenant(planned.intended) for name, planned in scripts.items()}
-        self.owned = {table.name for table in schema.owned}
+        self.owned = keys_begin(table.name for table in schema.owned)
         self._updated: dict[int, Mapping[RowKey, Image]] = {}
         self.tenant_columns = {
             table.name: table.tenancy.column
@@ -131,9 +141,9 @@ class ScriptReader:
         """Return the new images of the rows that ``tx`` updated; it is read tenant by tenant."""
         if tx.order not in self._updated:
             self._updated[tx.order] = {
-                (change.table, change.key): change.row
+                change.key: change.row
                 for change in tx.changes
-                if change.op == "update" and change.table in self.owned
+                if change.op == "update" and change.key.startswith(self.owned)
             }
         return self._updated[tx.order]
 
@@ -151,7 +161,8 @@ class ScriptReader:
 
 def _marked(effect: Effect, book: Book) -> bool:
     column = effect.mark_column or ""
-    rows = rows_of(image for row, image in book.rows.items() if row[0] == effect.tables[-1])
+    begin = keys_begin(effect.tables[-1:])
+    rows = rows_of(image for row, image in book.rows.items() if row.startswith(begin))
     return any(cells.get(column) is not None for cells in rows)
 
 
@@ -181,7 +192,7 @@ class Reach:
 
     def modes(self, row: RowKey) -> frozenset[Mode]:
         """Return in which modes ``row`` is changed; empty when it is not."""
-        table, key = row
+        table, key = table_and_key(row)
         whole = self._whole.get(table, _NONE)
         if table not in self._keyed:
             return whole
@@ -198,9 +209,6 @@ _NONE: frozenset[Mode] = frozenset()
 _PERMANENT: frozenset[Mode] = frozenset({"permanent"})
 _MARK: frozenset[Mode] = frozenset({"mark"})
 _BLANK: frozenset[Mode] = frozenset({"blank"})
-
-
-_table_of = itemgetter(0)
 
 
 class _Reading:
@@ -249,24 +257,24 @@ class _Reading:
 
     def _everything_goes(self) -> bool:
         """Whether it had to remove all rows, whatever their keys, as most scripts do."""
-        modes = map(self.reach.of_table, set(map(_table_of, self.book.rows)))
-        return all(one == _PERMANENT for one in modes)
+        return all(self.reach.of_table(table) == _PERMANENT for table in _by_table(self.book.rows))
 
     def _delete_everything(self) -> None:
         rows = self.book.rows
         self.writes = dict.fromkeys(rows)
         self.maybe = self.unsure.intersection(rows)
-        unsure = Counter(map(_table_of, self.maybe))
-        for table, most in Counter(map(_table_of, rows)).items():
+        unsure = _by_table(self.maybe)
+        for table, most in _by_table(rows).items():
             self.deleted[table] = (most - unsure[table], most)
 
     def _of_others(self, tenant_columns: Mapping[str, str]) -> set[RowKey]:
         """Return the rows that say that they are another tenant's."""
-        asked = {row: image for row, image in self.book.rows.items() if row[0] in tenant_columns}
+        begin = keys_begin(tenant_columns)
+        asked = {row: image for row, image in self.book.rows.items() if row.startswith(begin)}
         return {
             row
             for row, cells in zip(asked, rows_of(asked.values()), strict=True)
-            if cells.get(tenant_columns[row[0]]) != self.tenant
+            if cells.get(tenant_columns[table_of(row)]) != self.tenant
         }
 
     def _delete(self, row: RowKey, modes: frozenset[Mode], *, certain: bool) -> None:
@@ -280,10 +288,10 @@ class _Reading:
             self.maybe.add(row)
         if "move" in modes:
             moved = (e.tables for e in self.effects if e.mode == "move")
-            if any(row[0] in tables for tables in moved):
-                _count(self.marked, row[0], certain=certain)
+            if any(table_of(row) in tables for tables in moved):
+                _count(self.marked, row, certain=certain)
         elif modes.isdisjoint(_UNCOUNTED):
-            _count(self.deleted, row[0], certain=certain)
+            _count(self.deleted, row, certain=certain)
 
     def blanks(self) -> None:
         """Work out the images of the rows that it blanked: the ones before, without those cells."""
@@ -295,11 +303,13 @@ class _Reading:
                 self.writes[row] = image_of({**row_of(image), **dict.fromkeys(columns)})
                 if not certain:
                     self.maybe.add(row)
-                _count(self.marked, row[0], certain=certain)
+                _count(self.marked, row, certain=certain)
 
     def marks(self, updates: Mapping[RowKey, Image]) -> None:
         """Take over the new images of its rows, and compare them with what had to be marked."""
-        seen = {row: updates[row] for row in sorted(updates.keys() & self.book.rows.keys())}
+        seen = {
+            row: updates[row] for row in sorted(updates.keys() & self.book.rows.keys(), key=table_and_key)
+        }
         for row, image in seen.items():
             self.writes[row] = image
             if "mark" not in self.reach.modes(row):
@@ -311,7 +321,7 @@ class _Reading:
                 cells = row_of(image)
                 unmarked = any(cells.get(column) is None for column in columns)
                 certain = unmarked and row not in self.unsure
-                _count(self.marked, row[0], certain=certain)
+                _count(self.marked, row, certain=certain)
                 if certain and row not in seen:
                     self.spared.append(row)
 
@@ -331,9 +341,16 @@ def _left(tx: Transaction, tenant: str) -> set[RowKey] | None:
     """Return the tenant's rows seen left inside the transaction, None when nobody looked."""
     if tx.sight is None or tenant not in tx.sight.left:
         return None
-    return {(table, key) for table, keys in tx.sight.left[tenant].items() for key in keys}
+    return {row_key(table, key) for table, keys in tx.sight.left[tenant].items() for key in keys}
 
 
-def _count(counts: dict[str, tuple[int, int]], table: str, *, certain: bool) -> None:
+def _by_table(rows: Iterable[RowKey]) -> Counter[str]:
+    """Return how many of these rows each table has."""
+    counts = Counter(row[: row.index("/")] for row in rows)
+    return Counter({table_of(RowKey(name)): count for name, count in counts.items()})
+
+
+def _count(counts: dict[str, tuple[int, int]], row: RowKey, *, certain: bool) -> None:
+    table = table_of(row)
     fewest, most = counts.get(table, (0, 0))
     counts[table] = (fewest + certain, most + 1)

@@ -10,16 +10,15 @@ least one of a transaction that sent its COMMIT after that serves as well.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from operator import attrgetter
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain
 
 import msgspec
 
-from harness.judge.states import RowKey
-from harness.judge.timeline import Timeline, Transaction
-from harness.model.schema import Table
+from harness.judge.timeline import NEVER, Begin, Timeline, Transaction
+from harness.model.values import RowKey
 
 
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,88 +29,77 @@ class Touch(msgspec.Struct, frozen=True, kw_only=True):
     after: bool
 
 
-def settle(
-    timeline: Timeline, tables: Mapping[str, Table], written: Sequence[Iterable[RowKey]]
-) -> Timeline:
-    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in.
-
-    ``written``: the rows that each transaction wrote, in order.
-    """
-    odd = [tx for tx in timeline.tenant_by_tenant if tx.lsn_upper is None and tx.outcome != "refused"]
+def settle(timeline: Timeline, owned: Begin) -> Timeline:
+    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in."""
+    odd = [tx for tx in timeline.in_doubt if tx.lsn_upper is None and tx.outcome != "refused"]
     if not odd:
         return timeline
     judge = _Settler(timeline)
-    for tx in _near_open_ones(timeline, written):
-        judge.read(tx, touches(tx, tables))
+    for tx in _near_open_ones(timeline):
+        judge.read(tx, touches(tx, owned))
     transactions = list(timeline.transactions)
-    for tx in odd:
-        transactions[tx.order] = judge.settled(tx)
-    for tx in _bounded(transactions, [transactions[tx.order] for tx in odd]):
+    settled = [judge.settled(tx) for tx in odd]
+    for tx in chain(settled, _bounded(timeline, settled)):
         transactions[tx.order] = tx
     return msgspec.structs.replace(timeline, transactions=tuple(transactions))
 
 
-def _near_open_ones(timeline: Timeline, written: Sequence[Iterable[RowKey]]) -> list[Transaction]:
+def _near_open_ones(timeline: Timeline) -> list[Transaction]:
     """Return, in order, all that may have written a row that an open one wrote."""
     near: set[RowKey] = set()
-    for tx in timeline.tenant_by_tenant:
+    for tx in timeline.in_doubt:
         if tx.outcome == "unknown":
-            near.update(written[tx.order])
-    wrote = [tx for tx in timeline.tenant_by_tenant if not near.isdisjoint(written[tx.order])]
+            near.update(tx.writes)
+    wrote = [tx for tx in timeline.tenant_by_tenant if not near.isdisjoint(tx.writes)]
     return sorted((tx for tx in wrote if tx.outcome != "refused"), key=lambda tx: tx.order)
 
 
-def _bounded(transactions: Iterable[Transaction], odd: Iterable[Transaction]) -> Iterator[Transaction]:
-    """Yield those of ``odd`` that committed with an upper bound of their position, if any can be known.
+def _bounded(timeline: Timeline, settled: Iterable[Transaction]) -> Iterator[Transaction]:
+    """Yield those of ``settled`` that committed with an upper bound of their position, if any can be known.
 
     It is the least of what sent its COMMIT on their cluster when they had committed, or later.
     """
-    waiting = [tx for tx in odd if tx.acked and tx.lsn_upper is None]
-    mine: dict[int, list[Transaction]] = {tx.cluster: [] for tx in waiting}
-    for tx in transactions if waiting else ():
-        if tx.lsn_upper is not None and tx.cluster in mine:
-            mine[tx.cluster].append(tx)
-    least = {cluster: _Least(bounded) for cluster, bounded in mine.items()}
-    for tx in waiting:
-        upper = least[tx.cluster].since(tx.ended_s)
-        if upper is not None:
-            yield msgspec.structs.replace(tx, lsn_upper=upper)
+    waiting: dict[int, list[Transaction]] = defaultdict(list)
+    for tx in settled:
+        if tx.acked:
+            waiting[tx.cluster].append(tx)
+    for cluster, mine in waiting.items():
+        uppers = _least_since((tx.ended_s for tx in mine), cluster, timeline.tenant_by_tenant)
+        for tx in mine:
+            if (upper := uppers[tx.ended_s]) < NEVER:
+                yield msgspec.structs.replace(tx, lsn_upper=int(upper))
 
 
-class _Least:
-    """The least upper bound among those that sent COMMIT on one cluster since some time."""
+def _least_since(
+    instants_s: Iterable[float], cluster: int, transactions: Iterable[Transaction]
+) -> dict[float, float]:
+    """Return, by instant, the least upper bound of what sent COMMIT on the cluster since, or NEVER."""
+    since_s = sorted(set(instants_s))
+    least = [NEVER] * (len(since_s) + 1)
+    for tx in transactions:
+        upper = tx.lsn_upper
+        if upper is not None and tx.cluster == cluster:
+            place = bisect_right(since_s, tx.sent_s)  # of those that sent since the instant before it
+            least[place] = min(least[place], upper)
+    return dict(zip(reversed(since_s), accumulate(reversed(least), min), strict=False))
 
-    def __init__(self, bounded: list[Transaction]) -> None:
-        bounded.sort(key=_sent_s)
-        self._sent_s = list(map(_sent_s, bounded))
-        self._least = list(accumulate(map(_lsn_upper, reversed(bounded)), min))
 
-    def since(self, at_s: float) -> int | None:
-        """Return the least one, None when there is none."""
-        later = len(self._sent_s) - bisect_left(self._sent_s, at_s)
-        return self._least[later - 1] if later else None
-
-
-def touches(tx: Transaction, tables: Mapping[str, Table]) -> list[Touch]:
-    """Return for each row of ``tables`` that ``tx`` wrote whether it was there before and after."""
+def touches(tx: Transaction, owned: Begin) -> list[Touch]:
+    """Return for each row of ``owned`` tables that ``tx`` wrote whether it was there before and after."""
     touched: dict[RowKey, Touch] = {}
     for change in tx.changes:
-        if change.table not in tables:
+        if not change.key.startswith(owned):
             continue
         if change.op != "insert":
-            _touch(touched, (change.table, change.was or change.key), before=True, after=False)
+            _touch(touched, change.was or change.key, before=True, after=False)
         if change.row:
-            _touch(touched, (change.table, change.key), before=False, after=True)
+            _touch(touched, change.key, before=False, after=True)
     return list(touched.values())
 
 
 def _touch(touched: dict[RowKey, Touch], row: RowKey, *, before: bool, after: bool) -> None:
     first = touched[row].before if row in touched else before
     touched[row] = Touch(row=row, before=first, after=after)
-
-
-_sent_s: Callable[[Transaction], float] = attrgetter("sent_s")
-_lsn_upper: Callable[[Transaction], int] = attrgetter("lsn_upper")
 
 
 class _Settler:

@@ -31,10 +31,7 @@ import msgspec
 
 from harness.judge.on_demand import OnDemand
 from harness.judge.timeline import Transaction
-from harness.model.values import Image, Key, same
-
-RowKey = tuple[str, Key]
-"""A table's name and a key in it."""
+from harness.model.values import Image, RowKey, same
 
 Role = Literal["own", "restore", "intended", "damage"]
 

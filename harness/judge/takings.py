@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from harness.judge.lines import Line
-from harness.judge.states import RowKey, Step, fold
+from harness.judge.states import Step, fold
 from harness.judge.timeline import Restore
 from harness.model.schema import Schema, Table
-from harness.model.values import Cell, Image, Key, row_of
+from harness.model.values import Cell, Image, Key, row_of, table_and_key
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +38,15 @@ def takings(
     wanted = fold(step for step in steps if step.required and not step.maybe)
     held = _held(schema, lines, restore)
     for row, image in wanted.items():
-        for columns, cells in _unique_cells(schema.table(row[0]), image):
-            holder = held.get((row[0], columns, cells))
+        table, key = table_and_key(row)
+        for columns, cells in _unique_cells(schema.table(table), image):
+            holder = held.get((table, columns, cells))
             if holder is not None:
                 tenant, present = holder
-                yield Taking(
-                    table=row[0], columns=columns, wanted=row[1], present=present[1], holder=tenant
-                )
+                yield Taking(table=table, columns=columns, wanted=key, present=present, holder=tenant)
 
 
-_Held = dict[tuple[str, tuple[str, ...], tuple[Cell, ...]], tuple[str, RowKey]]
+_Held = dict[tuple[str, tuple[str, ...], tuple[Cell, ...]], tuple[str, Key]]
 
 
 def _held(schema: Schema, lines: Mapping[str, Line], restore: Restore) -> _Held:
@@ -58,8 +57,9 @@ def _held(schema: Schema, lines: Mapping[str, Line], restore: Restore) -> _Held:
             steps = line.before(restore).steps
             there = fold(s for s in steps if s.required and s.tx.ended_s < restore.began_s)
             for row, image in there.items():
-                for columns, cells in _unique_cells(schema.table(row[0]), image):
-                    held[row[0], columns, cells] = (line.tenant, row)
+                table, key = table_and_key(row)
+                for columns, cells in _unique_cells(schema.table(table), image):
+                    held[table, columns, cells] = (line.tenant, key)
     return held
 
 

@@ -2,15 +2,19 @@
 
 One pass over the entries. ``Sent``, ``Done`` and ``Settled`` of one transaction become one ``Transaction``;
 ``RestoreBegan``, ``RestoreDone`` and ``ReadBack`` become one ``Restore``. Nothing is judged here.
+
+Nearly every outcome is an ack and nothing else. One that is decoded next to its transaction goes into it at
+once (``joined``) and is not kept; all others are.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import msgspec
@@ -18,11 +22,22 @@ from msgspec.structs import force_setattr
 
 from harness.model import history as h
 from harness.model.position import Position
+from harness.model.values import Image, RowKey
 
 NEVER = math.inf
 """The time of something that was not seen to happen."""
 
+Writes = Mapping[RowKey, Image | None]
+"""The state of each row after a transaction, None when it is gone."""
+
+NOTHING: Writes = MappingProxyType({})
+
+Begin = tuple[str, ...]
+"""How the keys of some tables' rows begin."""
+
 E = TypeVar("E", bound=h.Entry)
+
+_decoder = msgspec.json.Decoder(h.Sent)
 
 
 class Transaction(
@@ -32,15 +47,20 @@ class Transaction(
     gc=False,
     tag_field="entry",
     tag="sent",
-    rename={"sent_s": "at_s"},
+    rename={"sent_s": "at_s", "unread": "changes"},
 ):
     """One transaction that sent COMMIT, with all that was seen of it.
 
-    A history's ``Sent`` is decoded as one: ``order`` and its outcome are filled in when it is joined, and
-    never change again.
+    A history's ``Sent`` is decoded as one: what it wrote, its ``order`` and its outcome are filled in when
+    it is joined, and never change again.
 
     ``ended_s``: when it was known to have committed or not (NEVER while its outcome is open). ``restore``
-    as an actor stands for the restore in place from which a tenant goes on.
+    as an actor stands for the restore in place from which a tenant goes on. ``joined``: its client was
+    told that it had committed, and nothing else, so that its ``Done`` is not kept.
+
+    ``line``: it as it stands in the history; ``unread``: its changes until ``writes`` is filled in, what
+    they come to in tables of tenants, and ``beyond``, the same elsewhere; ``rows``: how many of them are of
+    tenants. They take most of the memory, so that they are decoded again where somebody asks once more.
     """
 
     order: int = -1
@@ -55,13 +75,63 @@ class Transaction(
     outcome: h.Outcome = "unknown"
     lsn_lower: int = 0
     lsn_upper: int | None = None
-    changes: tuple[h.Change, ...] = ()
+    unread: tuple[h.Change, ...] = ()
     sight: h.Sight | None = None
+    line: bytes = b""
+    joined: bool = False
+    writes: Writes = NOTHING
+    beyond: Writes = NOTHING
+    rows: int = 0
 
     @property
     def acked(self) -> bool:
         """Whether it is known to have committed."""
         return self.outcome == "acked"
+
+    @property
+    def changes(self) -> tuple[h.Change, ...]:
+        """What it changed, row by row, decoded at each look."""
+        return _decoder.decode(self.line).changes
+
+
+def read_changes(tx: Transaction, line: bytes, owned: Begin) -> None:
+    """Fill in what a transaction wrote, which ``line`` tells of; the last change of a row counts."""
+    writes: dict[RowKey, Image | None] = {}
+    beyond: dict[RowKey, Image | None] = {}
+    rows = 0
+    for change in tx.unread:
+        key = change.key
+        if key.startswith(owned):
+            rows += 1
+            of = writes
+        else:
+            of = beyond
+        if change.was is not None:
+            of[change.was] = None
+        of[key] = change.row or None
+    force_setattr(tx, "line", line)
+    force_setattr(tx, "unread", ())
+    force_setattr(tx, "writes", writes)
+    force_setattr(tx, "rows", rows)
+    if beyond:
+        force_setattr(tx, "beyond", beyond)
+
+
+def join(tx: Transaction, done: h.Done) -> bool:
+    """Let a writer's transaction end with ``done`` if that says nothing but that it did; return whether."""
+    plain = (
+        done.outcome == "acked"
+        and done.actor == "writer"
+        and done.lsn_upper is not None
+        and done.begun_s == tx.begun_s
+        and not (done.lost or done.conflicted or done.detail or tx.joined)
+    )
+    if plain:
+        force_setattr(tx, "outcome", done.outcome)
+        force_setattr(tx, "ended_s", done.at_s)
+        force_setattr(tx, "lsn_upper", done.lsn_upper)
+        force_setattr(tx, "joined", True)
+    return plain
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,12 +177,14 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     ``destroyed_s``: when the primary was destroyed, NEVER when it was not; ``wiped_s``: when all rows went
     with it, NEVER where a standby survived it. ``systems``: by cluster its system id. ``entries``: all but
-    those that were joined to transactions when they sent COMMIT. ``orders``: numbers of the
-    transactions, one tenant's after another's.
+    those that were joined to transactions. ``by_tenant``: the numbers of its transactions; ``doubtful``:
+    those of all that are not ``joined``; ``others``: those of all that are no writer's; in order.
     """
 
     transactions: tuple[Transaction, ...]
-    orders: Sequence[int]
+    by_tenant: Mapping[str | None, Sequence[int]]
+    doubtful: Sequence[int]
+    others: Sequence[int]
     restores: tuple[Restore, ...]
     epochs: dict[int, int]
     systems: dict[int, str]
@@ -140,13 +212,33 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def tenant_by_tenant(self) -> list[Transaction]:
         """One tenant's transactions after another's: so they lie in memory, and are looked at faster."""
-        return [self.transactions[order] for order in self.orders]
+        return [self.transactions[order] for order in chain.from_iterable(self.by_tenant.values())]
+
+    def by(self, *actors: h.Actor) -> list[Transaction]:
+        """Return the transactions of some actors, none of them a writer, in order."""
+        others = (self.transactions[order] for order in self.others)
+        return [tx for tx in others if tx.actor in actors]
+
+    def joined(self, tenant: str) -> set[str]:
+        """Return the names of a tenant's transactions whose ``Done`` is not kept: they were acked."""
+        mine = (self.transactions[order] for order in self.by_tenant.get(tenant, ()))
+        return {tx.name for tx in mine if tx.joined}
 
     @cached_property
     def of_scripts(self) -> list[Transaction]:
         """The transactions of scripts, in order."""
-        scripts = (tx for tx in self.tenant_by_tenant if tx.actor == "script")
-        return sorted(scripts, key=lambda tx: tx.order)
+        return self.by("script")
+
+    @cached_property
+    def in_doubt(self) -> list[Transaction]:
+        """The transactions of whose clients not each was told at once that it had committed, in order."""
+        return [self.transactions[order] for order in self.doubtful]
+
+    @cached_property
+    def outcomes(self) -> list[h.Done]:
+        """All that clients were told, in the order of its time."""
+        joined = (_done(tx) for tx in self.transactions if tx.joined)
+        return sorted(chain(self.of(h.Done), joined), key=lambda done: done.at_s)
 
     @property
     def complete(self) -> bool:
@@ -154,19 +246,22 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(e.complete for e in self.of(h.Ended))
 
 
-def index(history: Iterable[h.Entry | Transaction]) -> Timeline:
+def index(history: Iterable[h.Entry | Transaction], owned: Begin = ()) -> Timeline:
     """Index a history. Transactions come in the order in which they sent COMMIT.
 
     Of one that was sent again, under the same name, after it was refused, each try is a transaction. One
-    that was decoded as such is joined in place.
+    that was decoded as such is joined in place, and knows what it wrote in ``owned`` tables already.
     """
-    joiner = _Joiner()
+    joiner = _Joiner(owned)
     joiner.take_all(history)
-    entries, orders = joiner.entries, joiner.orders()
+    joiner.settle()
+    entries = joiner.entries
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
-        transactions=tuple(joiner.transactions(orders)),
-        orders=orders,
+        transactions=tuple(joiner.sent),
+        by_tenant=dict(joiner.by_tenant),
+        doubtful=joiner.doubtful,
+        others=joiner.others,
         restores=tuple(joiner.restores.values()),
         epochs=_epochs(entries.get(h.ClusterSeen, [])),
         systems=_systems(entries.get(h.ClusterSeen, [])),
@@ -179,36 +274,53 @@ def index(history: Iterable[h.Entry | Transaction]) -> Timeline:
 class _Joiner:
     """Joins entries to transactions and restores.
 
-    ``newest``: by name the number of its last try. ``done``: what each try of ``sent`` came to, if it did.
+    ``newest``: by name the number of the last try of those that are not joined. ``done``: what each of
+    these came to, if it did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owned: Begin) -> None:
+        self.owned = owned
         self.entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
-        self.sent: list[h.Sent | Transaction] = []
+        self.sent: list[Transaction] = []
+        self.by_tenant: dict[str | None, list[int]] = defaultdict(list)
+        self.doubtful: list[int] = []
+        self.others: list[int] = []
         self.newest: dict[str, int] = {}
-        self.done: list[h.Done | None] = []
+        self.done: dict[int, h.Done] = {}
         self.settled: dict[int, h.Settled] = {}
         self.restores: dict[int, Restore] = {}
 
     def take_all(self, history: Iterable[h.Entry | Transaction]) -> None:
         """Join each entry to what it belongs to, if it does."""
-        sent, done, newest, outcomes = self.sent, self.done, self.newest, self.entries[h.Done]
+        sent, by_tenant = self.sent, self.by_tenant
         for entry in history:
-            if isinstance(entry, _SENT):
-                newest[entry.name] = len(sent)
+            if isinstance(entry, Transaction):
+                if not entry.joined:
+                    self._doubt(entry)
+                force_setattr(entry, "order", len(sent))
+                by_tenant[entry.tenant].append(len(sent))
                 sent.append(entry)
-                done.append(None)
-            elif isinstance(entry, h.Done):
-                outcomes.append(entry)
-                if (number := newest.get(entry.name)) is not None:
-                    done[number] = entry
             else:
                 self._take(entry)
 
+    def _doubt(self, tx: Transaction) -> None:
+        """Have an eye on a transaction whose outcome is to come."""
+        number = len(self.sent)
+        self.doubtful.append(number)
+        self.newest[tx.name] = number
+        if tx.actor != "writer":
+            self.others.append(number)
+
     def _take(self, entry: h.Entry) -> None:
-        """Join one of the kinds that are not frequent."""
+        """Join one of the kinds that are not frequent in a history that was decoded."""
+        if isinstance(entry, h.Sent):
+            self.take_all([_begun(entry, self.owned)])
+            return
         self.entries[type(entry)].append(entry)
-        if isinstance(entry, h.Settled):
+        if isinstance(entry, h.Done):
+            if (number := self.newest.get(entry.name)) is not None:
+                self.done[number] = entry
+        elif isinstance(entry, h.Settled):
             if (number := self.newest.get(entry.name)) is not None:
                 self.settled[number] = entry
         elif isinstance(entry, h.RestoreBegan):
@@ -218,40 +330,20 @@ class _Joiner:
             answer = {"done": entry} if isinstance(entry, h.RestoreDone) else {"read_back": entry}
             self.restores[entry.restore] = msgspec.structs.replace(restore, **answer)
 
-    def orders(self) -> list[int]:
-        """Return the numbers of the transactions, one tenant's after another's."""
-        mine: dict[str | None, list[int]] = defaultdict(list)
-        for order, sent in enumerate(self.sent):
-            mine[sent.tenant].append(order)
-        return list(chain.from_iterable(mine.values()))
-
-    def transactions(self, orders: Iterable[int]) -> list[Transaction]:
-        """Return the transactions, in order; what a witness says counts more than what the client saw.
-
-        They are joined tenant by tenant, since so they lie in memory.
-        """
-        for order in orders:
-            self.sent[order] = self._joined(order)
-        return self.sent  # type: ignore[return-value]  # each has been joined
-
-    def _joined(self, order: int) -> Transaction:
-        sent, done = self.sent[order], self.done[order]
-        tx = sent if isinstance(sent, Transaction) else _begun(sent)
-        fate = self.settled.get(order, done)
-        outcome = fate.outcome if fate is not None else "unknown"
-        force_setattr(tx, "order", order)
-        force_setattr(tx, "outcome", outcome)
-        force_setattr(tx, "ended_s", NEVER if fate is None or outcome == "unknown" else fate.at_s)
-        force_setattr(tx, "lsn_upper", done.lsn_upper if done is not None else None)
-        return tx
+    def settle(self) -> None:
+        """Fill in what came of the doubtful; what a witness says counts more than what the client saw."""
+        for number in self.doubtful:
+            tx, done = self.sent[number], self.done.get(number)
+            fate = self.settled.get(number, done)
+            outcome = fate.outcome if fate is not None else "unknown"
+            force_setattr(tx, "outcome", outcome)
+            force_setattr(tx, "ended_s", NEVER if fate is None or outcome == "unknown" else fate.at_s)
+            force_setattr(tx, "lsn_upper", done.lsn_upper if done is not None else None)
 
 
-_SENT = (Transaction, h.Sent)
-
-
-def _begun(sent: h.Sent) -> Transaction:
+def _begun(sent: h.Sent, owned: Begin) -> Transaction:
     """Return the transaction as it was when it sent COMMIT."""
-    return Transaction(
+    tx = Transaction(
         name=sent.name,
         actor=sent.actor,
         tenant=sent.tenant,
@@ -260,8 +352,23 @@ def _begun(sent: h.Sent) -> Transaction:
         begun_s=sent.begun_s,
         sent_s=sent.at_s,
         lsn_lower=sent.lsn_lower,
-        changes=sent.changes,
+        unread=sent.changes,
         sight=sent.sight,
+    )
+    read_changes(tx, h.encode_line(sent), owned)
+    return tx
+
+
+def _done(tx: Transaction) -> h.Done:
+    """Return the outcome that was joined to a writer's transaction."""
+    return h.Done(
+        at_s=tx.ended_s,
+        name=tx.name,
+        actor="writer",
+        tenant=tx.tenant,
+        outcome="acked",
+        lsn_upper=tx.lsn_upper,
+        begun_s=tx.begun_s,
     )
 
 

@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from harness.judge.states import RowKey
 from harness.judge.timeline import Timeline, Transaction
 from harness.model.history import ClusterSeen
 from harness.model.stages import (
@@ -26,7 +25,7 @@ from harness.model.stages import (
     TopicRead,
     WalSeen,
 )
-from harness.model.values import Image
+from harness.model.values import Image, RowKey, row_key, table_of
 
 XID_MASK = 0xFFFF_FFFF
 """Feed and archive know the lower half of an xid."""
@@ -249,7 +248,7 @@ def _fits(tx: Transaction, lsn: int | None) -> bool:
 
 def _holding(found: Iterable[M], rows: Iterable[RowKey]) -> list[M]:
     wanted = set(rows)
-    return [one for one in found if wanted & {(mark.table, mark.key) for mark in one.marks}]
+    return [one for one in found if wanted & {row_key(mark.table, mark.key) for mark in one.marks}]
 
 
 def _fullest(found: Sequence[M], rows: Iterable[RowKey]) -> M | None:
@@ -263,6 +262,6 @@ def _is_unnamed(one: Marked) -> bool:
 
 
 def _lacking(found: Marked, rows: Iterable[RowKey]) -> tuple[RowKey, ...]:
-    there = {(mark.table, mark.key) for mark in found.marks}
+    there = {row_key(mark.table, mark.key) for mark in found.marks}
     emptied = {mark.table for mark in found.marks if mark.op == "truncate"}
-    return tuple(row for row in rows if row not in there and row[0] not in emptied)
+    return tuple(row for row in rows if row not in there and table_of(row) not in emptied)

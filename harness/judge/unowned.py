@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.judge.lines import writes_of
-from harness.judge.states import RowKey, Step
+from harness.judge.states import Step
 from harness.judge.timeline import Transaction
 from harness.model.history import StoredRow
 from harness.model.schema import Table
-from harness.model.values import Image
+from harness.model.values import Image, RowKey, keys_begin
 
 
 def steps_on(transactions: Iterable[Transaction], tables: Mapping[str, Table]) -> list[Step]:
     """Return what these transactions, but the refused ones, did to ``tables``."""
-    writes = ((tx, writes_of(tx, tables)) for tx in transactions if tx.outcome != "refused")
-    return [Step(tx=tx, writes=rows) for tx, rows in writes if rows]
+    begin = keys_begin(tables)
+    steps = (
+        Step(tx=tx, writes={row: image for row, image in tx.beyond.items() if row.startswith(begin)})
+        for tx in transactions
+        if tx.outcome != "refused"
+    )
+    return [step for step in steps if step.writes]
 
 
 def read_rows(stored: Iterable[StoredRow], tables: Mapping[str, Table]) -> dict[RowKey, Image]:
     """Return the rows found of ``tables``, by key."""
-    return {(row.table, row.key): row.row for row in stored if row.table in tables}
+    begin = keys_begin(tables)
+    return {row.key: row.row for row in stored if row.key.startswith(begin)}

@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from harness.judge.states import RowKey, Solution, Step
+from harness.judge.states import Solution, Step
 from harness.model.history import Cut, Witnessed
-from harness.model.values import Image, Row, row_if_any, row_of, same
+from harness.model.values import Image, Row, RowKey, row_if_any, row_of, same, table_and_key
 from harness.model.verdict import Said
 
 Rows = Mapping[RowKey, Image]
@@ -62,7 +62,9 @@ class WitnessJudged(msgspec.Struct, frozen=True, kw_only=True):
 
 def digest(rows: Rows) -> str:
     """Return the canonical digest of a tenant's rows: in the order of tables and keys, columns by name."""
-    canonical = [(row, sorted(row_of(image).items())) for row, image in sorted(rows.items())]
+    canonical = [
+        (table_and_key(row), sorted(row_of(rows[row]).items())) for row in sorted(rows, key=table_and_key)
+    ]
     return hashlib.sha256(msgspec.json.encode(canonical)).hexdigest()
 
 
@@ -76,7 +78,7 @@ def compare(
     excuses = list(_excuses(solution, cut))
     used: dict[str, None] = {}
     differing: list[Disagreement] = []
-    for row in sorted(witness.keys() | archive.keys()):
+    for row in sorted(witness.keys() | archive.keys(), key=table_and_key):
         images = (witness.get(row), archive.get(row))
         if same(*images):
             continue

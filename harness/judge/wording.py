@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from harness.judge.states import RowKey
 from harness.judge.timeline import NEVER, Timeline, Transaction
 from harness.judge.traces import Stages, Trace
 from harness.model.history import Started
 from harness.model.position import format_lsn
 from harness.model.stages import InTopic
+from harness.model.values import RowKey, table_and_key
 
 
 class Wording:
@@ -65,4 +65,5 @@ def offsets(topic: InTopic) -> str:
 
 def row_words(row: RowKey) -> str:
     """Write a row's table and key."""
-    return f"{row[0]} {'/'.join(row[1])}"
+    table, key = table_and_key(row)
+    return f"{table} {'/'.join(key)}"

@@ -15,7 +15,7 @@ import msgspec
 
 from harness.model.errors import BadInput
 from harness.model.position import Xid
-from harness.model.values import NO_IMAGE, Image, Key, Row
+from harness.model.values import NO_IMAGE, Image, Key, Row, RowKey, table_of
 
 Outcome = Literal["acked", "refused", "unknown"]
 Actor = Literal["load", "writer", "probe", "script", "shared"]
@@ -62,11 +62,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     ``was``: the key before, where an update changed it.
     """
 
-    table: str
     op: Literal["insert", "update", "delete"]
-    key: Key
-    was: Key | None = None
+    key: RowKey
+    was: RowKey | None = None
     row: Image = NO_IMAGE
+
+    @property
+    def table(self) -> str:
+        """The name of the row's table."""
+        return table_of(self.key)
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +85,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     updated: dict[str, int]
 
 
-class Sent(Entry, frozen=True, kw_only=True, tag="sent"):
+class Sent(Entry, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
     """COMMIT is about to be sent: everything known of the transaction by then.
 
     ``begun_s`` when it began; ``lsn_lower`` a WAL position before the COMMIT; ``name`` the plan's name
@@ -99,7 +103,7 @@ class Sent(Entry, frozen=True, kw_only=True, tag="sent"):
     sight: Sight | None = None
 
 
-class Done(Entry, frozen=True, kw_only=True, tag="done"):
+class Done(Entry, frozen=True, kw_only=True, tag="done", omit_defaults=True):
     """The outcome of a transaction; ``lsn_upper`` a WAL position after an ack, else None.
 
     ``refused``, also by a rollback on purpose, may have no ``Sent``. A script's is sent again, under its
@@ -451,9 +455,13 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of ``restored/<tenant>.jsonl``: a row read after restore ``restore`` (0: final reading)."""
 
     restore: int
-    table: str
-    key: Key
+    key: RowKey
     row: Image
+
+    @property
+    def table(self) -> str:
+        """The name of the row's table."""
+        return table_of(self.key)
 
 
 def encode_line(entry: Entry | StoredRow) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import NewType
 
 import msgspec
 
@@ -28,6 +29,9 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 Cell = str | Digest | None
 Key = tuple[str, ...]
 """The primary key's cells, in the table's key order. A key cell is never null nor long."""
+
+RowKey = NewType("RowKey", str)
+"""A row's table and key in one text, written as a JSON pointer is: ``app.order/327``."""
 
 Row = dict[str, Cell]
 """Column name to cell, all columns of the table, generated ones included."""
@@ -112,3 +116,30 @@ def key_of(row: Mapping[str, Cell], columns: tuple[str, ...]) -> Key:
             raise ValueError(f"key {columns} holds a null or long cell: {cell}")
         key.append(cell)
     return tuple(key)
+
+
+def row_key(table: str, key: Key) -> RowKey:
+    """Return what stands for a row: one text, since it is looked up and compared all the time."""
+    parts = (table, *key)
+    text = "/".join(parts)
+    if "~" in text or text.count("/") > len(key):
+        text = "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
+    return RowKey(text)
+
+
+def table_and_key(row: RowKey) -> tuple[str, Key]:
+    """Return what ``row_key`` put together."""
+    parts = row.split("/")
+    if "~" in row:
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in parts]
+    return parts[0], tuple(parts[1:])
+
+
+def table_of(row: RowKey) -> str:
+    """Return the name of a row's table."""
+    return table_and_key(row)[0]
+
+
+def keys_begin(tables: Iterable[str]) -> tuple[str, ...]:
+    """Return how the row keys of these tables begin, as ``str.startswith`` takes it."""
+    return tuple(row_key(table, ("",)) for table in tables)

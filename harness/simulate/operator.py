@@ -13,7 +13,7 @@ from harness.drive.ports import Refused
 from harness.model.history import Change, Sight
 from harness.model.plan import Effect, ScriptTransaction
 from harness.model.schema import ByColumn, Table
-from harness.model.values import Key, RawRow, key_of, to_image
+from harness.model.values import Key, RawRow, key_of, row_key, to_image
 from harness.simulate.locks import Hold
 from harness.simulate.ownership import rows_by_tenant
 from harness.simulate.server import Server, Work
@@ -149,7 +149,7 @@ class SimulatedOperator(Connection):
         for table, key in dict.fromkeys(self._marked):
             row = server.built.tables[table.name].rows.get(key)
             if row is not None:
-                yield Change(table=table.name, op="update", key=key, row=to_image(row))
+                yield Change(op="update", key=row_key(table.name, key), row=to_image(row))
 
 
 def _given_values(effect: Effect, table: Table, row: RawRow) -> RawRow:

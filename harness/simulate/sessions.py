@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.drive.ports import Ack, Conflicted, ConnectionLost, Ready, Refused
 from harness.model.history import Change
 from harness.model.schema import Table
-from harness.model.values import RawRow, key_of
+from harness.model.values import RawRow, key_of, row_key
 from harness.simulate.latency import Latency
 from harness.simulate.server import Server, Work
 from harness.simulate.statements import Statements
@@ -199,7 +199,7 @@ class SimulatedSession(Connection):
             self._forget()
             raise
         work.triggered += [
-            Change(table=child.name, op="delete", key=key_of(row, child.key)) for child, row in gone[1:]
+            Change(op="delete", key=row_key(child.name, key_of(row, child.key))) for child, row in gone[1:]
         ]
         return bool(gone)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.drive.ports import Conflicted, Refused
 from harness.model.history import Change
 from harness.model.schema import Column, ForeignKey, Table
-from harness.model.values import Key, RawRow, key_of, to_image
+from harness.model.values import Key, RawRow, key_of, row_key, to_image
 from harness.simulate.locks import Hold
 from harness.simulate.server import Ddl, Server, Work, Written
 from harness.simulate.storage import TableStore, cells_of, generated, leaf_of
@@ -292,7 +292,7 @@ class Statements:
             row = self._filled(work, outbox, values, forced=False)
             self.server.apply(work, Written(table=outbox, op="insert", after=row))
             key = key_of(row, outbox.key)
-            work.triggered.append(Change(table=outbox.name, op="insert", key=key, row=to_image(row)))
+            work.triggered.append(Change(op="insert", key=row_key(outbox.name, key), row=to_image(row)))
 
 
 def _demand_fresh(work: Work, table: Table, key: Key) -> None:

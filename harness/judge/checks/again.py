@@ -39,8 +39,8 @@ def _first_probes(case: Case) -> Iterator[Transaction]:
     """Yield the committed probes that came before any second restore."""
     second = [j.restore.began_s for j in case.restores if j.restore.asked.round == 2]
     until_s = min(second, default=float("inf"))
-    for tx in case.timeline.transactions:
-        if tx.actor == "probe" and tx.acked and tx.ended_s < until_s:
+    for tx in case.timeline.by("probe"):
+        if tx.acked and tx.ended_s < until_s:
             yield tx
 
 

@@ -6,7 +6,7 @@ The rate is that of the time in which no fault blocked commits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 
 from harness.judge.blocking import blocked_s
 from harness.judge.case import Case
@@ -25,7 +25,7 @@ ROLLBACK = "rollback"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    loaded = {tx.name for tx in case.timeline.tenant_by_tenant if tx.actor == "load" and tx.acked}
+    loaded = {tx.name for tx in case.timeline.by("load") if tx.acked}
     for tenant in case.plan.tenants:
         yield from _loaded(loaded, tenant)
         if not tenant.quiet:
@@ -62,13 +62,16 @@ def _enough(case: Case, tenant: TenantPlan) -> Iterator[Finding]:
 
 def _kinds(case: Case) -> Iterator[Finding]:
     """Each kind of operation that writers were to perform in the write phase was performed and acked."""
-    lacking = {"insert", *_wanted(case)}
-    done = {entry.name: entry.outcome for entry in case.timeline.of(Done)}
-    for tx in (tx for tenant in case.plan.tenants for writer in tenant.writers for tx in writer):
-        if done.get(tx.name) == ("acked" if tx.commit else "refused"):
-            lacking -= _kinds_of([tx])
-            if not lacking:
-                return
+    lacking, timeline = {"insert", *_wanted(case)}, case.timeline
+    told = {entry.name: entry.outcome for entry in timeline.of(Done)}
+    for tenant in case.plan.tenants:
+        joined = timeline.joined(tenant.tenant)
+        for tx in chain.from_iterable(tenant.writers):
+            outcome = "acked" if tx.name in joined else told.get(tx.name)
+            if outcome == ("acked" if tx.commit else "refused"):
+                lacking -= _kinds_of([tx])
+                if not lacking:
+                    return
     yield unknown(NAME, f"no {', no '.join(sorted(lacking))} was seen to succeed")
 
 
@@ -89,18 +92,16 @@ def _rate(case: Case) -> Iterator[Finding]:
     if not began_s < ended_s < NEVER:
         yield unknown(NAME, "the write phase was not seen to begin and to end")
         return
-    wrote = [
-        tx
-        for tx in case.timeline.tenant_by_tenant
-        if tx.actor == "writer" and tx.outcome == "acked" and began_s <= tx.ended_s <= ended_s
-    ]
-    beyond, owned = {tx.order for tx in case.beyond}, {table.name for table in case.schema.owned}
-    of_nobody = (c for tx in wrote if tx.order in beyond for c in tx.changes if c.table not in owned)
-    rows = sum(len(tx.changes) for tx in wrote) - sum(1 for _ in of_nobody)
     free_s = ended_s - began_s - blocked_s(case, "commits", began_s, ended_s)
-    if rows < case.plan.floors.rows_per_s * free_s:
-        rate = rows / free_s
-        yield unknown(NAME, f"only {rate:.1f} of {case.plan.floors.rows_per_s:g} rows a second")
+    counts = (
+        tx.rows
+        for tx in case.timeline.transactions
+        if tx.actor == "writer" and tx.outcome == "acked" and began_s <= tx.ended_s <= ended_s
+    )
+    for rows in accumulate(counts, initial=0):
+        if rows >= case.plan.floors.rows_per_s * free_s:
+            return
+    yield unknown(NAME, f"only {rows / free_s:.1f} of {case.plan.floors.rows_per_s:g} rows a second")
 
 
 CHECK = Check(name=NAME, point=0, run=_run)

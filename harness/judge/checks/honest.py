@@ -14,6 +14,7 @@ from harness.judge.demands import Watermarks, before_watermark
 from harness.judge.states import Step
 from harness.model.history import WatermarkSeen
 from harness.model.position import Position
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 NAME = "honest"
@@ -33,7 +34,7 @@ def _run(case: Case) -> Iterator[Finding]:
 
 
 def _finding(judged: Judged, step: Step, watermark: Position) -> Finding:
-    table, key = next(iter(step.writes))
+    table, key = table_and_key(next(iter(step.writes)))
     return Finding(
         check=NAME,
         point=8,

@@ -17,6 +17,7 @@ from harness.judge.states import solve
 from harness.judge.unowned import read_rows, steps_on
 from harness.model.history import ClusterSeen
 from harness.model.schema import Infrastructure
+from harness.model.values import table_and_key, table_of
 from harness.model.verdict import Finding
 
 
@@ -35,7 +36,7 @@ def _run(case: Case) -> Iterator[Finding]:
     ]
     solution = solve(steps_on(here, tables), read_rows(case.unowned, tables), forced=True)
     for difference in differences(solution, Elsewhere(tenant="")):
-        column = _named(tables[difference.row[0]].tenancy)
+        column = _named(tables[table_of(difference.row)].tenancy)
         writer = difference.found.get(column or "") if difference.found else None
         if difference.kind != "strange row" or writer not in scripts:
             yield _finding(difference, str(writer))
@@ -61,7 +62,7 @@ def _named(tenancy: object) -> str | None:
 
 
 def _finding(difference: Difference, writer: str) -> Finding:
-    table, key = difference.row
+    table, key = table_and_key(difference.row)
     expected, found = difference.cells
     words = {
         "strange row": f"row of transaction {writer}, which is none of the history's: a restore wrote it",

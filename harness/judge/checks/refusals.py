@@ -61,7 +61,7 @@ class _Conflicts:
     def __init__(self, case: Case) -> None:
         writers = (w for tenant in case.plan.tenants for w in tenant.writers)
         self._names = {tx.name for writer in writers for tx in writer if tx.serializable}
-        self._tries = [done for done in case.timeline.of(Done) if done.name in self._names]
+        self._tries = [done for done in case.timeline.outcomes if done.name in self._names]
 
     def explain(self, done: Done) -> bool:
         """Whether another serializable transaction ran at the time of this one, which conflicted."""
@@ -88,7 +88,7 @@ def _last_words(case: Case, failed: Sequence[Done]) -> dict[int, float]:
     writers = (w for tenant in case.plan.tenants for w in tenant.writers)
     writer_of = {tx.name: number for number, writer in enumerate(writers) for tx in writer}
     heard_s: dict[int, float] = {}
-    for done in case.timeline.of(Done):
+    for done in case.timeline.outcomes:
         writer = writer_of.get(done.name)
         if writer is not None:
             if done.lost and id(done) in since_s:

@@ -12,7 +12,8 @@ from harness.judge.budget import verdict_over
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check
 from harness.judge.explain import restore_findings
-from harness.judge.states import RowKey, Solution, Step
+from harness.judge.states import Solution, Step
+from harness.model.values import RowKey, table_and_key
 from harness.model.verdict import Finding
 
 NAME = "resurrection"
@@ -38,6 +39,7 @@ def _long_gone(case: Case, judged: Judged, solution: Solution) -> Iterator[Findi
 
 
 def _finding(case: Case, judged: Judged, step: Step, row: RowKey, age_s: float) -> Finding:
+    table, key = table_and_key(row)
     return Finding(
         check=NAME,
         point=POINT,
@@ -48,8 +50,8 @@ def _finding(case: Case, judged: Judged, step: Step, row: RowKey, age_s: float) 
         ),
         tenant=judged.tenant,
         restore=judged.restore.number,
-        table=row[0],
-        key=row[1],
+        table=table,
+        key=key,
         operation=step.tx.name,
         loss_s=age_s,
     )

@@ -16,6 +16,7 @@ from harness.judge.scripts import Forecast
 from harness.judge.timeline import NEVER, Transaction
 from harness.model.history import NotSent
 from harness.model.plan import ScriptTransaction
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 NAME = "script"
@@ -75,7 +76,7 @@ def _as_predicted(
 def _seen_otherwise(forecast: Forecast) -> Iterator[Finding]:
     for rows, words in ((forecast.spared, "left"), (forecast.taken, "changed, against the model,")):
         if rows:
-            table, key = rows[0]
+            table, key = table_and_key(rows[0])
             yield Finding(
                 check=NAME,
                 point=0,

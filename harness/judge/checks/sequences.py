@@ -16,7 +16,7 @@ from harness.judge.states import Step
 from harness.judge.timeline import NEVER
 from harness.model.history import SequencesSeen
 from harness.model.schema import Table
-from harness.model.values import rows_of
+from harness.model.values import keys_begin, rows_of
 from harness.model.verdict import Finding
 
 NAME = "sequences"
@@ -48,11 +48,12 @@ def _numbered(table: Table) -> list[str]:
 
 def _given(steps: Sequence[Step], table: Table, column: str) -> Iterator[str]:
     """Yield what was given for a column, as text. What is gone now was given, too."""
+    (begin,) = keys_begin((table.name,))
     if table.key == (column,):
         rows = chain.from_iterable(step.writes for step in steps)
-        return (key[0] for name, key in rows if name == table.name)
+        return (row[len(begin) :] for row in rows if row.startswith(begin))
     written = chain.from_iterable(step.writes.items() for step in steps)
-    images = (image for (name, _), image in written if name == table.name and image is not None)
+    images = (image for row, image in written if row.startswith(begin) and image is not None)
     return (cell for row in rows_of(images) if isinstance(cell := row.get(column), str))
 
 

@@ -14,9 +14,9 @@ from itertools import compress
 
 from harness.judge.case import Case, Judged
 from harness.judge.check import Check
-from harness.judge.states import RowKey, Solution, Step
+from harness.judge.states import Solution, Step
 from harness.model.history import SetAside
-from harness.model.values import Row, key_of, row_of
+from harness.model.values import Row, RowKey, key_of, row_key, row_of, table_and_key, table_of
 from harness.model.verdict import Finding
 
 NAME = "set aside"
@@ -50,7 +50,7 @@ def _not_set_aside(
     outside = [step for step in judged.stretch.steps if id(step) not in inside]
     for row, step in _there(case, judged, outside).items():
         image = step.writes[row]
-        if id(step) not in inside and image and row_of(image) not in aside.get(row[0], ()):
+        if id(step) not in inside and image and row_of(image) not in aside.get(table_of(row), ()):
             yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
 
 
@@ -81,7 +81,7 @@ def _there(case: Case, judged: Judged, outside: Sequence[Step]) -> dict[RowKey, 
 def _of_others(case: Case, judged: Judged, set_aside: tuple[SetAside, ...]) -> Iterator[Finding]:
     for moved in set_aside:
         table = case.table(moved.table)
-        row = (moved.table, key_of(moved.row, table.key) if table else ())
+        row = row_key(moved.table, key_of(moved.row, table.key) if table else ())
         owner = case.owners.get(row, judged.tenant)
         known = {judged.tenant, *case.given_by(judged.tenant)}
         if owner not in known and not _wrote(case, judged.tenant, row):
@@ -94,6 +94,7 @@ def _wrote(case: Case, tenant: str, row: RowKey) -> bool:
 
 
 def _finding(judged: Judged, row: RowKey, message: str, step: Step | None) -> Finding:
+    table, key = table_and_key(row)
     return Finding(
         check=NAME,
         point=3,
@@ -101,8 +102,8 @@ def _finding(judged: Judged, row: RowKey, message: str, step: Step | None) -> Fi
         message=f"{message}; it was not set aside" if step else message,
         tenant=judged.tenant,
         restore=judged.restore.number,
-        table=row[0],
-        key=row[1],
+        table=table,
+        key=key,
         operation=step.tx.name if step else None,
     )
 

@@ -12,6 +12,7 @@ from harness.judge.losses import loss_of
 from harness.judge.states import Solution, solve
 from harness.judge.timeline import NEVER
 from harness.judge.unowned import read_rows, steps_on
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 NAME = "shared rows"
@@ -49,7 +50,7 @@ def _lost(case: Case, solution: Solution) -> Iterator[Finding]:
     incident = Incident(at_s=case.timeline.wiped_s, why="the cluster was destroyed")
     loss = loss_of(solution, incident)
     if loss.step is not None and loss.seconds > case.plan.budget_s:
-        table, key = next(iter(loss.step.writes))
+        table, key = table_and_key(next(iter(loss.step.writes)))
         yield Finding(
             check=NAME,
             point=5,
@@ -63,7 +64,7 @@ def _lost(case: Case, solution: Solution) -> Iterator[Finding]:
 
 
 def _finding(difference: Difference) -> Finding:
-    table, key = difference.row
+    table, key = table_and_key(difference.row)
     expected, found = difference.cells
     return Finding(
         check=NAME,

@@ -8,6 +8,7 @@ from harness.judge.case import Case
 from harness.judge.check import Check, unknown
 from harness.judge.copies import CopyJudged
 from harness.model.history import CopiesRefused
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 NAME = "watermarks"
@@ -34,7 +35,7 @@ def _not_made(case: Case) -> Iterator[Finding]:
 
 def _finding(judged: CopyJudged) -> Finding:
     restored, step = judged.restored, judged.lacking[0]
-    table, key = next(iter(step.writes))
+    table, key = table_and_key(next(iter(step.writes)))
     why = "" if restored.result == "restored" else f" ({restored.result}: {restored.detail})"
     return Finding(
         check=NAME,

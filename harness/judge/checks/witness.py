@@ -13,6 +13,7 @@ from harness.judge.case import Case
 from harness.judge.check import Check, unknown
 from harness.judge.witnesses import Disagreement, WitnessJudged
 from harness.model.history import WitnessRefused
+from harness.model.values import table_and_key
 from harness.model.verdict import Finding
 
 NAME = "witness"
@@ -32,7 +33,7 @@ def _run(case: Case) -> Iterator[Finding]:
 
 
 def _finding(judged: WitnessJudged, differing: Disagreement) -> Finding:
-    table, key = differing.row
+    table, key = table_and_key(differing.row)
     column = _column(differing)
     step = differing.step
     return Finding(

@@ -9,7 +9,7 @@ from harness.model.history import Change, Sight
 from harness.model.plan import ScriptTransaction
 from harness.model.position import parse_lsn
 from harness.model.schema import ForeignKey, Infrastructure, Schema, Table
-from harness.model.values import Key, RawRow, key_of, to_image
+from harness.model.values import Key, RawRow, key_of, row_key, to_image
 from harness.stack.world import statements
 from harness.stack.world.connection import Connection
 from harness.stack.world.right_of_way import RightOfWay
@@ -57,7 +57,7 @@ class _Transactions:
             xid=int(xid or 0),
             lsn_lower=parse_lsn(lsn or ""),
             changes=tuple(
-                Change(table=table.name, op="insert", key=key_of(row, table.key), row=to_image(row))
+                Change(op="insert", key=row_key(table.name, key_of(row, table.key)), row=to_image(row))
                 for table, rows in zip(there, [stated, *told], strict=False)
                 for row in rows
                 if row[table.key[0]] is not None
@@ -128,7 +128,7 @@ class PostgresSession(_Transactions):
             child = path[-1][0]
             for row in rows:
                 gone = key_of(row, child.key)
-                self._cascaded[child.name, gone] = Change(table=child.name, op="delete", key=gone)
+                self._cascaded[child.name, gone] = Change(op="delete", key=row_key(child.name, gone))
         return bool(deleted)
 
     async def rollback(self) -> None:
@@ -257,4 +257,4 @@ def _left(
 def _marked(tables: Sequence[Table], found: Sequence[Sequence[RawRow]]) -> Iterator[Change]:
     for table, rows in zip(tables, found, strict=True):
         for row in rows:
-            yield Change(table=table.name, op="update", key=key_of(row, table.key), row=to_image(row))
+            yield Change(op="update", key=row_key(table.name, key_of(row, table.key)), row=to_image(row))
