@@ -7,13 +7,13 @@ against the pinned jars of Kafka and Debezium. Which source and compiler, says t
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import msgspec
 
 from harness.model.errors import MissingProgram
 from harness.stack.programs import children, pins
+from harness.stack.programs.jars import write_jar
 
 NAME = "converters"
 JAR = "restoreproof-converters.jar"
@@ -26,7 +26,6 @@ AGAINST = ("connect-api-", "kafka-clients-", "debezium-api-")
 
 LIMIT_S = 60.0
 CURE = "mend harness/stack/programs/java for the pinned versions of Kafka and Debezium"
-_JAR_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +56,8 @@ def compile_jar(compiler: Path, bench: Bench, scratch: Path, tree: Path) -> None
     done = children.run([*command, *map(str, sources())], limit_s=LIMIT_S)
     if done.code != 0:
         raise MissingProgram(f"{SOURCES.name} was not compiled: {done.last_words}", cure=CURE)
-    with zipfile.ZipFile(tree / JAR, "w") as archive:  # stored, and of one time: the same bytes anywhere
-        for path in sorted(classes.rglob("*.class")):
-            name = path.relative_to(classes).as_posix()
-            archive.writestr(zipfile.ZipInfo(name, date_time=_JAR_TIME), path.read_bytes())
+    made = {path.relative_to(classes).as_posix(): path.read_bytes() for path in classes.rglob("*.class")}
+    write_jar(tree / JAR, made)
 
 
 def _against(bench: Bench) -> list[Path]:

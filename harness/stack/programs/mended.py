@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.model.errors import MissingProgram
+from harness.stack.programs.jars import write_jar
 
 WORDS = "WalPositionLocator mended"
 JAR = "restoreproof-wal-position-locator.jar"
@@ -32,7 +33,6 @@ SHA256 = "7fb20e9892b7c3321928163eb0f14fc7afe6e0e1c7ec49f830972d19457f8327"
 """Of the mended class of the pinned version."""
 
 CURE = "mend harness/stack/programs/mended.py for the pinned version of Debezium, or pin the one it knows"
-JAR_TIME = (1980, 1, 1, 0, 0, 0)
 
 _UTF8, _LONG, _DOUBLE, _HANDLE = 1, 5, 6, 15
 _PAIRS = frozenset({9, 10, 11, 12, 17, 18})
@@ -54,10 +54,7 @@ _ANSWER = 7
 
 def add_jar(tree: Path) -> None:
     """Put a jar with the mended class into ``tree``, beside the published ones; raises MissingProgram."""
-    member = zipfile.ZipInfo(CLASS, date_time=JAR_TIME)
-    mended = checked(mend(_published(tree)))
-    with zipfile.ZipFile(tree / JAR, "w") as archive:  # stored: another zlib would compress in another way
-        archive.writestr(member, mended)
+    write_jar(tree / JAR, {CLASS: checked(mend(_published(tree)))})
 
 
 def mend(published: bytes) -> bytes:
