@@ -10,7 +10,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write_jar(path: Path, members: Mapping[str, bytes]) -> None:
-    """Write the members, ordered by name: of one time, and stored, since zlibs differ in how they compress."""
+    """Write the members, ordered by name: of one time, and stored, since zlibs compress differently."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted(members.items()):
             archive.writestr(zipfile.ZipInfo(name, date_time=_TIME), content)
