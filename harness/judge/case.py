@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from harness.judge.copies import CopyJudged, judge_copies
-from harness.judge.incidents import Incident, Incidents, barred_steps
+from harness.judge.incidents import Incident, Incidents, barred_steps, steps_behind
 from harness.judge.lines import Line, Stretch, draw
 from harness.judge.losses import Loss, Needs, exposure_of, loss_of
 from harness.judge.on_demand import OnDemand
@@ -273,8 +273,9 @@ def _judge(
     sent = [step for step in stretch.steps if step.tx.sent_s <= restore.done_s]
     incident = incidents.of(sent, restore, stretch)
     barred = barred_steps(sent, incident)
-    numbers = {id(step) for step in barred}
-    steps = [step for step in sent if id(step) not in numbers] if barred else sent
+    demanded = _others(sent, barred)
+    behind = steps_behind(demanded, restore.asked.cut, incident, timeline)
+    steps = _others(demanded, behind)
     there = readings.of(restore.number, line.tenant, line.rows) if restore.restored else None
     based = there is not None and _based(stretch, line, readings)
     solution = solve(steps, there.rows, known=stretch.known_of(steps)) if there and based else None
@@ -284,12 +285,17 @@ def _judge(
         stretch=stretch,
         incident=incident,
         steps=steps,
-        barred=barred,
+        barred=barred + behind,
         found=there,
         solution=solution,
         loss=loss_of(solution, incident) if solution else None,
-        exposure=exposure_of(steps, incident, needs, timeline),
+        exposure=exposure_of(demanded, incident, needs, timeline),
     )
+
+
+def _others(steps: list[Step], out: Iterable[Step]) -> list[Step]:
+    numbers = {id(step) for step in out}
+    return [step for step in steps if id(step) not in numbers] if numbers else steps
 
 
 def _based(stretch: Stretch, line: Line, readings: Readings) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from harness.judge.lines import Line, Stretch
 from harness.judge.states import Step
 from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
-from harness.model.history import Done
+from harness.model.history import Cut, Done
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +89,21 @@ def _barred(step: Step, hit: Transaction) -> bool:
     if step.role in ("damage", "intended"):
         return step.tx.order >= hit.order
     return step.role == "own" and certainly_after(step.tx, hit)
+
+
+def steps_behind(sent: Iterable[Step], asked: Cut, incident: Incident, timeline: Timeline) -> list[Step]:
+    """Return the steps certainly behind the cut that was asked for, where the incident says another one.
+
+    Whoever asked took the tenant for damaged by a transaction that, in hindsight, found nothing of it.
+    """
+    if not asked.xid or not asked.epoch or (incident.tx is not None and incident.tx.xid == asked.xid):
+        return []
+    return [step for step in sent if step.role == "own" and _behind(step.tx, asked, timeline.epochs)]
+
+
+def _behind(tx: Transaction, asked: Cut, epochs: Mapping[int, int]) -> bool:
+    epoch = epochs.get(tx.cluster, 0)
+    return epoch > asked.epoch or (epoch == asked.epoch and 0 < asked.lsn_upper <= tx.lsn_lower)
 
 
 def certainly_after(tx: Transaction, hit: Transaction) -> bool:
