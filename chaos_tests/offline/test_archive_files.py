@@ -12,7 +12,12 @@ from harness.simulate.loop import run
 from harness.subject.reference.adapters.local_files import SqliteIndex, SqliteKeys
 from harness.subject.reference.adapters.wiring import stopped_reason, write_state
 from harness.subject.reference.config import ArchiveConfig, encode_config, read_config
+from harness.subject.reference.ports import Checkpoint, Pinned, StoredObject
 
+CHECKPOINT = Checkpoint(
+    last=Pinned(stored=StoredObject(key="manifest/7", version="v7", size_bytes=9), sha256="00ff"),
+    segments=5,
+)
 AT = ("app.note", ("id",), ("1",))
 
 
@@ -61,13 +66,14 @@ def test_a_key_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_the_index_keeps_what_was_flushed(tmp_path: Path) -> None:
     """And forgets with the process what was not."""
     index = SqliteIndex(tmp_path / "deep" / "index")
+    assert index.checkpoint is None
     index.put(*AT, "acme")
     assert index.get(*AT) == "acme"
-    index.flush(7)
+    index.flush(CHECKPOINT)
     index.put("app.note", ("id",), ("2",), "globex")
     index.close()
     again = SqliteIndex(tmp_path / "deep" / "index")
-    assert (again.get(*AT), again.through) == ("acme", 7)
+    assert (again.get(*AT), again.checkpoint) == ("acme", CHECKPOINT)
     assert again.get("app.note", ("id",), ("2",)) is None
     again.close()
 
@@ -76,7 +82,7 @@ def test_the_index_tells_columns_and_cells_apart(tmp_path: Path) -> None:
     """A key of two columns is not one with their texts run together."""
     index = SqliteIndex(tmp_path / "index")
     index.put("app.note", ("a", "b"), ("1", "23"), "acme")
-    index.flush(1)
+    index.flush(CHECKPOINT)
     assert index.get("app.note", ("a", "b"), ("12", "3")) is None
     index.put("app.note", ("a", "b"), ("1", "23"), "globex")
     assert index.get("app.note", ("a", "b"), ("1", "23")) == "globex"

@@ -25,6 +25,7 @@ from harness.simulate.archive_ports import MemoryFeed, MemoryIndex
 from harness.subject.reference.assembler import Assembler
 from harness.subject.reference.format import SHARED, Rehome, old_row
 from harness.subject.reference.owners import Owners, Split
+from harness.subject.reference.ports import Checkpoint, Pinned, StoredObject
 
 
 def _columns(*names: str) -> tuple[Column, ...]:
@@ -250,7 +251,8 @@ def test_owners_survive_a_restart_once_flushed() -> None:
     """What the index has flushed is known to the next archiver."""
     index = MemoryIndex()
     _split((insert("app.note", note_row(1, "acme")),), index=index)
-    index.flush(1)
+    at = Pinned(stored=StoredObject(key="manifest/1", version="v1", size_bytes=9), sha256="00ff")
+    index.flush(Checkpoint(last=at))
     index.forget()
     assert _tables(_split((insert("app.line", line_row(9, 1)),), index=index)) == {"acme": ["app.line"]}
 

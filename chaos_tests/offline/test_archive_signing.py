@@ -381,9 +381,9 @@ def test_an_archiver_counts_what_it_holds_and_what_it_passed_over() -> None:
         bench.store.add_version(NEXT, await _archived(bench))
         archiver = bench.archiver()
         await archiver.resume()
-        seen = [archiver.held]
+        seen = [archiver.known.held]
         bench.tape.commit(insert("app.note", note_row(2, "acme")))
-        seen.append((await bench.archive()).held)
+        seen.append((await bench.archive()).known.held)
         return seen
 
     assert virtually(scene) == [

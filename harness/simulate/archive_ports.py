@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from harness.model.errors import ArchiveBroken, RestoreRefused
 from harness.subject.reference.health import Beaten
 from harness.subject.reference.ports import (
+    Checkpoint,
     Clock,
     FeedEvent,
     FeedStart,
@@ -199,7 +200,7 @@ class MemoryIndex:
     """The owner index. ``crash`` forgets what was not flushed, ``lose`` forgets everything."""
 
     def __init__(self) -> None:
-        self.through = 0
+        self.checkpoint: Checkpoint | None = None
         self._kept: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
         self._new: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
 
@@ -212,11 +213,11 @@ class MemoryIndex:
         """Remember an owner."""
         self._new[table, columns, cells] = owner
 
-    def flush(self, through: int) -> None:
+    def flush(self, checkpoint: Checkpoint) -> None:
         """Keep everything put so far."""
         self._kept |= self._new
         self._new.clear()
-        self.through = through
+        self.checkpoint = checkpoint
 
     def forget(self) -> None:
         """Forget what was not flushed; a crash does the same."""
@@ -226,7 +227,7 @@ class MemoryIndex:
         """Forget everything, as when the index's disk is gone."""
         self._kept.clear()
         self._new.clear()
-        self.through = 0
+        self.checkpoint = None
 
 
 class MemorySource:

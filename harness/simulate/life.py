@@ -22,6 +22,7 @@ from harness.simulate.sessions import Address
 from harness.simulate.switches import Cut, Wire
 from harness.subject.reference.health import Beaten
 from harness.subject.reference.ports import (
+    Checkpoint,
     SchemaDump,
     StoredObject,
     StoreUnavailable,
@@ -164,9 +165,9 @@ class LivingIndex:
         index.forget()
 
     @property
-    def through(self) -> int:
-        """Up to which manifest entry it is complete."""
-        return self._index.through
+    def checkpoint(self) -> Checkpoint | None:
+        """How far it is complete."""
+        return self._index.checkpoint
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
         """Return the tenant, if known."""
@@ -182,10 +183,10 @@ class LivingIndex:
         self._life.demand()
         self._index.forget()
 
-    def flush(self, through: int) -> None:
+    def flush(self, checkpoint: Checkpoint) -> None:
         """Keep everything put so far."""
         self._life.demand()
-        self._index.flush(through)
+        self._index.flush(checkpoint)
 
 
 class LivingSource:

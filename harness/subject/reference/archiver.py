@@ -23,7 +23,7 @@ from harness.subject.reference import format as archive
 from harness.subject.reference import segment as layout
 from harness.subject.reference.assembler import Assembler, Transaction
 from harness.subject.reference.batch import Batch, counters_of
-from harness.subject.reference.catalogue import CatalogueWatch, alters_in
+from harness.subject.reference.catalogue import CatalogueWatch
 from harness.subject.reference.fencing import Identity, Predecessor, claim, explain, takeover_entry
 from harness.subject.reference.format import (
     FeedMark,
@@ -33,7 +33,8 @@ from harness.subject.reference.format import (
     SchemaRef,
     SegmentRef,
 )
-from harness.subject.reference.health import PROMISE_S, Health, Held, Pulse
+from harness.subject.reference.health import PROMISE_S, Health, Pulse
+from harness.subject.reference.known import Known, recall
 from harness.subject.reference.manifest import Link, Manifest
 from harness.subject.reference.owners import Owners
 from harness.subject.reference.ports import (
@@ -53,6 +54,7 @@ from harness.subject.reference.ports import (
 from harness.subject.reference.repair import Beats, gap_words
 from harness.subject.reference.replay import read_all_parts
 from harness.subject.reference.sealing import Entropy, seal
+from harness.subject.reference.shapes import Altered
 from harness.subject.reference.signing import TRUSTS_ALL, Signer, Trust
 from harness.subject.reference.where import Where
 
@@ -100,13 +102,11 @@ class Archiver:
         self.signer, self.trust, self.identity = ports.signer, ports.trust, ports.identity
         self.flush_interval_s = flush_interval_s
         self.entropy = entropy
-        self.last: Link | None = None
+        self.known = Known()
         self.owners = Owners(schema=schema, index=ports.index)
         self.assembler = Assembler()
         self.batch = Batch()
         self.beats = Beats()
-        self.held = Held()
-        self._refused: set[str] = set()
         self.flushed_s = 0.0
         self.pulse = Pulse(interval_s=flush_interval_s, promise_s=ports.promise_s)
         self.fence: Fence | None = None
@@ -121,6 +121,11 @@ class Archiver:
         self._dumped = False
         self.catalogue = CatalogueWatch()
         self._stopping = False
+
+    @property
+    def last(self) -> Link | None:
+        """The newest entry of the manifest."""
+        return self.known.last
 
     def stop(self) -> None:
         """Ask ``run`` to end after a last flush."""
@@ -201,11 +206,11 @@ class Archiver:
         batch, self.batch = self.batch, Batch()
         offset = self.offset_to_commit()
         try:
-            entry = await self.write(batch, offset)
+            await self.write(batch, offset)
         except Predecessor:
             await self.resume()
             return
-        self.index.flush(entry.seq)
+        self.index.flush(self.known.checkpoint())
         await self.move_offset(offset)
 
     def offset_to_commit(self) -> int:
@@ -224,10 +229,7 @@ class Archiver:
         seq = before.entry.seq + 1 if before else 1
         parts = self.parts_to_write(batch)
         entry = self._entry(before, batch, next_offset, await self._write_segment(seq, batch, parts))
-        self.last = await self.chain(entry)
-        self.held = msgspec.structs.replace(
-            self.held, entries=entry.seq, segments=self.held.segments + (entry.segment is not None)
-        )
+        self.known.add(await self.chain(entry))
         if batch.beat is not None:
             self.pulse.durable(batch.beat.beat, idle=entry.segment is None)
         return entry
@@ -253,8 +255,7 @@ class Archiver:
         the archive is.
         """
         manifest = await self._read_on()
-        self._refused |= manifest.refused.keys()
-        self.held = msgspec.structs.replace(self.held, refused=len(self._refused))
+        self.known.refuse(manifest.refused)
         if manifest.is_planted(archive.manifest_key(entry.seq)):
             await self._patiently(lambda: self.store.put_again(archive.manifest_key(entry.seq), body))
             manifest = await self._read_on()
@@ -333,10 +334,9 @@ class Archiver:
     async def resume(self) -> None:
         """Find out from the archive and the feed where to go on; raises ArchiverStopped on a gap."""
         self.index.forget()
-        manifest = await self._claimed()
+        new = await self._learn()
         start = await self._patiently(self.feed.start)
-        last = self.last = manifest.last
-        self.held, self._refused = _held(manifest), {*manifest.refused}
+        last = self.last
         same_feed = last is not None and last.entry.feed.feed == start.feed
         gap = self.gap_before(start, last.entry) if last is not None and same_feed else ""
         self._feed_name, self._consumed = start.feed, start.offset
@@ -348,17 +348,28 @@ class Archiver:
             asked=last.entry.asked if last else 0,
         )
         self.beats = Beats(last.entry.beat if last else None, last.entry.end.epoch if last else 0)
-        self._know_shapes(manifest.links if same_feed else [])
+        self._know_shapes(self.known.altered() if same_feed else [])
         self.catalogue = CatalogueWatch(last.entry.catalogue or None if last and same_feed else None)
-        if last is not None:
-            await self._rebuild_index(manifest.links if same_feed else [], last.entry.seq)
+        if new:
+            await self._rebuild_index(new if same_feed else [])
         await self._archive_schema(last, same_feed=same_feed)
         self.pulse.start(self.clock.now_s(), last.entry.beat.at if last and last.entry.beat else None)
         self.flushed_s = self.clock.now_s()
 
+    async def _learn(self) -> Sequence[Link]:
+        """Know the archive as it is; return the entries that the owner index does not know yet."""
+        self.known = await self._patiently(lambda: recall(self.index.checkpoint, self.store, self.trust))
+        through = self.known.entries
+        manifest = await self._claimed()
+        new = [link for link in manifest.links if link.entry.seq > through]
+        for link in new:
+            self.known.add(link)
+        self.known.refuse(manifest.refused)
+        return new
+
     async def _claimed(self) -> Manifest:
-        """Read the manifest, claim the next token, and say so in the archive if it is another one's."""
-        manifest = Manifest(self.store, self.trust)
+        """Read on, claim the next token, and say so in the archive if it is another one's."""
+        manifest = Manifest(self.store, self.trust, known=self.last)
         while True:
             await self._patiently(manifest.catch_up)
             last = manifest.last
@@ -376,22 +387,18 @@ class Archiver:
         is_gap = start.offset > last.feed.next_offset
         return gap_words(start.offset, last.feed.next_offset) if is_gap else ""
 
-    async def _rebuild_index(self, links: Sequence[Link], through: int) -> None:
+    async def _rebuild_index(self, links: Sequence[Link]) -> None:
         """Bring the owner index up to the manifest: after a crash, or when it is missing altogether.
 
         What lies before the last snapshot is void; with a new feed, everything is.
         """
-        if self.index.through >= through:
-            return
-        begin = max(self.index.through, _last_snapshot(links))
-        for link in links[begin:]:
+        for link in links[_last_snapshot(links) :]:
             parts = [part async for _, part in read_all_parts(self.store, self.keys, [link])]
             self.owners.remember(parts)
-        self.index.flush(through)
+        self.index.flush(self.known.checkpoint())
 
-    def _know_shapes(self, links: Sequence[Link]) -> None:
+    def _know_shapes(self, altered: Sequence[Altered]) -> None:
         """Know the tables as they are where the archive ends; a new feed begins with what is declared."""
-        altered = alters_in(link.entry for link in links)
         for one in altered:
             self.owners.alter(one)
         self.feed.alter(altered)
@@ -467,11 +474,6 @@ class Archiver:
                 return await call()
             except (StoreUnavailable, FeedUnavailable):
                 await self.clock.sleep(RETRY_S)
-
-
-def _held(manifest: Manifest) -> Held:
-    segments = sum(link.entry.segment is not None for link in manifest.links)
-    return Held(entries=len(manifest.links), segments=segments, refused=len(manifest.refused))
 
 
 def _last_snapshot(links: Sequence[Link]) -> int:

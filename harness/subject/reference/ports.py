@@ -221,15 +221,35 @@ class KeyStore(Protocol):
         ...
 
 
+class Pinned(msgspec.Struct, frozen=True, kw_only=True):
+    """One object version and the SHA-256 of its bytes."""
+
+    stored: StoredObject
+    sha256: str
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archiver needs of its archive to go on after the manifest entry ``last``.
+
+    ``shaping``: the entries since the last snapshot that tell how tables are, which ``last`` may be one of.
+    ``segments`` and ``refused``: how many there were of either.
+    """
+
+    last: Pinned
+    shaping: tuple[Pinned, ...] = ()
+    segments: int = 0
+    refused: int = 0
+
+
 class OwnerIndex(Protocol):
     """(table, columns, cells) to owner, for rows through which others find their tenant.
 
-    An owner is a text of ``owners``: a tenant, or the parent that knows it. ``through`` is the manifest
-    entry up to which the index is complete, 0 for an empty one.
+    An owner is a text of ``owners``: a tenant, or the parent that knows it. ``checkpoint`` is how far the
+    index is complete, None for an empty one.
     """
 
     @property
-    def through(self) -> int: ...
+    def checkpoint(self) -> Checkpoint | None: ...
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None: ...
 
@@ -239,8 +259,8 @@ class OwnerIndex(Protocol):
         """Forget what was put since the last flush."""
         ...
 
-    def flush(self, through: int) -> None:
-        """Make everything put so far durable, and note up to which manifest entry it is complete."""
+    def flush(self, checkpoint: Checkpoint) -> None:
+        """Make everything put so far durable, and in the same step how far the index is complete."""
         ...
 
 

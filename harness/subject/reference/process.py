@@ -104,7 +104,7 @@ def _refuse_what_cant_be_carried(settings: ArchiveConfig) -> None:
 
 def _metrics(settings: ArchiveConfig, archiver: Archiver) -> AbstractContextManager[object]:
     def text() -> str:
-        return open_metrics(archiver.health(), archiver.held)
+        return open_metrics(archiver.health(), archiver.known.held)
 
     return metrics_endpoint(settings.metrics_port, text) if settings.metrics_port else nullcontext()
 

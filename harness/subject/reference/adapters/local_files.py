@@ -10,11 +10,12 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.model.errors import ArchiveBroken, BadInput
-from harness.subject.reference.ports import TenantKey
+from harness.subject.reference.ports import Checkpoint, TenantKey
 from harness.subject.reference.signing import Signer
 
 SEPARATOR = "\x1f"
@@ -120,16 +121,16 @@ class SqliteIndex:
         self._db.executescript(
             "CREATE TABLE IF NOT EXISTS owners (place TEXT, cells TEXT, tenant TEXT NOT NULL,"
             " PRIMARY KEY (place, cells)) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS through (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER);"
-            "INSERT OR IGNORE INTO through VALUES (1, 0);"
+            "CREATE TABLE IF NOT EXISTS checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB);"
         )
         self._new: dict[tuple[str, str], str] = {}
-        self._through = int(self._db.execute("SELECT seq FROM through").fetchone()[0])
+        kept = self._db.execute("SELECT body FROM checkpoint").fetchone()
+        self._checkpoint = None if kept is None else msgspec.json.decode(kept[0], type=Checkpoint)
 
     @property
-    def through(self) -> int:
-        """The manifest entry up to which the index is complete."""
-        return self._through
+    def checkpoint(self) -> Checkpoint | None:
+        """How far the index is complete."""
+        return self._checkpoint
 
     def get(self, table: str, columns: tuple[str, ...], cells: tuple[str, ...]) -> str | None:
         """Return the owner, if known."""
@@ -148,14 +149,15 @@ class SqliteIndex:
         """Forget what was put since the last flush."""
         self._new.clear()
 
-    def flush(self, through: int) -> None:
+    def flush(self, checkpoint: Checkpoint) -> None:
         """Write everything put so far, durably."""
         rows = [(*at, tenant) for at, tenant in self._new.items()]
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO owners VALUES (?, ?, ?)", rows)
-            self._db.execute("UPDATE through SET seq = ?", (through,))
+            body = msgspec.json.encode(checkpoint)
+            self._db.execute("INSERT OR REPLACE INTO checkpoint VALUES (1, ?)", (body,))
         self._new.clear()
-        self._through = through
+        self._checkpoint = checkpoint
 
     def close(self) -> None:
         """Close the file."""
