@@ -21,6 +21,11 @@ def removal(tenant: str) -> Effect:
     return Effect(tenant=tenant, mode="permanent", tables=TABLES)
 
 
+def leaf(tenant: str) -> Effect:
+    """Return what the loss of a partition may do to one tenant."""
+    return Effect(tenant=tenant, mode="detach", tables=TABLES[:1], leaf=0)
+
+
 def script(name: str, actual: tuple[Effect, ...], intended: tuple[Effect, ...] = ()) -> ScriptTransaction:
     """Return a script transaction with these effects."""
     return ScriptTransaction(name=name, statements=(), intended=intended, actual=actual)
@@ -51,9 +56,14 @@ def rows_of(effect: Effect) -> set[RowName]:
     return {(table, (effect.tenant,)) for table in effect.tables}
 
 
+def nobody_removes(_: str) -> dict[str, frozenset[RowName]]:
+    """Say that no transaction of a tenant waits for its answer."""
+    return {}
+
+
 def after(*steps: tuple[ScriptTransaction, Outcome]) -> Damage:
     """Return the damage after these transactions; their xids are 1, 2, ..."""
-    damage = Damage(rows_of)
+    damage = Damage(rows_of, nobody_removes)
     for xid, (transaction, outcome) in enumerate(steps, 1):
         damage.sent(transaction, sent(transaction.name, xid))
         damage.done(
@@ -102,7 +112,7 @@ def test_an_unknown_outcome_damages_and_has_no_upper_bound() -> None:
 def detached(left: dict[str, tuple[tuple[str, ...], ...]]) -> Damage:
     """Return the damage after a partition went, with what was seen left of each tenant's first table."""
     effects = tuple(Effect(tenant=t, mode="detach", tables=TABLES[:1], leaf=0) for t in (ACME, GLOBEX))
-    damage, transaction = Damage(rows_of), script("d", effects)
+    damage, transaction = Damage(rows_of, nobody_removes), script("d", effects)
     sight = Sight(left={t: {TABLES[0]: keys} for t, keys in left.items()}, deleted={}, updated={})
     damage.sent(transaction, msgspec.structs.replace(sent("d", 1), sight=sight))
     damage.done(transaction, done("d", "acked", 15))
@@ -125,7 +135,7 @@ def test_a_partition_damages_by_what_its_writers_are_known_to_have_done_since(
     """It waited for them: a row of theirs may have been gone or come without an answer to its COMMIT."""
     effects = (Effect(tenant=ACME, mode="detach", tables=TABLES[:1], leaf=0),)
     known = {(TABLES[0], (str(number),)) for number in range(before)}
-    damage, transaction = Damage(lambda _: known), script("d", effects)
+    damage, transaction = Damage(lambda _: known, nobody_removes), script("d", effects)
     sight = Sight(left={ACME: {TABLES[0]: ()}}, deleted={}, updated={})
     assert damage.sent(transaction, msgspec.structs.replace(sent("d", 1), sight=sight)) == bool(before)
     known.clear()
@@ -134,12 +144,43 @@ def test_a_partition_damages_by_what_its_writers_are_known_to_have_done_since(
     assert (ACME in damage.damaged) == hit
 
 
+@pytest.mark.parametrize(("committed", "hit"), [({"w"}, False), (set(), True)])
+def test_a_row_that_its_tenant_removed_did_not_go_with_the_partition(
+    committed: set[str], hit: bool
+) -> None:
+    """The ack of that COMMIT came only after the script's own; a later hit counts then."""
+    row = (TABLES[0], (ACME,))
+    damage, gone = (
+        Damage(rows_of, lambda _: {"w": frozenset({row})}),
+        script("d", (leaf(ACME), leaf(HOOLI))),
+    )
+    sight = Sight(left={ACME: {}, HOOLI: {}}, deleted={}, updated={})
+    damage.sent(gone, msgspec.structs.replace(sent("d", 1), sight=sight))
+    damage.done(gone, done("d", "acked", 15))
+    assert {tenant: h.sent.name for tenant, h in damage.damaged.items()} == {ACME: "d", HOOLI: "d"}
+    later = script("e", (removal(ACME),))
+    assert not damage.sent(later, sent("e", 2))
+    damage.done(later, done("e", "acked", 25))
+    damage.learn(lambda name: name in committed)
+    found = {tenant: h.sent.name for tenant, h in damage.damaged.items()}
+    assert found == {ACME: "d" if hit else "e", HOOLI: "d"}
+
+
+def test_a_partition_takes_back_no_other_damage_of_its_transaction() -> None:
+    """It held nothing of a tenant; the same transaction removed another one."""
+    damage, both = Damage(rows_of, nobody_removes), script("d", (leaf(ACME), removal(GLOBEX)))
+    sight = Sight(left={ACME: {TABLES[0]: ((ACME,),)}, GLOBEX: {}}, deleted={}, updated={})
+    damage.sent(both, msgspec.structs.replace(sent("d", 1), sight=sight))
+    damage.done(both, done("d", "acked", 15))
+    assert set(damage.damaged) == {GLOBEX}
+
+
 def test_a_drop_damages_whoever_has_rows_there() -> None:
     """Also through rows that were not yet known when it was sent: it waited for their writers."""
     dropped = script("d", (Effect(tenant=ACME, mode="drop", tables=TABLES[:1]),))
     assert set(after((dropped, "acked")).damaged) == {ACME}
     known: set[RowName] = set()
-    damage = Damage(lambda _: known)
+    damage = Damage(lambda _: known, nobody_removes)
     damage.sent(dropped, sent("d", 1))
     known.add((TABLES[0], (ACME,)))
     damage.done(dropped, done("d", "acked", 15))
@@ -158,7 +199,7 @@ def test_a_mark_damages_whom_it_was_seen_to_mark() -> None:
     marks = tuple(
         Effect(tenant=t, mode="mark", tables=TABLES[:1], mark_column="since") for t in (ACME, GLOBEX)
     )
-    damage = Damage(rows_of)
+    damage = Damage(rows_of, nobody_removes)
     seen = Change(op="update", key=row_key(TABLES[0], (ACME,)), row=image_of({"code": ACME}))
     assert damage.sent(script("s", marks), sent("s", 1, (seen,)))
     assert set(damage.damaged) == {ACME}
@@ -190,7 +231,7 @@ def test_untouched_tenants_are_cut_at_the_end_of_the_archive() -> None:
 def test_a_truncate_hits_those_whose_rows_were_not_yet_known() -> None:
     """A row committed before, and acknowledged only while the TRUNCATE ran, went with its table."""
     known: set[str] = {ACME}
-    damage = Damage(lambda effect: rows_of(effect) if effect.tenant in known else set())
+    damage = Damage(lambda effect: rows_of(effect) if effect.tenant in known else set(), nobody_removes)
     emptied = tuple(Effect(tenant=t, mode="truncate", tables=TABLES[-1:]) for t in (ACME, GLOBEX, HOOLI))
     transaction = script("script.0", emptied)
     assert damage.sent(transaction, sent("script.0", 1))

@@ -188,3 +188,39 @@ def test_rows_seen_while_the_outcome_is_open_can_be_gone_on_with() -> None:
     assert learnt == ["there"]
     assert doubts.settle(rows(NEW))["there"] == "acked"
     assert learnt == ["there"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "found", "committed"),
+    [
+        ("acked", None, True),
+        ("refused", None, False),
+        ("unknown", None, False),
+        ("unknown", rows(), True),
+        ("unknown", rows(OLD), False),
+    ],
+)
+def test_what_became_of_a_removal_that_had_no_answer_is_told_later(
+    outcome: Outcome, found: dict[str, Rows] | None, committed: bool
+) -> None:
+    """By its ack, or by the promoted primary's first snapshot; only of those that were asked for."""
+    doubts = Doubts(TABLES)
+    doubts.sent(Doubt(sent=sent(change(None))))
+    assert doubts.removing("a") == {"w": frozenset({(MERCHANT, ("a",))})}
+    assert doubts.removing("b") == {}
+    doubts.done(done(outcome=outcome))
+    if found is not None:
+        doubts.settle(found)
+    assert doubts.committed("w") == committed
+    assert doubts.removing("a").keys() == ({"w"} if outcome == "unknown" and found is None else set())
+
+
+def test_what_nobody_asked_for_is_not_kept() -> None:
+    """A drill may have a million transactions; and what one wrote anew is not removed."""
+    doubts = Doubts(TABLES)
+    doubts.sent(Doubt(sent=sent(change(NEW))))
+    assert doubts.removing("b") == {}
+    doubts.done(done(outcome="acked"))
+    assert not doubts.committed("w")
+    doubts.sent(Doubt(sent=sent(change(NEW), name="x")))
+    assert doubts.removing("a") == {"x": frozenset()}

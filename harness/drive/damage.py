@@ -6,7 +6,8 @@ effects that touched a row which was there. The judge derives the same from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,9 @@ from harness.model.values import table_and_key
 
 Present = Callable[[Effect], Iterable[RowName]]
 """Rows (table and key) of the effect's tenant that are there, as far as the harness knows."""
+
+Removing = Callable[[str], Mapping[str, frozenset[RowName]]]
+"""By name a tenant's transactions that sent COMMIT and have no clear outcome: the rows they removed."""
 
 
 def unintended(transaction: ScriptTransaction) -> tuple[Effect, ...]:
@@ -49,44 +53,66 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
         return Hit(sent=self.sent, done=done)
 
 
-class Damage:
-    """First damage of each tenant, and rightful deletions, of one script. ``present``: see ``Present``."""
+class Disputed(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that seemed to go with a partition, and what transactions without an answer yet removed."""
 
-    def __init__(self, present: Present) -> None:
+    missing: frozenset[RowName]
+    removing: Mapping[str, frozenset[RowName]]
+
+    def settled_by(self, committed: Callable[[str], bool]) -> bool:
+        """Whether all were removed by those of these transactions that ``committed``."""
+        gone = (rows for name, rows in self.removing.items() if committed(name))
+        return self.missing <= frozenset().union(*gone)
+
+
+class Damage:
+    """First damage of each tenant, and rightful deletions, of one script. See ``Present``, ``Removing``."""
+
+    def __init__(self, present: Present, removing: Removing) -> None:
         self._present = present
+        self._removing = removing
         self._gone: set[tuple[str, str]] = set()
         self._gone_rows: set[tuple[str, str, RowName]] = set()
         self._truncates: dict[str, Sent] = {}
         self._detaches: dict[str, Sent] = {}
+        self._disputed: dict[tuple[str, str], Disputed] = {}
         self._given: list[tuple[str, Sent]] = []
-        self.damaged: dict[str, Hit] = {}
+        self._hits: dict[tuple[str, str], Hit] = {}
         self.deleted: dict[str, Hit] = {}
 
+    @property
+    def damaged(self) -> dict[str, Hit]:
+        """By tenant the first transaction that damaged it."""
+        first: dict[str, Hit] = {}
+        for (_, tenant), hit in self._hits.items():
+            first.setdefault(tenant, hit)
+        return first
+
     def sent(self, transaction: ScriptTransaction, sent: Sent) -> bool:
-        """Note that a COMMIT is being sent; return whether it damages anybody."""
-        before = len(self.damaged)
+        """Note that a COMMIT is being sent; return whether it damages anybody who was not damaged."""
+        before = self.damaged
         if any(effect.mode in WHOLESALE for effect in transaction.actual):
             self._truncates[transaction.name] = sent
         if any(effect.mode == "detach" for effect in transaction.actual):
             self._detaches[transaction.name] = sent
         for effect in unintended(transaction):
-            if self._lost_leaf(effect, sent) or self._touches(effect, sent.changes):
-                self.damaged.setdefault(effect.tenant, Hit(sent=sent))
+            if self._lost_with_leaf(effect, sent) or self._touches(effect, sent.changes):
+                self._hit(effect, Hit(sent=sent))
                 self._given += [(effect.to, sent)] if effect.to is not None else []
+        damaged = self.damaged
         for effect in transaction.actual:
-            if effect.whole and effect.tenant not in self.damaged and self._touches(effect, ()):
+            if effect.whole and effect.tenant not in damaged and self._touches(effect, ()):
                 self.deleted.setdefault(effect.tenant, Hit(sent=sent))
-        return len(self.damaged) > before
+        return len(damaged) > len(before)
+
+    def _hit(self, effect: Effect, hit: Hit) -> None:
+        self._hits.setdefault((hit.sent.name, effect.tenant), hit)
 
     def done(self, transaction: ScriptTransaction, done: Done) -> None:
         """Note the outcome: a refused transaction did nothing. One that was open may turn out to be."""
-        for hits in (self.damaged, self.deleted):
-            mine = [tenant for tenant, hit in hits.items() if hit.sent.name == transaction.name]
-            for tenant in mine:
-                if done.outcome == "refused":
-                    del hits[tenant]
-                else:
-                    hits[tenant] = hits[tenant].came_to(done)
+        _came_to(self._hits, [hit for hit in self._hits if hit[0] == transaction.name], done)
+        mine = [tenant for tenant, hit in self.deleted.items() if hit.sent.name == transaction.name]
+        _came_to(self.deleted, mine, done)
         if done.outcome == "refused":
             self._gone = {gone for gone in self._gone if gone[0] != done.name}
             self._gone_rows = {gone for gone in self._gone_rows if gone[0] != done.name}
@@ -95,6 +121,15 @@ class Damage:
             self._meet_late_rows(transaction, done)
             self._look_again(transaction, done)
             self._forget_rows(transaction)
+
+    def learn(self, committed: Callable[[str], bool]) -> None:
+        """Take back what the script seemed to do to rows that transactions which ``committed`` removed.
+
+        They did so before it, and were answered only after it.
+        """
+        for hit, disputed in self._disputed.items():
+            if disputed.settled_by(committed):
+                self._hits.pop(hit, None)
 
     def given(self, tenant: str) -> list[Sent]:
         """Return the transactions that gave the tenant rows of others by mistake."""
@@ -111,7 +146,7 @@ class Damage:
             return
         for effect in unintended(transaction):
             if effect.mode in WHOLESALE and self._touches(effect, ()):
-                self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
+                self._hit(effect, Hit(sent=sent, done=done))
 
     def _look_again(self, transaction: ScriptTransaction, done: Done) -> None:
         """Note whose rows went with a partition, by what is known now of those who wrote there before.
@@ -122,11 +157,12 @@ class Damage:
         if sent is None:
             return
         for effect in unintended(transaction):
-            hit = self.damaged.get(effect.tenant)
-            if self._lost_leaf(effect, sent):
-                self.damaged.setdefault(effect.tenant, Hit(sent=sent, done=done))
-            elif hit is not None and hit.sent is sent:
-                del self.damaged[effect.tenant]
+            of, missing = (sent.name, effect.tenant), self._lost_with_leaf(effect, sent)
+            if missing:
+                self._hit(effect, Hit(sent=sent, done=done))
+                self._disputed[of] = Disputed(missing=missing, removing=self._removing(effect.tenant))
+            elif effect.mode == "detach":
+                self._hits.pop(of, None)
 
     def _forget_rows(self, transaction: ScriptTransaction) -> None:
         by = transaction.name
@@ -136,12 +172,13 @@ class Damage:
             elif effect.mode == "permanent":
                 self._gone_rows |= {(by, effect.tenant, row) for row in _named(effect)}
 
-    def _lost_leaf(self, effect: Effect, sent: Sent) -> bool:
-        """Whether a partition that is gone took rows of the tenant along: known ones that were not left."""
+    def _lost_with_leaf(self, effect: Effect, sent: Sent) -> frozenset[RowName]:
+        """Return the rows of the tenant that a partition took along: known ones that were not left."""
         if effect.mode != "detach" or sent.sight is None:
-            return False
+            return frozenset()
         left = sent.sight.left.get(effect.tenant, {})
-        return any(key not in left.get(table, ()) for table, key in self._present(effect))
+        known = self._present(effect)
+        return frozenset((table, key) for table, key in known if key not in left.get(table, ()))
 
     def _touches(self, effect: Effect, changes: Iterable[Change]) -> bool:
         """Whether the effect meets a row: for a mark, one whose new image was seen."""
@@ -155,6 +192,17 @@ class Damage:
         if effect.mode == "mark":
             return any(table_and_key(change.key) in meant for change in changes)
         return not meant.isdisjoint(there)
+
+
+Of = TypeVar("Of")
+
+
+def _came_to(hits: dict[Of, Hit], mine: Iterable[Of], done: Done) -> None:
+    for of in mine:
+        if done.outcome == "refused":
+            del hits[of]
+        else:
+            hits[of] = hits[of].came_to(done)
 
 
 def _named(effect: Effect) -> set[RowName]:

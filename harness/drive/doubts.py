@@ -53,6 +53,8 @@ class Doubts:
         self._waiting: dict[str, Doubt] = {}
         self._open: dict[str, Doubt] = {}
         self._recalled: set[str] = set()
+        self._asked: set[str] = set()
+        self._committed: set[str] = set()
         self._rows: dict[str, set[RowName]] = {}
         self._overwritten: dict[str, set[RowName]] = {}
         self._scripts: list[Sent] = []
@@ -76,6 +78,8 @@ class Doubts:
             return
         if doubt is not None and done.outcome == "refused":
             self._forget(doubt.sent)
+        if done.outcome == "acked":
+            self._commits(done.name)
         self._rows.pop(done.name, None)
         self._overwritten.pop(done.name, None)
 
@@ -90,6 +94,30 @@ class Doubts:
             if new and doubt.adopt is not None and self._of_own(doubt, snapshot) == "acked":
                 self._recalled.add(name)
                 doubt.adopt()
+
+    def removing(self, tenant: str) -> dict[str, frozenset[RowName]]:
+        """Return, by name, the rows that transactions of a tenant removed whose outcome is not known.
+
+        ``committed`` says later what became of these.
+        """
+        pending = {**self._waiting, **self._open}.items()
+        found = {
+            name: frozenset(
+                r for r, image in written(doubt.sent.changes, self._tables).items() if not image
+            )
+            for name, doubt in pending
+            if doubt.sent.tenant == tenant
+        }
+        self._asked.update(found)
+        return found
+
+    def committed(self, name: str) -> bool:
+        """Whether one of those that were asked for is known by now to have committed."""
+        return name in self._committed
+
+    def _commits(self, name: str) -> None:
+        if name in self._asked:
+            self._committed.add(name)
 
     @property
     def tenants(self) -> list[str]:
@@ -110,7 +138,9 @@ class Doubts:
             settled[name] = said
             if said == "refused":
                 self._forget(doubt.sent)
-            elif doubt.adopt is not None and name not in self._recalled:
+                continue
+            self._commits(name)
+            if doubt.adopt is not None and name not in self._recalled:
                 doubt.adopt()
         for name in settled:
             del self._open[name], self._rows[name]

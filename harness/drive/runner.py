@@ -222,6 +222,7 @@ class _Runner:
 
     def _once_more(self, saboteur: Saboteur) -> list[Assignment]:
         """Return restores of who was damaged again; who never came back is still damaged as before."""
+        saboteur.learn()
         first, again = (
             assign_damaged(self._tenants(), of.damage, self.drill.epochs)
             for of in (self.saboteur, saboteur)

@@ -32,7 +32,7 @@ class Saboteur:
         self._script = script
         self._on_damage = on_damage
         self._begun: set[str] = set()
-        self.damage = Damage(self._present)
+        self.damage = Damage(self._present, drill.where.doubts.removing)
 
     async def perform(self, during: Literal["script", "restore"] = "script") -> None:
         """Perform the script to its end, or to the end of the database; operators work side by side."""
@@ -95,9 +95,13 @@ class Saboteur:
         return undone
 
     def learn(self) -> None:
-        """Take into account what a failover after the script has settled: what was undone hit nobody."""
+        """Take into account what became known after the script: what was undone hit nobody.
+
+        Nor did what seemed to take rows that were gone.
+        """
         for transaction in self._script.transactions:
             self._was_undone(transaction)
+        self.damage.learn(self._drill.where.doubts.committed)
 
     def _was_undone(self, transaction: ScriptTransaction) -> bool:
         undone = self._drill.successor.settled.pop(transaction.name, None) == "refused"
