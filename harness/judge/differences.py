@@ -15,7 +15,7 @@ import msgspec
 from harness.judge.states import Hole, Solution, Step
 from harness.judge.timeline import Transaction
 from harness.judge.wording import row_words
-from harness.model.values import Cell, Image, Row, RowKey, row_if_any, row_of, same, table_of
+from harness.model.values import Cell, Image, Row, RowKey, row_of, same, table_of
 
 Kind = Literal[
     "missing row",
@@ -35,6 +35,7 @@ Kind = Literal[
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One row, or one cell of it, that is not as it should be.
 
+    ``expected`` and ``found``: of a wrong cell the rows that it stands in; of a strange row what was found.
     ``operation``: the transaction that wrote what was expected (or found, where nothing was).
     ``because``: for a hole, what shows that the operation is in: a later one, or another row of its own.
     """
@@ -82,7 +83,7 @@ def _undone_by_script(solution: Solution, barred: Iterable[Step]) -> dict[RowKey
     for step in barred:
         certain = {row: image for row, image in step.writes.items() if row not in step.maybe}
         there = all(same(solution.found.get(row), image) for row, image in certain.items())
-        if step.role == "damage" and there and holes & certain.keys():
+        if step.role == "damage" and there:
             undone |= dict.fromkeys(holes & certain.keys(), step.tx.name)
     return undone
 
@@ -100,8 +101,6 @@ def _hole(solution: Solution, hole: Hole, undone: Mapping[RowKey, str]) -> Diffe
     return Difference(
         kind=kind,
         row=hole.row,
-        expected=row_if_any(expected),
-        found=row_if_any(found),
         operation=undone.get(hole.row, solution.steps[absent].tx.name),
         because=_because(solution, absent),
     )
@@ -121,9 +120,7 @@ def _strange(solution: Solution, row: RowKey, elsewhere: Elsewhere) -> Iterator[
     known = _known(row, found, elsewhere)
     if known is not None:
         kind, operation = known
-        yield Difference(
-            kind=kind, row=row, expected=row_if_any(expected), found=row_of(found), operation=operation
-        )
+        yield Difference(kind=kind, row=row, operation=operation)
     elif expected is None or last is None:
         writer = last.tx.name if last else None
         yield Difference(kind="strange row", row=row, found=row_of(found), operation=writer)
