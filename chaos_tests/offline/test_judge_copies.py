@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
@@ -110,8 +111,6 @@ def found(*copies: CopyJudged, refused: bool = False) -> list[Finding]:
     return list(watermarks.CHECK.run(case))
 
 
-LACKS_W2 = copied(step(1), step(2), back="1")
-FAILED = copied(step(2), result="failed")
 WORDS = "w2 lay before the watermark 1:0/14, and is not in copy 0 of the bucket, made after it was reported"
 UNSURE = Finding(check="watermarks", point=0, verdict="unknown", message="", tenant="b")
 BROKEN = Finding(
@@ -129,21 +128,25 @@ BROKEN = Finding(
 @pytest.mark.parametrize(
     ("copies", "refused", "expected"),
     [
-        ([], False, [structs.replace(UNSURE, message="watermark 0 was not checked by a restore")]),
-        ([], True, []),
-        ([copied(step(2), back="2")], False, []),
+        (lambda: (), False, [structs.replace(UNSURE, message="watermark 0 was not checked by a restore")]),
+        (lambda: (), True, []),
+        (lambda: (copied(step(2), back="2"),), False, []),
         (
-            [copied(step(2), file="lost")],
+            lambda: (copied(step(2), file="lost"),),
             False,
             [structs.replace(UNSURE, message="what came from copy 0 was not read")],
         ),
-        ([LACKS_W2], False, [BROKEN]),
-        ([FAILED], False, [structs.replace(BROKEN, message=f"{WORDS} (failed: so)")]),
+        (lambda: (copied(step(1), step(2), back="1"),), False, [BROKEN]),
+        (
+            lambda: (copied(step(2), result="failed"),),
+            False,
+            [structs.replace(BROKEN, message=f"{WORDS} (failed: so)")],
+        ),
     ],
     ids=["not asked", "no copies", "all there", "not read", "lacking", "failed"],
 )
 def test_a_watermark_is_told_whole(
-    copies: list[CopyJudged], refused: bool, expected: list[Finding]
+    copies: Callable[[], tuple[CopyJudged, ...]], refused: bool, expected: list[Finding]
 ) -> None:
     """The first transaction that lacks, its row, and what the restore said if it did not succeed."""
-    assert found(*copies, refused=refused) == expected
+    assert found(*copies(), refused=refused) == expected
