@@ -22,9 +22,11 @@ from harness.model.power import (
     decode_entries,
     encode,
     encode_entry,
+    encode_short,
     wilson,
 )
 from harness.report import power as report
+from harness.report import power_rows
 
 ALARM = Alarm(plan=3, seed=9, checks=("loss",), words="lost it")
 CAUGHT = Trial(
@@ -58,6 +60,13 @@ def a_result(*, trials: tuple[Trial, ...] = (CAUGHT,), clean: tuple[Clean, ...] 
         clean=clean,
         small=(SMALL,),
     )  # fmt: skip
+
+
+def with_near_miss(power: Power, words: str) -> Power:
+    """The same, its defects' near miss in these words."""
+    return structs.replace(
+        power, planted=tuple(structs.replace(one, near_miss=words) for one in power.planted)
+    )
 
 
 def test_the_interval_is_wilsons() -> None:
@@ -99,6 +108,83 @@ def test_what_was_not_done_or_could_not_be_run_is_not_whole() -> None:
     assert not structs.replace(a_result(), clean=()).whole
     assert not a_result(clean=(structs.replace(CLEAN, failed=1),)).whole
     assert not a_result(trials=(structs.replace(CAUGHT, near_failed=1),)).whole
+    assert a_result(trials=(structs.replace(CAUGHT, failed=1),)).whole
+
+
+@pytest.mark.parametrize(
+    ("words", "near", "whole"), [("`x=Y`", 4, True), ("`x=Y`", 0, False), ("none: so", 0, True)]
+)
+def test_a_near_miss_that_nobody_met_leaves_it_open(words: str, near: int, whole: bool) -> None:
+    """Where there is one it has to be tried; where there is none nothing is missing."""
+    result = with_near_miss(a_result(trials=(structs.replace(CAUGHT, near_drills=near),)), words)
+    assert result.whole is whole
+    assert result.near_untried == (() if whole else ("forgets",))
+    assert ("1 near miss was not tried" in " ".join(report.summary(result))) is not whole
+    assert (
+        power_rows.cells(result.rows()[0])[-1]
+        == {4: "0 alarms in 4", 0: "–" if whole else "not tried"}[near]
+    )
+
+
+def test_a_defect_counts_as_caught_only_when_all_its_trials_were_made() -> None:
+    """Those missed, tried less often, or not at all are told apart."""
+    names = ("always", "missed", "seldom", "never")
+    planted = tuple(structs.replace(a_result().planted[0], name=name) for name in names)
+    made = {"always": (CAUGHT, CAUGHT), "missed": (CAUGHT, MISSED), "seldom": (CAUGHT,), "never": ()}
+    trials = tuple(structs.replace(one, defect=name) for name in names for one in made[name])
+    result = structs.replace(a_result(trials=trials), planted=planted)
+    result = structs.replace(result, asked=structs.replace(result.asked, trials=2))
+    caught, _, others = power_rows.tried(result).partition("; ")
+    assert caught == "1 of 4 defects caught in 2 of 2 trials"
+    assert others == "1 missed at least once; 1 tried less often; 1 not tried yet."
+    assert [row.always for row in result.rows()] == [True, False, False, False]
+    assert power_rows.cells(result.rows()[-1])[3:5] == ("not tried", "–")
+    console = Console(record=True, width=120)
+    report.show(console, result, "out")
+    assert "not tried" in console.export_text()
+
+
+def test_drills_that_came_to_no_end_are_told_by_kind() -> None:
+    """With a defect, with a near miss, without either; where all came to their end nothing is said."""
+    trial = structs.replace(CAUGHT, failed=2, near_failed=1)
+    result = a_result(trials=(trial,), clean=(structs.replace(CLEAN, failed=1),))
+    words = (
+        "4 drills could not be run to their end: 2 with a defect, 1 with a near miss, 1 without a defect."
+    )
+    assert words in report.summary(result)
+    assert list(power_rows.failed(a_result())) == []
+
+
+def test_false_alarms_of_both_kinds_are_told_with_their_seed() -> None:
+    """Of plans without a defect, and of near misses: no bound is given where drills share their plans."""
+    alarmed = structs.replace(CAUGHT, alarms=(ALARM,))
+    told = report.summary(a_result(trials=(alarmed,), clean=(structs.replace(CLEAN, alarms=(ALARM,)),)))
+    assert "False alarm: plan of seed 9, without a defect, batch 1: loss (lost it)" in told
+    assert "False alarm: plan of seed 9, near miss of forgets, trial 1: loss (lost it)" in told
+    shared = "they share plans with each other, so no bound is given"
+    assert f"Near misses: 1 false alarm in 4 drills ({shared})." in told
+
+
+@pytest.mark.parametrize(
+    ("count", "word", "told"),
+    [
+        (1, "drill", "1 drill"),
+        (0, "drill", "0 drills"),
+        (1, "near miss", "1 near miss"),
+        (2, "near miss", "2 near misses"),
+    ],
+)
+def test_one_is_told_in_the_singular(count: int, word: str, told: str) -> None:
+    """And none, or several, in the plural."""
+    assert power_rows.counted(count, word) == told
+
+
+def test_the_program_is_named_by_its_commit_where_that_is_known() -> None:
+    """A digest of files says nothing to a reader who has git alone."""
+    result = a_result()
+    known = structs.replace(result, asked=structs.replace(result.asked, commit="fd7699b"))
+    assert "; digest of the source `abc`." in report.page(result)
+    assert "; commit `fd7699b`, digest of the source `abc`." in report.page(known)
 
 
 def test_results_are_read_back_and_a_torn_line_does_not_count() -> None:
@@ -106,7 +192,9 @@ def test_results_are_read_back_and_a_torn_line_does_not_count() -> None:
     lines = b"".join([encode_entry(CAUGHT), encode_entry(CLEAN), encode_entry(SMALL)])
     assert decode_entries(lines) == [CAUGHT, CLEAN, SMALL]
     assert decode_entries(lines[:-5]) == [CAUGHT, CLEAN]
-    assert decode(encode(a_result())) == a_result()
+    assert decode(encode(a_result())) == decode(encode_short(a_result())) == a_result()
+    before = encode(a_result()).replace(b'"commit": ""', b'"unknown": ""')
+    assert decode(before) == a_result()
     with pytest.raises(BadInput, match="there"):
         decode(b"{}", source="there")
 
@@ -119,10 +207,14 @@ def test_the_page_tells_each_defect_and_the_sums(tmp_path: Path) -> None:
     )
     assert "it forgets \\| much" in page
     assert "3 of 90 operations, 2 faults, 1 attack, 1 tenant" in page
-    assert "1 defects, 1 trials of at most 30 plans: 1 caught by the expected check" in page
+    assert "1 of 1 defect caught in 1 of 1 trial. 1 trial of at most 30 plans: 1 caught by the" in page
+    assert page.count("its number in [failure-modes.md](failure-modes.md)") == 1
     stored = tmp_path / "power.json"
     stored.write_bytes(encode(a_result()))
-    assert report.main([str(stored), str(tmp_path / "power.md")]) == 0
+    assert report.main([str(stored)], tmp_path) == 0
+    assert (tmp_path / "power.md").read_text() == page
+    assert decode((tmp_path / "power/simulated.json").read_bytes()) == a_result()
+    assert report.main([], tmp_path) == 0
     assert (tmp_path / "power.md").read_text() == page
 
 
@@ -143,7 +235,7 @@ def test_the_page_goes_to_its_place_unless_told_otherwise(
     stored.write_bytes(encode(a_result()))
     monkeypatch.chdir(tmp_path)
     assert report.main([str(stored)]) == 0
-    assert (tmp_path / report.PAGE).exists()
+    assert (tmp_path / "docs/power.md").exists()
 
 
 def test_what_was_missed_is_told_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
@@ -154,8 +246,9 @@ def test_what_was_missed_is_told_in_the_terminal_and_on_the_page(tmp_path: Path)
     report.show(console, result, "out")
     told = console.export_text()
     assert "0 of 1" in told
-    assert "1 false alarms in 1 plans" in told
-    assert "Not everything that was asked for was done" in told
+    assert "1 false alarm in 1 plan" in told
+    assert "False alarm: plan of seed 9" in told
+    assert "Not everything that was asked for (1 trial of each defect, its near miss, 2 drills" in told
     html = report.write(tmp_path, result).read_text()
     assert "Detection power, so far" in html
     assert "lost it" in html
@@ -171,5 +264,5 @@ def test_a_result_without_clean_plans_is_told_too(tmp_path: Path) -> None:
     assert "median" not in console.export_text()
     small = structs.replace(SMALL, tenants=2, faults=0, attacks=0)
     [row] = structs.replace(result, small=(small,)).rows()
-    assert report.cells(row)[-2:] == ("3 of 90 operations, 2 tenants", "–")
+    assert power_rows.cells(row)[-2:] == ("3 of 90 operations, 2 tenants", "–")
     assert report.write(tmp_path, structs.replace(result, small=(small,))).exists()

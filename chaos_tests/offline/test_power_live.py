@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from rich.console import Console
 
-from chaos_tests.offline.test_power import ALARM, CAUGHT, CLEAN, MISSED, a_result
+from chaos_tests.offline.test_power import ALARM, CAUGHT, CLEAN, MISSED, a_result, with_near_miss
 from harness.generate.validate import validate
 from harness.judge.checks import CHECKS
 from harness.model.errors import UnknownName
 from harness.model.power import Clean, Entry, Near, Power, encode
+from harness.power import work
 from harness.power.live import archiver, measure
 from harness.power.live.plant import LiveDefect, Plant
 from harness.power.live.trials import Site
@@ -125,28 +127,70 @@ def test_near_misses_and_open_drills_count() -> None:
     assert a_live_result(clean=(CLEAN, OPEN)).clean_proven == 5
 
 
+def test_a_near_miss_has_to_be_met_where_there_is_one() -> None:
+    """A trial of the defect itself says nothing of it; where there is none nothing is missing."""
+    trials = (structs.replace(CAUGHT, near_drills=0),)
+    for words, near, whole in (("`x=Y`", (NEAR,), True), ("`x=Y`", (), False), ("none: so", (), True)):
+        power = with_near_miss(structs.replace(a_live_result(near=near), trials=trials), words)
+        assert power.whole is whole, words
+    assert {one.near_miss is not None for one in ZOO} == {True, False}
+    assert all(measure.as_told(one).has_near_miss is (one.near_miss is not None) for one in ZOO)
+
+
+def test_a_near_miss_without_a_plan_to_meet_is_told(tmp_path: Path) -> None:
+    """Its defect was not caught, or the plan that did is gone: no stack is started, and a line says so."""
+    chosen = choose(["forgets one child table"], ZOO, "defect")
+    kept = work.Kept(tmp_path, "code")
+    kept.add(structs.replace(CAUGHT, defect=chosen[0].name))
+    console = Console(record=True, width=120)
+    asked = structs.replace(a_live_result().asked, trials=1, clean=0)
+    measure.run(asked, chosen, kept, console, lambda: None)
+    assert "near miss of forgets one child table: not tried, for no plan is kept" in console.export_text()
+    assert len(kept.entries) == 1
+
+
 def test_the_section_tells_the_sums_and_what_was_not_proven() -> None:
     """Seconds, drills proven, and that not all was done."""
     power = a_live_result(clean=(CLEAN, OPEN))
-    section = power_live.section(power, [report.cells(row) for row in power.rows()])
-    assert "1 defects, 1 trials: 1 caught by the expected check; 1 defects were caught in every" in section
+    section = "\n".join(power_live.section(power))
+    assert "1 of 1 defect caught in 1 of 1 trial. 1 trial: 1 caught by the expected check." in section
     assert "Median time to catch, once the stack was up: 0 s." in section
-    assert "5 of 7 quick drills were proven" in section
-    assert "Not proven: loss (lost it)" in section
+    assert (
+        "7 quick drills: 5 proven, 1 unknown, 0 broken (false alarms), 1 not run to their end." in section
+    )
+    assert "- Unknown: plan of seed 9, without a defect, batch 2: loss (lost it)" in section
     assert "start it again with the same --out" in section
-    assert "| forgets | `restorer=Forgets` | honest | none: so | 0 in 5 |" in section
+    assert "| forgets | `restorer=Forgets` | honest | none: so | 0 alarms in 5 |" in section
     none = structs.replace(a_live_result(near=()), trials=())
-    assert "Median" not in power_live.section(none, [])
-    assert report.summary(none)[0].startswith("1 defects, 0 trials")
+    assert "Median" not in "\n".join(power_live.section(none))
+    assert report.summary(none)[0].startswith(
+        "0 of 1 defect caught in 1 of 1 trial; 1 not tried yet. 0 trials:"
+    )
+
+
+def test_a_false_alarm_is_not_told_as_an_unknown(tmp_path: Path) -> None:
+    """A drill without a defect found broken, and an alarm of a near miss, are told as what they are."""
+    near = structs.replace(NEAR, alarms=(structs.replace(ALARM, seed=77, words="of the near one"),))
+    power = a_live_result(clean=(structs.replace(CLEAN, alarms=(ALARM,)), OPEN), near=(near,))
+    told = report.summary(power)
+    assert any("7 quick drills: 4 proven, 1 unknown, 1 broken (false alarms)" in line for line in told)
+    assert "False alarm: plan of seed 9, without a defect, batch 1: loss (lost it)" in told
+    assert "False alarm: plan of seed 77, near miss of forgets, trial 1: loss (of the near one)" in told
+    assert "Unknown: plan of seed 9, without a defect, batch 2: loss (lost it)" in told
+    alarms, _, opens = report.write(tmp_path, power).read_text().partition('<table id="opens">')
+    alarms = alarms.partition('<table id="alarms">')[2]
+    assert "of the near one" in alarms
+    assert "without a defect, batch 1" in alarms
+    assert "without a defect, batch 2" in opens
 
 
 def test_each_result_replaces_its_own_part_of_the_page(tmp_path: Path) -> None:
-    """The simulator's page stays when real services are measured, and theirs when the simulator is."""
-    simulated, live, page = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "power.md"
+    """The simulator's part stays when real services are measured, and theirs when the simulator is."""
+    simulated, live = tmp_path / "a.json", tmp_path / "b.json"
     simulated.write_bytes(encode(a_result()))
     live.write_bytes(encode(a_live_result()))
     for source in (simulated, live, live, simulated):
-        assert report.main([str(source), str(page)]) == 0
-    text = page.read_text()
-    assert text.startswith(report.page(a_result()))
+        assert report.main([str(source)], tmp_path) == 0
+    text = (tmp_path / "power.md").read_text()
+    assert text == report.page(a_result(), a_live_result())
     assert text.count("## On real services") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -10,8 +12,11 @@ from rich.console import Console
 
 from harness.model.errors import BadInput, UnknownName
 from harness.model.power import Asked, Trial
-from harness.power import measure, trials, work
+from harness.model.verdict import DrillVerdict, Finding
+from harness.power import draws, measure, trials, work
 from harness.simulate.defects import DEFECTS, defect
+
+ROOT = Path(__file__).parents[2]
 
 CANARIES = (
     "drops the last segment",
@@ -41,6 +46,46 @@ def test_a_harness_whose_writers_never_wrote_is_never_proven() -> None:
     """It is told as unknown, by the floors, on a plan that is proven otherwise."""
     trial, _ = trials.try_defect(ASKED, defect("writers never wrote"), 1)
     assert (trial.named, trial.checks, trial.alarms) == (1, ("floors",), ())
+
+
+def broken(*checks: str) -> DrillVerdict:
+    """A verdict in which these checks found something."""
+    return DrillVerdict(
+        verdict="broken", budget_s=3.0, profile="hunt", plan="", script="", survivors="all",
+        points_judged=(), points_not_judged=(), tenants=(),
+        findings=tuple(Finding(check=check, point=1, verdict="broken", message="") for check in checks),
+    )  # fmt: skip
+
+
+def test_a_chase_tells_what_each_drill_came_to() -> None:
+    """One that failed catches nothing, a stranger's finding is no catch, an expected one ends it."""
+    plan, other = islice(draws.campaign_of(ASKED, 3, 2, "hunt"), 2)
+    said: list[DrillVerdict | None] = [None, broken("loss"), broken("honest", "prefix")]
+    drills = iter(said)
+    chase = trials.Chase(defect("drops the last segment"), lambda _: next(drills))
+    assert [chase.by(plan), chase.by(plan)] == [False, False]
+    open_yet = chase.trial(1, 3, 0.5)
+    assert (open_yet.drills, open_yet.named, open_yet.named_s, open_yet.failed) == (2, None, None, 1)
+    assert chase.by(other)
+    caught = chase.trial(1, 3, 0.5)
+    assert (caught.first, caught.first_checks, caught.named, caught.checks) == (
+        2,
+        ("loss",),
+        3,
+        ("honest",),
+    )
+    assert (caught.named_s, caught.failed, caught.kind) == (0.5, 1, other.scripts[0].kind)
+    assert chase.caught is other
+
+
+def test_the_program_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is checked out; where git knows nothing of the source there is none."""
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert measure.commit().removesuffix("-dirty") == head.stdout.strip()
+    monkeypatch.setattr("harness.__file__", str(tmp_path / "__init__.py"))
+    assert measure.commit() == ""
 
 
 def test_results_are_kept_and_not_made_twice(tmp_path: Path) -> None:

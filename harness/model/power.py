@@ -1,13 +1,13 @@
 """Detection power as values: what was tried against each planted defect, and how much of it was caught.
 
 ``trials-*.jsonl`` holds one ``Entry`` a line in the order in which they came, ``power.json`` one
-``Power``.
+``Power``. Fields may be added, with defaults: results of before stay readable.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
@@ -106,9 +106,17 @@ class Planted(msgspec.Struct, frozen=True, kw_only=True):
     near_miss: str
     hint: str = ""
 
+    @property
+    def has_near_miss(self) -> bool:
+        """Whether there is one: where not, ``near_miss`` says why, after *none:*."""
+        return not self.near_miss.startswith("none: ")
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. ``code``: digest of the program's own source: results are of one program."""
+    """What was asked for. ``code``: digest of the program's own source: results are of one program.
+
+    ``commit``: the one of git that was checked out, with ``-dirty`` when files differed; empty outside git.
+    """
 
     host: str
     schema: str
@@ -118,6 +126,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     plans_max: int
     clean: int
     code: str
+    commit: str = ""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +155,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> tuple[Row, ...]:
         """Return one row a defect, in their order."""
         return tuple(
-            _row(one, [t for t in self.trials if t.defect == one.name], self.small, self.near)
-            for one in self.planted
+            _row(one, self, [t for t in self.trials if t.defect == one.name]) for one in self.planted
         )
 
     @property
@@ -162,6 +170,29 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
         return median(spent) if spent else None
 
     @property
+    def near_drills(self) -> int:
+        """How many drills with a near miss were run to their end."""
+        return sum(row.near_drills for row in self.rows())
+
+    @property
+    def near_alarms(self) -> int:
+        """How many of them were found broken."""
+        return sum(row.alarms for row in self.rows())
+
+    @property
+    def near_untried(self) -> tuple[str, ...]:
+        """Defects whose near miss no drill was run with to its end."""
+        return tuple(
+            row.planted.name for row in self.rows() if row.planted.has_near_miss and not row.near_drills
+        )
+
+    @property
+    def failed(self) -> tuple[int, int, int]:
+        """Drills that could not be run to their end: with a defect, with a near miss, without either."""
+        near = sum(trial.near_failed for trial in self.trials) + sum(one.failed for one in self.near)
+        return sum(trial.failed for trial in self.trials), near, sum(batch.failed for batch in self.clean)
+
+    @property
     def clean_drills(self) -> int:
         """How many plans without a defect were run to their end."""
         return sum(batch.drills - batch.failed for batch in self.clean)
@@ -174,7 +205,12 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def clean_proven(self) -> int:
         """How many of them were proven, where each should be."""
-        return self.clean_drills - self.clean_alarms - sum(len(batch.opens) for batch in self.clean)
+        return self.clean_drills - self.clean_alarms - self.clean_opens
+
+    @property
+    def clean_opens(self) -> int:
+        """How many of them were found unknown, where each should be proven."""
+        return sum(len(batch.opens) for batch in self.clean)
 
     @property
     def drill_ms(self) -> tuple[float, float] | None:
@@ -185,27 +221,30 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether everything that was asked for was done, and could be run."""
-        done = all(row.trials >= self.asked.trials for row in self.rows())
-        ran = not any(batch.failed for batch in self.clean) and not any(t.near_failed for t in self.trials)
-        ran = ran and not any(one.failed for one in self.near)
-        return done and ran and sum(batch.drills for batch in self.clean) >= self.asked.clean
+        """Whether everything that was asked for was done, near misses too, and could be run.
+
+        A drill with a defect that could not be run to its end is part of its trial: it caught nothing.
+        """
+        _, *failed = self.failed
+        tried = all(row.trials >= self.asked.trials for row in self.rows()) and not self.near_untried
+        return tried and not any(failed) and sum(b.drills for b in self.clean) >= self.asked.clean
 
     @property
     def sharp(self) -> bool:
         """Whether every trial caught its defect by an expected check, and nothing else was found broken."""
         caught = all(row.caught == row.trials for row in self.rows())
-        alarms = self.clean_alarms or any(row.alarms for row in self.rows())
-        return caught and not alarms and not any(batch.opens for batch in self.clean)
+        return caught and not (self.near_alarms or self.clean_alarms or self.clean_opens)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One defect, summed up. ``caught``: trials in which an expected check named it; ``any_check``: in
     which anything was found broken; ``at_first``: in which the expected one was among the first to say
     so. ``named_by``: how often each expected check did. ``near_drills``, ``alarms``: of its near miss.
+    ``asked``: how many trials there should be.
     """
 
     planted: Planted
+    asked: int
     trials: int
     caught: int
     any_check: int
@@ -219,14 +258,25 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     alarms: int
     small: Small | None
 
+    @property
+    def missed(self) -> bool:
+        """Whether a trial ended without its name."""
+        return self.caught < self.trials
 
-def _row(planted: Planted, trials: Sequence[Trial], small: Iterable[Small], near: Iterable[Near]) -> Row:
-    apart = [one for one in near if one.defect == planted.name]
+    @property
+    def always(self) -> bool:
+        """Whether all trials that were asked for were made, and each caught it."""
+        return 0 < self.trials >= self.asked and not self.missed
+
+
+def _row(planted: Planted, power: Power, trials: Sequence[Trial]) -> Row:
+    apart = [one for one in power.near if one.defect == planted.name]
     named = [trial for trial in trials if trial.named is not None]
     checks = [check for trial in named for check in trial.checks]
     count = {check: checks.count(check) for check in dict.fromkeys(checks)}
     return Row(
         planted=planted,
+        asked=power.asked.trials,
         trials=len(trials),
         caught=len(named),
         any_check=sum(trial.first is not None for trial in trials),
@@ -239,7 +289,7 @@ def _row(planted: Planted, trials: Sequence[Trial], small: Iterable[Small], near
         near_drills=sum(trial.near_drills - trial.near_failed for trial in trials)
         + sum(one.drills - one.failed for one in apart),
         alarms=sum(len(trial.alarms) for trial in trials) + sum(len(one.alarms) for one in apart),
-        small=next((one for one in small if one.defect == planted.name), None),
+        small=next((one for one in power.small if one.defect == planted.name), None),
     )
 
 
@@ -271,6 +321,11 @@ def decode_entries(data: bytes) -> list[Entry]:
 def encode(power: Power) -> bytes:
     """Return ``power.json``."""
     return msgspec.json.format(msgspec.json.encode(power), indent=1) + b"\n"
+
+
+def encode_short(power: Power) -> bytes:
+    """Return the same without white space, as it is kept beside the page."""
+    return msgspec.json.encode(power) + b"\n"
 
 
 def decode(data: bytes, *, source: str = "power.json") -> Power:

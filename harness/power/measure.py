@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import secrets
+import subprocess
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -124,6 +125,19 @@ def code() -> str:
     return found.hexdigest()
 
 
+def commit() -> str:
+    """Return git's commit of that source, with ``-dirty`` if files differ; empty where git knows none."""
+    there = ["git", "-C", str(Path(harness.__file__).parent)]
+    try:
+        subprocess.run(
+            [*there, "ls-files", "--error-unmatch", "__init__.py"], check=True, capture_output=True
+        )
+        describe = [*there, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(describe, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def stored(out: Path) -> Power | None:
     """Return the result that a folder holds, None if none."""
     path = out / RESULT
@@ -144,6 +158,7 @@ def asked_of(options: Options, before: Power | None) -> Asked:
         plans_max=options.plans_max,
         clean=options.plans,
         code=code(),
+        commit=commit(),
     )
     if before is not None and _draws(before.asked) != _draws(asked) and before.asked.code == asked.code:
         raise BadInput(

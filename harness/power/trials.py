@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Literal, Protocol
+
+import msgspec
 
 from harness.generate.reduced import operations, reduced
 from harness.model.errors import RestoreproofError
@@ -35,62 +37,87 @@ Catch = tuple[Trial, Plan | None]
 def try_defect(asked: Asked, planted: Defect, number: int) -> Catch:
     """Return what came of trial ``number``, and the plan in which the defect was named."""
     seed = seed_of(asked, "trial", number)
-    caught = _Chase(asked, planted)
+    chase = Chase(planted, lambda plan: _verdict(asked, plan, planted.parts))
     plans: list[Plan] = []
     profile = planted.profile or asked.profile
     for drawn in campaign_of(asked, seed, asked.plans_max, profile, planted.kind):
         plan = planted.changed(drawn) if planted.changed else drawn
         plans.append(plan)
-        if caught.by(plan):
+        if chase.by(plan):
             break
     near = _alarms(asked, plans[-NEAR_MAX:], planted.near_miss, planted.says) if planted.near_miss else None
-    trial = Trial(
-        defect=planted.name,
-        number=number,
-        seed=seed,
-        drills=len(plans),
-        first=caught.first,
-        first_checks=caught.first_checks,
-        named=len(plans) if caught.checks else None,
-        checks=caught.checks,
-        named_s=round(caught.spent_s, 3) if caught.checks else None,
-        kind=plans[-1].scripts[0].kind if caught.checks else "",
-        survivors=plans[-1].survivors if caught.checks else "",
-        failed=caught.failed,
+    trial = msgspec.structs.replace(
+        chase.trial(number, seed, round(chase.spent_s, 3)),
         near_drills=near.drills if near else 0,
         near_failed=near.failed if near else 0,
         alarms=near.alarms if near else (),
     )
-    return trial, plans[-1] if caught.checks else None
+    return trial, chase.caught
 
 
-class _Chase:
-    """One defect, plan after plan."""
+class Expected(Protocol):
+    """A defect of either zoo: its name, what has to be said of it, and by whom."""
 
-    def __init__(self, asked: Asked, planted: Defect) -> None:
-        self._asked = asked
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def says(self) -> Says: ...
+
+    @property
+    def caught_by(self) -> tuple[str, ...]: ...
+
+
+class Chase:
+    """One defect, plan after plan; ``caught``: the plan in which an expected check named it.
+
+    ``drill`` runs and judges a plan with the defect, and returns None when it came to no end.
+    """
+
+    def __init__(self, planted: Expected, drill: Callable[[Plan], DrillVerdict | None]) -> None:
         self._planted = planted
-        self._drills = 0
-        self.first: int | None = None
-        self.first_checks: tuple[str, ...] = ()
-        self.checks: tuple[str, ...] = ()
-        self.failed = 0
+        self._drill = drill
+        self._first: int | None = None
+        self._first_checks: tuple[str, ...] = ()
+        self._checks: tuple[str, ...] = ()
+        self._failed = 0
+        self.drills = 0
+        self.caught: Plan | None = None
         self.spent_s = 0.0
 
     def by(self, plan: Plan) -> bool:
         """Run one plan; whether an expected check named the defect."""
-        self._drills += 1
+        self.drills += 1
         began_s = time.perf_counter()
-        verdict = _verdict(self._asked, plan, self._planted.parts)
+        verdict = self._drill(plan)
         self.spent_s += time.perf_counter() - began_s
         if verdict is None:
-            self.failed += 1
+            self._failed += 1
             return False
         found = wrong_checks(verdict, self._planted.says)
-        if found and self.first is None:
-            self.first, self.first_checks = self._drills, found
-        self.checks = tuple(check for check in found if check in self._planted.caught_by)
-        return bool(self.checks)
+        if found and self._first is None:
+            self._first, self._first_checks = self.drills, found
+        self._checks = tuple(check for check in found if check in self._planted.caught_by)
+        self.caught = plan if self._checks else None
+        return bool(self._checks)
+
+    def trial(self, number: int, seed: int, spent_s: float) -> Trial:
+        """Return what came of it, as trial ``number`` whose drills took so many seconds."""
+        caught = self.caught
+        return Trial(
+            defect=self._planted.name,
+            number=number,
+            seed=seed,
+            drills=self.drills,
+            first=self._first,
+            first_checks=self._first_checks,
+            named=self.drills if caught else None,
+            checks=self._checks,
+            named_s=spent_s if caught else None,
+            kind=caught.scripts[0].kind if caught else "",
+            survivors=caught.survivors if caught else "",
+            failed=self._failed,
+        )
 
 
 def try_clean(asked: Asked, number: int, drills: int) -> Clean:

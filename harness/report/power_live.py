@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.model.power import Power
+from harness.report import power_rows as told
 
-BEGINS: Final = "\n<!-- On real services: written from a stored result of its own. -->\n"
-"""Where the section begins: what stands before it is the simulator's."""
-
-MAIN: Final = ("defect", "FM", "where", "caught", "95 %", "plans", "most", "s", "named by", "at first")
 EACH: Final = ("defect", "switched on by", "expected", "near miss", "its alarms")
 
 READING: Final = """\
@@ -32,77 +29,53 @@ READING: Final = """\
 
 def summary(power: Power) -> tuple[str, ...]:
     """Return what it comes to, in sentences."""
-    rows = power.rows()
-    trials, caught = sum(row.trials for row in rows), sum(row.caught for row in rows)
-    always = sum(row.caught == row.trials > 0 for row in rows)
-    near, alarms = sum(row.near_drills for row in rows), sum(row.alarms for row in rows)
-    counted = f"{len(rows)} defects, {trials} trials: {caught} caught by the expected check"
-    said = [f"{counted}; {always} defects were caught in every trial."]
-    if power.caught_s is not None:
-        said.append(f"Median time to catch, once the stack was up: {power.caught_s:.0f} s.")
-    said.append(f"Near misses: {alarms} false alarms in {near} drills.")
-    asked = sum(batch.drills for batch in power.clean)
-    said.append(f"Without a defect: {power.clean_proven} of {asked} quick drills were proven.")
-    said += [
-        f"Not proven: {', '.join(one.checks)} ({one.words})"
-        for batch in power.clean
-        for one in (*batch.alarms, *batch.opens)
-    ]
-    if not power.whole:
-        said.append(
-            f"Not everything that was asked for ({power.asked.trials} trials of each, {power.asked.clean}"
-            " drills) was done: start it again with the same --out."
-        )
-    return tuple(said)
+    caught = power.caught_s
+    return (
+        f"{told.tried(power)} {told.trials(power)}",
+        *([f"Median time to catch, once the stack was up: {caught:.0f} s."] if caught is not None else []),
+        *told.near_misses(power),
+        _without(power),
+        *told.failed(power),
+        *told.exceptions(power),
+        *told.unfinished(power),
+    )
 
 
-def section(power: Power, rows: Sequence[Sequence[str]]) -> str:
-    """Return the section; ``rows`` as ``report.power.cells`` gives them."""
+def _without(power: Power) -> str:
+    drills = told.counted(sum(batch.drills for batch in power.clean), "quick drill")
+    *_, failed = power.failed
+    rest = f", {failed} not run to their end" if failed else ""
+    return (
+        f"Without a defect: {drills}: {power.clean_proven} proven, {power.clean_opens} unknown,"
+        f" {power.clean_alarms} broken (false alarms){rest}."
+    )
+
+
+def section(power: Power) -> Iterator[str]:
+    """Yield the section's lines."""
     asked = power.asked
     again = (
         f"restoreproof power --host local --seed {asked.seed} --trials {asked.trials} --plans {asked.clean}"
     )
-    lines = [
-        BEGINS,
+    yield from (
+        "",
         "## On real services",
         "",
         "The same, on the services that users run; `make power-full` measures it, in an hour and more.",
         "",
         *(f"- {sentence}" for sentence in summary(power)),
         "",
-        f"{measured(power)} {power.wall_s / 60:.0f} minutes in all. Again: `{again}`.",
+        f"{told.measured(power)} {power.wall_s / 60:.0f} minutes in all. Again: `{again}`.",
         "",
         READING,
-        *table(MAIN, (row[: len(MAIN)] for row in rows)),
+        *told.table(told.MAIN, (told.cells(row)[: len(told.MAIN)] for row in power.rows())),
         "",
-        *table(EACH, _each(power)),
+        *told.table(EACH, _each(power)),
         "",
-    ]
-    return "\n".join(lines)
+    )
 
 
 def _each(power: Power) -> Iterable[tuple[str, ...]]:
     for row in power.rows():
         one = row.planted
-        alarms = f"{row.alarms} in {row.near_drills}" if row.near_drills else "–"
-        yield one.name, f"`{one.switch}`", ", ".join(one.caught_by), one.near_miss, alarms
-
-
-def measured(power: Power) -> str:
-    """Say when, where and with what it was measured."""
-    asked, machine = power.asked, power.machine
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(machine.versions.items()))
-    return (
-        f"Measured on {power.made_at}, host *{asked.host}*, schema *{asked.schema}*, profile"
-        f" *{asked.profile}*, seed {asked.seed}. {machine.system}, {machine.processor}, {machine.cores}"
-        f" cores, load average {machine.load:g} at the end. {versions}; source `{asked.code[:12]}`."
-    )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table's lines."""
-
-    def line(texts: Iterable[str]) -> str:
-        return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
-
-    return [line(head), line("---" for _ in head), *map(line, rows)]
+        yield one.name, f"`{one.switch}`", ", ".join(one.caught_by), one.near_miss, told.near_miss(row)

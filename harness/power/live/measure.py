@@ -91,11 +91,13 @@ def run(
             if entry is not None:
                 kept.add(entry)
                 keep()
-                minutes = (time.monotonic() - began_s) / 60
-                console.print(f"{done} of {len(todo)}, {minutes:.1f} min: {told(entry)}", markup=False)
+            minutes = (time.monotonic() - began_s) / 60
+            words = told(entry) if entry is not None else _not_tried(unit)
+            console.print(f"{done} of {len(todo)}, {minutes:.1f} min: {words}", markup=False)
 
 
 def _perform(site: trials.Site, unit: Unit, chosen: dict[str, LiveDefect], kept: work.Kept) -> Entry | None:
+    """Do one piece of work; None for a near miss when no plan is kept that it could meet."""
     if unit.clean:
         return trials.try_clean(site, unit.number, unit.clean)
     one, path = chosen[unit.defect], kept.plans / work.plan_file(unit.defect, small=False)
@@ -104,6 +106,10 @@ def _perform(site: trials.Site, unit: Unit, chosen: dict[str, LiveDefect], kept:
     if not path.exists():
         return None
     return trials.try_near(site, one, unit.number, plans.decode(path.read_bytes(), source=str(path)))
+
+
+def _not_tried(unit: Unit) -> str:
+    return f"near miss of {unit.defect}: not tried, for no plan is kept that caught its defect"
 
 
 def told(entry: Entry) -> str:

@@ -28,7 +28,7 @@ from harness.model.verdict import DrillVerdict
 from harness.power.draws import Campaign, pinned, seed_of
 from harness.power.live.bench import Bench, open_bench
 from harness.power.live.plant import LiveDefect, Plant
-from harness.power.trials import Says, findings, wrong_checks
+from harness.power.trials import Chase, Says, findings, wrong_checks
 from harness.stack.settings import stack_options
 from harness.stack.world.faults import unavailable
 
@@ -165,55 +165,18 @@ class Stacks:
         return self._bench
 
 
-class _Chase:
-    """One defect, plan after plan; ``caught``: the plan in which an expected check named it."""
-
-    def __init__(self, planted: LiveDefect) -> None:
-        self._planted = planted
-        self.drills = 0
-        self.first: int | None = None
-        self.first_checks: tuple[str, ...] = ()
-        self.checks: tuple[str, ...] = ()
-        self.caught: Plan | None = None
-
-    def by(self, plan: Plan, stacks: Stacks) -> bool:
-        """Run one plan; whether an expected check named the defect."""
-        self.drills += 1
-        verdict = stacks.drill(plan, self.drills)
-        found = wrong_checks(verdict, self._planted.says) if verdict else ()
-        if found and self.first is None:
-            self.first, self.first_checks = self.drills, found
-        self.checks = tuple(check for check in found if check in self._planted.caught_by)
-        self.caught = plan if self.checks else None
-        return bool(self.checks)
-
-
 def try_defect(site: Site, planted: LiveDefect, number: int, keep: Path) -> Trial:
     """Return what came of trial ``number``; the plan that caught it goes into the file ``keep``."""
     seed = seed_of(site.asked, "live trial", number)
-    chase = _Chase(planted)
     with site.stacks(f"{planted.name} {number}", planted.plant, planted.name) as stacks:
+        chase = Chase(planted, lambda plan: stacks.drill(plan, chase.drills))
         for plan in site.plans_for(planted, seed):
-            if chase.by(plan, stacks) or stacks.spent_s > LIMIT_S:
+            if chase.by(plan) or stacks.spent_s > LIMIT_S:
                 break
         stacks.worth_a_look = chase.caught is None
-    caught = chase.caught
-    if caught is not None:
-        keep.write_bytes(plans.encode(caught))
-    return Trial(
-        defect=planted.name,
-        number=number,
-        seed=seed,
-        drills=chase.drills,
-        first=chase.first,
-        first_checks=chase.first_checks,
-        named=chase.drills if caught else None,
-        checks=chase.checks,
-        named_s=round(stacks.spent_s, 1) if caught else None,
-        kind=caught.scripts[0].kind if caught else "",
-        survivors=caught.survivors if caught else "",
-        failed=len(stacks.failed),
-    )
+    if chase.caught is not None:
+        keep.write_bytes(plans.encode(chase.caught))
+    return chase.trial(number, seed, round(stacks.spent_s, 1))
 
 
 def try_near(site: Site, planted: LiveDefect, number: int, plan: Plan) -> Near:
