@@ -42,19 +42,39 @@ archive_app = typer.Typer(help="Run and inspect the reference archive.", no_args
 app.add_typer(archive_app, name="archive")
 
 Profile = Literal["quick", "storm", "audit"]
+PROFILES = (
+    "quick: about 20 s a drill; storm: every fault and attack; audit: the real 300 s, about 17 min a drill."
+)
+SURVIVORS = (
+    "all: everything; standby: the primary is lost for good; archive: only bucket and keys are left; "
+    "every: each in turn."
+)
 Out = Annotated[Path, typer.Option("--out", help="Folder for run folders; made when absent.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON and nothing else.")]
 SchemaName = Annotated[str, typer.Option("--schema", help="helpdesk, shop, or a folder of your own.")]
 Config = Annotated[Path, typer.Option("--config", help="The archive's configuration file.")]
 Without = Annotated[
     list[str] | None,
-    typer.Option(metavar="EPOCH:XID", help="Leave out what it gave the tenant of others' rows. Repeat."),
+    typer.Option(
+        metavar="EPOCH:XID",
+        help="Exclude the rows that this transaction moved to the tenant from others. Repeatable.",
+    ),
+]
+BeforeTime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Cut before the tenant's first change from then on, e.g. 2026-04-05T07:38:00Z.",
+    ),
 ]
 Towards = Annotated[
-    list[Path] | None, typer.Option(help="Earlier runs: go to cells of the coverage map they left empty.")
+    list[Path] | None,
+    typer.Option(
+        help="Folders of earlier runs; a storm then prefers faults and scripts they did not cover."
+    ),
 ]
 Witness = Annotated[
-    bool, typer.Option("--witness", help="Hear a second witness: a point-in-time restore by Barman.")
+    bool, typer.Option("--witness", help="Also compare restores with a point-in-time restore by Barman.")
 ]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `drill` printed it.")]
 Host = Annotated[
@@ -70,35 +90,42 @@ def _seed(text: str) -> int:
 
 
 Seed = Annotated[
-    int | None, typer.Option(parser=_seed, metavar="NUMBER", help="Draw the same plans again.")
+    int | None,
+    typer.Option(
+        parser=_seed,
+        metavar="NUMBER",
+        help="Same number, same plans (with the same version). Default: a new one, which the run stores.",
+    ),
 ]
 Defects = Annotated[
     list[str] | None,
-    typer.Option(metavar="WORDS", help="Only defects with these words in their names. Repeat."),
+    typer.Option(metavar="WORDS", help="Only defects with these words in their names. Repeatable."),
 ]
 Trials = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Campaigns against each defect: 20; on real services 3.")
+    int | None,
+    typer.Option(min=1, max=1000, help="Campaigns against each defect. Default: 20; on real services 3."),
 ]
 Plans = Annotated[
-    int | None, typer.Option(min=0, help="Plans without a defect: 2000; on real services 100.")
+    int | None, typer.Option(min=0, help="Plans without a defect. Default: 2000; on real services 100.")
 ]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="How many at once, in simulations: as many as there are cores.")
+    int | None, typer.Option(min=1, help="How many simulations at once. Default: one a core.")
 ]
 
 
 @app.command()
 def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    profile: Annotated[Profile, typer.Option(help="How long and how strict.")] = "quick",
+    profile: Annotated[Profile, typer.Option(help=PROFILES)] = "quick",
     plans: Annotated[int, typer.Option(min=1, help="How many drills.")] = 6,
-    plan: Annotated[Path | None, typer.Option(help="Run this plan instead of drawing some.")] = None,
     seed: Seed = None,
     tenants: Annotated[int, typer.Option(min=3, max=1000, help="Tenants in each drill.")] = 12,
     survivors: Annotated[
         Literal["every", "all", "standby", "archive"],
-        typer.Option(help="What is left after the incident."),
+        typer.Option(help=SURVIVORS),
     ] = "every",
-    budget: Annotated[float | None, typer.Option(min=0.1, help="Seconds of loss allowed.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.1, help="Loss allowed, in seconds. Default: the profile's.")
+    ] = None,
     towards: Towards = None,
     host: Host = "local",
     schema: SchemaName = "helpdesk",
@@ -112,6 +139,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     Starts Postgres (primary and synchronous standby), Kafka, Connect with Debezium and MinIO, lets writers
     and a random delete script loose, destroys what the plan says, restores every tenant and compares.
     Images and limits of containers are set in restoreproof.toml, in the working directory.
+    To run a plan file, use `replay`.
     """
     from harness import session
 
@@ -120,9 +148,8 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         budget_s=budget, schema=schema, out=out, towards=tuple(towards or ()),
         host=host, witness=witness,
     )  # fmt: skip
-    campaign = session.draw(options) if plan is None else session.read_plan(plan, schema)
     judged = session.run_campaign(
-        campaign, schema=schema, out=out, console=_console(json), host=host, planted=planted
+        session.draw(options), schema=schema, out=out, console=_console(json), host=host, planted=planted
     )
     _finish(judged, json)
 
@@ -206,6 +233,7 @@ def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     from harness.power.live import measure as live
     from harness.report import power as report
 
+    _refuse_what_does_nothing(host, processes)
     usual_trials, usual_plans = measure.USUAL[host]
     options = measure.Options(
         defects=tuple(defects or ()), host=host, seed=seed, schema=schema, processes=processes, out=out,
@@ -217,6 +245,14 @@ def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     else:
         report.show(Console(highlight=False), made, str(out))
     raise typer.Exit(EXIT_BROKEN if not made.sharp else EXIT_PROVEN if made.whole else EXIT_UNKNOWN)
+
+
+def _refuse_what_does_nothing(host: str, processes: int | None) -> None:
+    if host == "local" and processes is not None:
+        raise BadInput(
+            "--processes is for simulations: on real services there is one stack at a time",
+            cure="leave out --processes, or --host local",
+        )
 
 
 @app.command()
@@ -277,7 +313,7 @@ def archive_key(config: Config) -> None:
 
 @archive_app.command("resnapshot")
 def archive_resnapshot(config: Config) -> None:
-    """Have the capture take a fresh snapshot, when an archiver stopped for what it can't carry or lost."""
+    """Take a fresh snapshot after the archiver stopped at a gap or at something it can't carry."""
     from harness.subject.reference import process
 
     _print_json(process.resnapshot(config))
@@ -304,9 +340,7 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     incident: Annotated[
         int | None, typer.Option(metavar="N", help="Cut just before this one of `archive incidents`.")
     ] = None,
-    before_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Cut before the tenant's first change from then on.")
-    ] = None,
+    before_time: BeforeTime = None,
     without: Without = None,
     into: Annotated[
         str | None, typer.Option(metavar="DSN", help="Restore beside, into this database.")

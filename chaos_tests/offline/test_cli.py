@@ -60,13 +60,13 @@ def test_a_plan_with_an_unknown_step_is_refused(run: Run, tmp_path: Path, drawn:
     """The error names the step and those that exist."""
     script = {**drawn["scripts"][0], "kind": "set_on_fire"}
     path = _stored(tmp_path, drawn, scripts=[script])
-    assert_refused(run("drill", "--schema", "shop", "--plan", path), "set_on_fire", "cure: use one of")
+    assert_refused(run("replay", path), "set_on_fire", "cure: use one of")
 
 
 def test_a_negative_duration_is_refused(run: Run, tmp_path: Path, drawn: dict[str, Any]) -> None:
     """The error names the field and its bound."""
     path = _stored(tmp_path, drawn, write_s=-1.0)
-    assert_refused(run("drill", "--schema", "shop", "--plan", path), "write_s", ">= 0", "cure:")
+    assert_refused(run("replay", path), "write_s", ">= 0", "cure:")
 
 
 def test_a_missing_field_is_refused(run: Run, tmp_path: Path, drawn: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def test_a_field_too_many_is_refused(run: Run, tmp_path: Path, drawn: dict[str, 
 def test_a_plan_of_another_schema_is_refused(run: Run, tmp_path: Path, drawn: dict[str, Any]) -> None:
     """The error says for which schema the plan was drawn."""
     path = _stored(tmp_path, drawn)
-    assert_refused(run("drill", "--schema", "helpdesk", "--plan", path), "shop", "helpdesk", "cure:")
+    assert_refused(run("replay", path, "--schema", "helpdesk"), "shop", "helpdesk", "cure:")
 
 
 def test_a_seed_that_is_no_number_is_refused(run: Run) -> None:
@@ -127,6 +127,13 @@ def test_settings_that_are_not_understood_are_refused(
     outcome = run("drill", "--plans", "1", "--tenants", "4", "--host", host)
     assert_refused(outcome, FILE, "memroy_mb", "cure:", "memory_mb")
     assert list(tmp_path.iterdir()) == [tmp_path / FILE]
+
+
+def test_processes_are_refused_on_real_services(run: Run) -> None:
+    """An option that would do nothing is named, with what to do."""
+    assert_refused(
+        run("power", "--host", "local", "--processes", "2"), "--processes", "cure:", "--host local"
+    )
 
 
 def test_a_restore_needs_exactly_one_cut(run: Run, tmp_path: Path) -> None:
