@@ -118,3 +118,24 @@ def test_a_drill_that_did_not_end_is_judged_as_far_as_it_goes() -> None:
     plan = structs.replace(world.plan(), promise_s=PROMISE_S)
     found = findings(judge(plan, a_schema(), world.entries, world.files))
     assert "breach" in {finding.check for finding in found if finding.verdict == "broken"}
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ((8.1, "ok", None), "held back {}, acked 8.1 s before, and says 'ok'"),
+        ((1.0, "behind", 8.1), "claims an exposure of 8.1 s and says 'behind'"),
+    ],
+)
+def test_a_breach_is_told_whole(report: Report, words: str) -> None:
+    """Which write, for how long, what the system said of itself, and what is promised."""
+    world = outage(report)
+    sent = (entry for entry in world.entries if isinstance(entry, h.Sent))
+    waits = next(tx.name for tx in sent if item("b", 2900, "waits") in tx.changes)
+    (found,) = breaches(world)
+    assert structs.replace(found, blame=None) == Finding(
+        check="breach",
+        point=8,
+        verdict="broken",
+        message=f"the system {words.format(waits)}, though 3 s are promised",
+    )
