@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 from types import ModuleType
 from typing import TypeVar
 
 import pytest
 from msgspec import structs
 
-from chaos_tests.offline.judge_world import World, a_schema, begin, finish, item
+from chaos_tests.offline.judge_world import ITEM, World, a_schema, begin, finish, item
 from chaos_tests.offline.told import damaged, ended, restored
 from harness.judge.case import open_case
 from harness.judge.checks import faults, floors, provable, writers
+from harness.judge.decoding import decode_all
+from harness.judge.readings import owned_keys
 from harness.model import history as h
 from harness.model.faults import Kill
+from harness.model.operations import Delete, Transaction
 from harness.model.plan import Floors
 
 E = TypeVar("E", bound=h.Entry)
@@ -168,3 +172,31 @@ def test_a_write_acked_at_the_incident_is_no_streamed_one_before_it() -> None:
     assert ("a", words) in told(floors, world)
     world.floors = Floors(rows_per_s=1.0, transactions_per_tenant=29)
     assert told(floors, world) == []
+
+
+def test_what_was_joined_while_it_was_loaded_counts_as_performed() -> None:
+    """A run that is read from its file has few outcomes of their own."""
+    world = finish(damaged(begin()))
+    owned = owned_keys(a_schema())
+    file = BytesIO(b"".join(map(h.encode_line, world.entries)))
+    history = [entry for block in decode_all(file, owned, source="here") for entry in block]
+    case = open_case(world.plan(), a_schema(), history, world.files)
+    assert any(tx.joined for tx in case.timeline.transactions)
+    assert list(floors.CHECK.run(case)) == []
+
+
+def test_all_kinds_that_never_succeeded_are_named() -> None:
+    """A rollback, and rows that only one transaction was to delete in the write phase."""
+    world = finish(damaged(begin()))
+    world.tenants = {
+        tenant: {
+            **parts,
+            "writer": [tx for tx in parts["writer"] if Delete not in map(type, tx.operations)],
+        }
+        for tenant, parts in world.tenants.items()
+    }
+    world.tenants["b"]["writer"] += [
+        Transaction(name="back", operations=(), commit=False),
+        Transaction(name="gone", operations=(Delete(table=ITEM, handle="h"),)),
+    ]
+    assert told(floors, world) == [(None, "no delete, no rollback was seen to succeed")]

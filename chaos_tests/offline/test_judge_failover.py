@@ -206,6 +206,7 @@ def switched(*seen: tuple[int, bool]) -> DrillVerdict:
     ("seen", "words"),
     [
         (((1, True),), "switchover 2 was not seen to come to its end"),
+        (((2, True),), "switchover 1 was not seen to come to its end"),
         (((1, True), (2, False)), "no heartbeat came through after switchover 2"),
     ],
 )

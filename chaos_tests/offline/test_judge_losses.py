@@ -43,24 +43,30 @@ def a_timeline(*entries: h.Entry) -> Timeline:
 
 
 def the_archive() -> Timeline:
-    """Four needs, told in no order after an older word; the last object was never seen in its version."""
+    """Needs, told in no order after an older word; the last object was never seen in its version."""
     return a_timeline(
         h.NeedsNamed(at_s=0.5, needs=(need(1, 99, "nothing"),)),
         listed(0.5, "two", "another version"),
-        listed(1.0, "one"),
+        listed(0.75, "one"),
         listed(2.0, "three"),
         listed(3.0, "two"),
         listed(8.0, "one"),
         h.NeedsNamed(
             at_s=9.0,
-            needs=(need(2, 9, "four"), need(2, 5, "three"), need(1, 20, "two", "one"), need(1, 10, "one")),
+            needs=(
+                need(2, 9, "four"),
+                need(2, 5, "three"),
+                need(1, 20, "two", "one"),
+                need(1, 10, "one"),
+                need(1, 5),
+            ),
         ),
     )
 
 
 @pytest.mark.parametrize(
     ("at_s", "epoch", "lsn"),
-    [(0.9, 0, 0), (1.0, 1, 10), (2.9, 1, 10), (3.0, 2, 5), (99.0, 2, 5)],
+    [(0.74, 1, 5), (0.75, 1, 10), (2.9, 1, 10), (3.0, 2, 5), (99.0, 2, 5)],
 )
 def test_what_is_durable_ends_before_the_first_object_that_is_not_there(
     at_s: float, epoch: int, lsn: int
@@ -72,8 +78,9 @@ def test_what_is_durable_ends_before_the_first_object_that_is_not_there(
 @pytest.mark.parametrize(
     ("epoch", "lsn", "readable_s"),
     [
-        (1, 1, 1.0),
-        (1, 10, 1.0),
+        (1, 5, 0.0),
+        (1, 6, 0.75),
+        (1, 10, 0.75),
         (1, 11, 3.0),
         (1, 20, 3.0),
         (1, 21, 3.0),
