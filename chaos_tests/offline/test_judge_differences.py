@@ -98,6 +98,18 @@ def test_a_row_that_lags_names_the_write_that_it_lacks(latest: str | None, kind:
     assert told([*steps, LAST], {ONE: "2", THREE: "x"}) == [(kind, ONE, "W2")]
 
 
+def test_a_hole_says_what_shows_that_its_write_is_in() -> None:
+    """A later write, or another row of its own; nothing where all that is committed must be there."""
+    found = {TWO: image_of({"v": "a"})}
+    for steps, forced, because in (
+        ([A], False, "its own row t 2 says that it is in"),
+        ([step("A", 0, {ONE: "a"}), step("B", 1, {TWO: "a"})], False, "B, which came after it, is in"),
+        ([A], True, None),
+    ):
+        (hole,) = differences(solve(steps, found, forced=forced), Elsewhere(tenant="a"))
+        assert (hole.kind, hole.row, hole.because) == ("missing row", ONE, because)
+
+
 def test_a_row_that_came_back_as_it_never_was_names_who_deleted_it() -> None:
     """A row that nobody ever wrote names nobody."""
     steps = [A, step("gone", 1, {ONE: None})]
