@@ -94,10 +94,11 @@ def test_a_missing_file_is_bad_input(run: Path, name: str) -> None:
         check_run(run)
 
 
+@pytest.mark.parametrize("body", [b"{", b""])
 @pytest.mark.parametrize("name", [names.PLAN, names.SCHEMA])
-def test_a_file_that_is_no_json_is_bad_input(run: Path, name: str) -> None:
+def test_a_file_that_is_no_json_is_bad_input(run: Path, name: str, body: bytes) -> None:
     """The error names the file."""
-    (run / name).write_bytes(b"{")
+    (run / name).write_bytes(body)
     with pytest.raises(BadInput, match=name):
         check_run(run)
 
@@ -196,4 +197,4 @@ def test_what_is_told_of_something_that_never_began_is_passed_over() -> None:
             RestoreDone(at_s=2.0, restore=7, tenant="a", result="restored"),
         ]
     )
-    assert (timeline.transactions, timeline.restores) == ((), ())
+    assert (timeline.transactions, timeline.restores) == ([], ())

@@ -41,7 +41,8 @@ def settled(world: World, name: str = "o", *, decoded: bool = False) -> Transact
     """What became of a transaction. ``decoded``: acks are joined to theirs, as in a run that is loaded."""
     file = BytesIO(b"".join(map(h.encode_line, world.entries)))
     blocks = decode_all(file, OWNED, source="here") if decoded else [world.entries]
-    timeline = settle(index((entry for block in blocks for entry in block), OWNED), OWNED)
+    timeline = index((entry for block in blocks for entry in block), OWNED)
+    settle(timeline, OWNED)
     return next(tx for tx in timeline.transactions if tx.name == name)
 
 

@@ -8,7 +8,7 @@ demanded.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -64,8 +64,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """All that checks look at.
 
     ``by_tenant``: the restores of each tenant, in order. ``gifts``: (giver, to) of what the script was to
-    move. ``purges``: by tenant the transactions that removed what was marked. ``beyond``: the transactions
-    that wrote rows of no tenant.
+    move. ``purges``: by tenant the transactions that removed what was marked.
     """
 
     plan: Plan
@@ -76,7 +75,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     by_tenant: Mapping[str, list[Judged]]
     gifts: frozenset[tuple[str, str]]
     purges: Mapping[str, list[Transaction]]
-    beyond: Sequence[Transaction]
     taken: Mapping[int, tuple[Taking, ...]]
     living: tuple[Living, ...]
     unowned: tuple[StoredRow, ...] | None
@@ -130,7 +128,8 @@ def open_case(
 
 def _opened(plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], restored: Restored) -> Case:
     owned = owned_keys(schema)
-    timeline = settle(index(history, owned), owned)
+    timeline = index(history, owned)
+    settle(timeline, owned)
     readings = Readings(timeline, schema, restored)
     lines = _lines(draw(plan, schema, timeline, readings.rows_of), readings)
     needs, incidents = Needs(timeline), Incidents(lines, timeline)
@@ -152,7 +151,6 @@ def _opened(plan: Plan, schema: Schema, history: Iterable[Entry | Transaction], 
         by_tenant=_by_tenant(restores),
         gifts=gifts,
         purges=_purges(plan, timeline),
-        beyond=[tx for tx in timeline.transactions if tx.beyond],
         taken=taken,
         living=tuple(judge_living(line, rightly_refused=line.tenant in refused) for line in lines.values()),
         unowned=_unowned(timeline, restored),
@@ -268,9 +266,9 @@ def _judge(
     incidents: Incidents,
 ) -> Judged:
     """Judge one restore by the history alone."""
-    line = lines[restore.asked.tenant]
+    line, done_s = lines[restore.asked.tenant], restore.done_s
     stretch = line.before(restore)
-    sent = [step for step in stretch.steps if step.tx.sent_s <= restore.done_s]
+    sent = [step for step in stretch.steps if step.tx.sent_s <= done_s]
     incident = incidents.of(sent, restore, stretch)
     barred = barred_steps(sent, incident)
     demanded = _others(sent, barred)

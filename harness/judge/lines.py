@@ -10,13 +10,13 @@ from __future__ import annotations
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter
 
 import msgspec
 
 from harness.judge.scripts import Book, Forecast, ScriptReader
 from harness.judge.states import State, Step
-from harness.judge.timeline import NEVER, Restore, Timeline, Transaction
+from harness.judge.timeline import NEVER, Restore, Timeline, Transaction, in_order
 from harness.model.history import ClusterSeen
 from harness.model.plan import Plan, ScriptTransaction
 from harness.model.schema import Schema
@@ -114,15 +114,11 @@ def _scripted(timeline: Timeline, scripts: Mapping[str, ScriptTransaction]) -> d
 
 def _touching(timeline: Timeline, tenant: str, scripted: Iterable[Transaction]) -> list[Transaction]:
     """Return a tenant's transactions: its own, and those of scripts."""
-    mine = map(timeline.transactions.__getitem__, timeline.by_tenant.get(tenant, ()))
+    mine = timeline.by_tenant.get(tenant, ())
     touching = [tx for tx in mine if tx.outcome != "refused" and tx.actor != "script"]
     for tx in scripted:
-        insort(touching, tx, key=_order)
+        insort(touching, tx, key=in_order)
     return touching
-
-
-def _order(tx: Transaction) -> int:
-    return tx.order
 
 
 def _touched_by(tx: Transaction, scripts: Mapping[str, ScriptTransaction]) -> set[str]:
@@ -130,26 +126,41 @@ def _touched_by(tx: Transaction, scripts: Mapping[str, ScriptTransaction]) -> se
     return seen | {effect.tenant for effect in scripts[tx.name].actual} if tx.name in scripts else seen
 
 
-_When = tuple[int, float]
-_Event = tuple[_When, Transaction | Restore | None]
+class _Wiped(msgspec.Struct, frozen=True, kw_only=True):
+    """The loss of a cluster, after all that was sent to it."""
+
+    cluster: int
+    sent_s: float = NEVER
 
 
-def _wiped(timeline: Timeline) -> list[_Event]:
-    """Return the loss of the cluster (None), if it was lost."""
+_Event = Transaction | Restore | _Wiped
+
+
+def _wiped(timeline: Timeline) -> list[_Wiped]:
+    """Return the loss of the cluster, if it was lost."""
     if timeline.wiped_s == NEVER:
         return []
     seen = [c.cluster for c in timeline.of(ClusterSeen) if c.at_s <= timeline.wiped_s]
-    return [((max(seen, default=1), NEVER), None)]
+    return [_Wiped(cluster=max(seen, default=1))]
 
 
 def _events(
-    touching: Iterable[Transaction], restores: Iterable[Restore], wiped: Iterable[_Event]
+    touching: Iterable[Transaction], restores: Iterable[Restore], wiped: Iterable[_Wiped]
 ) -> list[_Event]:
     """Return, by cluster and time, a tenant's transactions, restores in place, and cluster's loss."""
-    events: list[_Event] = [((tx.cluster, tx.sent_s), tx) for tx in touching]
-    events += [((r.asked.cluster, r.began_s), r) for r in restores]
-    events += wiped
-    return sorted(events, key=itemgetter(0))
+    ordered = sorted(touching, key=attrgetter("sent_s"))  # by both at once takes twice as long
+    ordered.sort(key=attrgetter("cluster"))
+    events: list[_Event] = [*ordered]
+    others: list[_Event] = [*restores, *wiped]
+    for event in others:
+        insort(events, event, key=_when)
+    return events
+
+
+def _when(event: _Event) -> tuple[int, float]:
+    if isinstance(event, Restore):
+        return event.asked.cluster, event.began_s
+    return event.cluster, event.sent_s
 
 
 class _Pen:
@@ -161,15 +172,16 @@ class _Pen:
         self._begin(Stretch(steps=[], known=[]))
 
     def draw(self, events: Iterable[_Event], found: ReadRows) -> Line:
-        for _, event in events:
-            if event is None:
-                self._begin(Stretch(fresh=True, steps=[], known=[]))
+        for event in events:
+            if isinstance(event, Transaction):
+                if event.actor == "script":
+                    self._script(event)
+                elif event.writes:
+                    self.steps.append(Step(tx=event, writes=event.writes))
             elif isinstance(event, Restore):
                 self._go_on_from(event, found(event.number, self.tenant, self.line.rows) or {})
-            elif event.actor == "script":
-                self._script(event)
             else:
-                self._own(event)
+                self._begin(Stretch(fresh=True, steps=[], known=[]))
         self._keep_state()
         return self.line
 
@@ -180,10 +192,6 @@ class _Pen:
     def _go_on_from(self, restore: Restore, rows: Mapping[RowKey, Image]) -> None:
         self._begin(Stretch(base=restore, steps=[], known=[]))
         self.steps.append(Step(tx=_as_transaction(restore), writes=rows, role="restore"))
-
-    def _own(self, tx: Transaction) -> None:
-        if tx.writes:
-            self.steps.append(Step(tx=tx, writes=tx.writes))
 
     def _script(self, tx: Transaction) -> None:
         step, forecast = self.reader.read(tx, self.tenant, self.book)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import SEEK_END
 from itertools import chain
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,13 +52,17 @@ def read_run(folder: Path) -> tuple[Plan, Schema, Iterator[Entry | Transaction],
 
     The history is decoded, and found to be damaged, while somebody goes through it.
     """
-    plan = outline.decode(_read(folder, names.PLAN), source=str(folder / names.PLAN))
+    with _mapped(folder / names.PLAN) as data:
+        plan = outline.decode(data, source=str(folder / names.PLAN))
     try:
         schema = msgspec.json.decode(_read(folder, names.SCHEMA), type=Schema)
     except msgspec.DecodeError as error:
         raise BadInput(f"{folder / names.SCHEMA}: {error}", cure=_CURE) from None
     return plan, schema, _entries(folder / names.HISTORY, owned_keys(schema)), _Files(folder)
 
+
+BUFFER_BYTES = 1 << 20
+"""So many at a time are read of a file; by the few thousand that Python takes a large one takes long."""
 
 _CURE = "give a run folder as `restoreproof drill` wrote it"
 
@@ -79,6 +84,17 @@ def _read(folder: Path, name: str) -> bytes:
         return file.read()
 
 
+@contextmanager
+def _mapped(path: Path) -> Iterator[bytes | memoryview]:
+    """Give the bytes of a large file without a copy, which takes a fifth of the time of reading it."""
+    with _opened(path) as file:
+        if file.seek(0, SEEK_END) == 0:  # of nothing there is no map
+            yield b""
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as there, memoryview(there) as data:
+            yield data
+
+
 def _entries(path: Path, owned: Begin) -> Iterator[Entry | Transaction]:
     """Yield the entries. A last line without its end was torn when the harness died: it is left out."""
     with _opened(path) as file:
@@ -94,7 +110,7 @@ def _entries(path: Path, owned: Begin) -> Iterator[Entry | Transaction]:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return path.open("rb", buffering=BUFFER_BYTES)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}", cure=_CURE) from None
 

@@ -236,8 +236,7 @@ class _Reading:
         A row that its tenant wrote after it had been moved to another is not the tenant's to lose again.
         """
         left, unsure, others = _left(self.tx, self.tenant), self.unsure, self._of_others(tenant_columns)
-        if not left and not others and self._everything_goes():
-            self._delete_everything()
+        if not left and not others and self._deletes_everything():
             return
         for row in self.book.rows:
             if row in others:
@@ -255,26 +254,27 @@ class _Reading:
                 self.taken.append(row)
                 self._delete(row, modes, certain=True)
 
-    def _everything_goes(self) -> bool:
-        """Whether it had to remove all rows, whatever their keys, as most scripts do."""
-        return all(self.reach.of_table(table) == _PERMANENT for table in _by_table(self.book.rows))
-
-    def _delete_everything(self) -> None:
+    def _deletes_everything(self) -> bool:
+        """Delete all rows, if it had to remove them whatever their keys, as most do; return whether."""
         rows = self.book.rows
+        counts = _by_table(rows)
+        if not all(self.reach.of_table(table) == _PERMANENT for table in counts):
+            return False
         self.writes = dict.fromkeys(rows)
         self.maybe = self.unsure.intersection(rows)
         unsure = _by_table(self.maybe)
-        for table, most in _by_table(rows).items():
-            self.deleted[table] = (most - unsure[table], most)
+        self.deleted = {table: (most - unsure[table], most) for table, most in counts.items()}
+        return True
 
     def _of_others(self, tenant_columns: Mapping[str, str]) -> set[RowKey]:
         """Return the rows that say that they are another tenant's."""
         begin = keys_begin(tenant_columns)
+        columns = dict(zip(begin, tenant_columns.values(), strict=True))
         asked = {row: image for row, image in self.book.rows.items() if row.startswith(begin)}
         return {
             row
             for row, cells in zip(asked, rows_of(asked.values()), strict=True)
-            if cells.get(tenant_columns[table_of(row)]) != self.tenant
+            if cells.get(columns[row[: row.index("/") + 1]]) != self.tenant
         }
 
     def _delete(self, row: RowKey, modes: frozenset[Mode], *, certain: bool) -> None:

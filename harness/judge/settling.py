@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, chain
+from collections.abc import Iterable
+from itertools import accumulate
 
 import msgspec
 
-from harness.judge.timeline import NEVER, Begin, Timeline, Transaction
+from harness.judge.timeline import NEVER, Begin, Timeline, Transaction, in_order
 from harness.model.values import RowKey
 
 
@@ -29,19 +29,16 @@ class Touch(msgspec.Struct, frozen=True, kw_only=True):
     after: bool
 
 
-def settle(timeline: Timeline, owned: Begin) -> Timeline:
-    """Return the timeline with open outcomes settled as far as they can be, and bounds filled in."""
+def settle(timeline: Timeline, owned: Begin) -> None:
+    """Settle open outcomes in place, as far as they can be, and fill in bounds."""
     odd = [tx for tx in timeline.in_doubt if tx.lsn_upper is None and tx.outcome != "refused"]
-    if not odd:
-        return timeline
-    judge = _Settler(timeline)
-    for tx in _near_open_ones(timeline):
-        judge.read(tx, touches(tx, owned))
-    transactions = list(timeline.transactions)
-    settled = [judge.settled(tx) for tx in odd]
-    for tx in chain(settled, _bounded(timeline, settled)):
-        transactions[tx.order] = tx
-    return msgspec.structs.replace(timeline, transactions=tuple(transactions))
+    if odd:
+        judge = _Settler(timeline)
+        for tx in _near_open_ones(timeline):
+            judge.read(tx, touches(tx, owned))
+        for tx in odd:
+            judge.settle(tx)
+        _bound(timeline, odd)
 
 
 def _near_open_ones(timeline: Timeline) -> list[Transaction]:
@@ -51,11 +48,11 @@ def _near_open_ones(timeline: Timeline) -> list[Transaction]:
         if tx.outcome == "unknown":
             near.update(tx.writes)
     wrote = [tx for tx in timeline.tenant_by_tenant if not near.isdisjoint(tx.writes)]
-    return sorted((tx for tx in wrote if tx.outcome != "refused"), key=lambda tx: tx.order)
+    return sorted((tx for tx in wrote if tx.outcome != "refused"), key=in_order)
 
 
-def _bounded(timeline: Timeline, settled: Iterable[Transaction]) -> Iterator[Transaction]:
-    """Yield those of ``settled`` that committed with an upper bound of their position, if any can be known.
+def _bound(timeline: Timeline, settled: Iterable[Transaction]) -> None:
+    """Give those of ``settled`` that committed an upper bound of their position, if any can be known.
 
     It is the least of what sent its COMMIT on their cluster when they had committed, or later.
     """
@@ -67,7 +64,7 @@ def _bounded(timeline: Timeline, settled: Iterable[Transaction]) -> Iterator[Tra
         uppers = _least_since((tx.ended_s for tx in mine), cluster, timeline.tenant_by_tenant)
         for tx in mine:
             if (upper := uppers[tx.ended_s]) < NEVER:
-                yield msgspec.structs.replace(tx, lsn_upper=int(upper))
+                tx.lsn_upper = int(upper)
 
 
 def _least_since(
@@ -77,10 +74,13 @@ def _least_since(
     since_s = sorted(set(instants_s))
     least = [NEVER] * (len(since_s) + 1)
     for tx in transactions:
-        upper = tx.lsn_upper
-        if upper is not None and tx.cluster == cluster:
-            place = bisect_right(since_s, tx.sent_s)  # of those that sent since the instant before it
-            least[place] = min(least[place], upper)
+        if (
+            (upper := tx.lsn_upper) is not None
+            and tx.cluster == cluster
+            # a place is of those that sent since the instant before it
+            and upper < least[place := bisect_right(since_s, tx.sent_s)]
+        ):
+            least[place] = upper
     return dict(zip(reversed(since_s), accumulate(reversed(least), min), strict=False))
 
 
@@ -138,11 +138,11 @@ class _Settler:
         elif then.before != then.after:
             self.committed_s.setdefault(earlier.name, tx.sent_s)
 
-    def settled(self, tx: Transaction) -> Transaction:
-        """Return ``tx`` with its outcome; one that rows settle both ways stays open."""
+    def settle(self, tx: Transaction) -> None:
+        """Give ``tx`` its outcome; one that rows settle both ways stays open."""
         refused, committed_s = tx.name in self.refused, self.committed_s.get(tx.name)
-        if tx.outcome != "unknown" or refused == (committed_s is not None):
-            return tx
-        if refused:
-            return msgspec.structs.replace(tx, outcome="refused", ended_s=tx.sent_s)
-        return msgspec.structs.replace(tx, outcome="acked", ended_s=committed_s)
+        if tx.outcome == "unknown":
+            if refused and committed_s is None:
+                tx.outcome, tx.ended_s = "refused", tx.sent_s
+            elif committed_s is not None and not refused:
+                tx.outcome, tx.ended_s = "acked", committed_s

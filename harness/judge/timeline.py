@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from harness.model import history as h
 from harness.model.position import Position
@@ -40,9 +40,12 @@ E = TypeVar("E", bound=h.Entry)
 _decoder = msgspec.json.Decoder(h.Sent)
 
 
+in_order = attrgetter("order")
+"""By what transactions are sorted."""
+
+
 class Transaction(
     msgspec.Struct,
-    frozen=True,
     kw_only=True,
     gc=False,
     tag_field="entry",
@@ -52,7 +55,7 @@ class Transaction(
     """One transaction that sent COMMIT, with all that was seen of it.
 
     A history's ``Sent`` is decoded as one: what it wrote, its ``order`` and its outcome are filled in when
-    it is joined, and never change again.
+    it is joined, or settled, and never change again. ``order``: the later it sent COMMIT the higher.
 
     ``ended_s``: when it was known to have committed or not (NEVER while its outcome is open). ``restore``
     as an actor stands for the restore in place from which a tenant goes on. ``joined``: its client was
@@ -109,12 +112,9 @@ def read_changes(tx: Transaction, line: bytes, owned: Begin) -> None:
         if change.was is not None:
             of[change.was] = None
         of[key] = change.row or None
-    force_setattr(tx, "line", line)
-    force_setattr(tx, "unread", ())
-    force_setattr(tx, "writes", writes)
-    force_setattr(tx, "rows", rows)
+    tx.line, tx.unread, tx.writes, tx.rows = line, (), writes, rows
     if beyond:
-        force_setattr(tx, "beyond", beyond)
+        tx.beyond = beyond
 
 
 def join(tx: Transaction, done: h.Done) -> bool:
@@ -127,10 +127,7 @@ def join(tx: Transaction, done: h.Done) -> bool:
         and not (done.lost or done.conflicted or done.detail or tx.joined)
     )
     if plain:
-        force_setattr(tx, "outcome", done.outcome)
-        force_setattr(tx, "ended_s", done.at_s)
-        force_setattr(tx, "lsn_upper", done.lsn_upper)
-        force_setattr(tx, "joined", True)
+        tx.outcome, tx.ended_s, tx.lsn_upper, tx.joined = done.outcome, done.at_s, done.lsn_upper, True
     return plain
 
 
@@ -177,14 +174,15 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     ``destroyed_s``: when the primary was destroyed, NEVER when it was not; ``wiped_s``: when all rows went
     with it, NEVER where a standby survived it. ``systems``: by cluster its system id. ``entries``: all but
-    those that were joined to transactions. ``by_tenant``: the numbers of its transactions; ``doubtful``:
-    those of all that are not ``joined``; ``others``: those of all that are no writer's; in order.
+    those that were joined to transactions. ``by_tenant``: its transactions; ``in_doubt``: all of whose
+    clients were not told at once that they had committed; ``others``: all that are no writer's; ``beyond``:
+    all that wrote rows of no tenant; in order.
     """
 
-    transactions: tuple[Transaction, ...]
-    by_tenant: Mapping[str | None, Sequence[int]]
-    doubtful: Sequence[int]
-    others: Sequence[int]
+    by_tenant: Mapping[str | None, Sequence[Transaction]]
+    in_doubt: Sequence[Transaction]
+    others: Sequence[Transaction]
+    beyond: Sequence[Transaction]
     restores: tuple[Restore, ...]
     epochs: dict[int, int]
     systems: dict[int, str]
@@ -209,30 +207,28 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return when ``phase`` began, NEVER when it did not."""
         return next((e.at_s for e in self.of(h.PhaseBegan) if e.phase == phase), NEVER)
 
-    @cached_property
-    def tenant_by_tenant(self) -> list[Transaction]:
+    @property
+    def tenant_by_tenant(self) -> Iterator[Transaction]:
         """One tenant's transactions after another's: so they lie in memory, and are looked at faster."""
-        return [self.transactions[order] for order in chain.from_iterable(self.by_tenant.values())]
+        return chain.from_iterable(self.by_tenant.values())
+
+    @cached_property
+    def transactions(self) -> list[Transaction]:
+        """All transactions, in order."""
+        return sorted(self.tenant_by_tenant, key=in_order)
 
     def by(self, *actors: h.Actor) -> list[Transaction]:
         """Return the transactions of some actors, none of them a writer, in order."""
-        others = (self.transactions[order] for order in self.others)
-        return [tx for tx in others if tx.actor in actors]
+        return [tx for tx in self.others if tx.actor in actors]
 
     def joined(self, tenant: str) -> set[str]:
         """Return the names of a tenant's transactions whose ``Done`` is not kept: they were acked."""
-        mine = (self.transactions[order] for order in self.by_tenant.get(tenant, ()))
-        return {tx.name for tx in mine if tx.joined}
+        return {tx.name for tx in self.by_tenant.get(tenant, ()) if tx.joined}
 
     @cached_property
     def of_scripts(self) -> list[Transaction]:
         """The transactions of scripts, in order."""
         return self.by("script")
-
-    @cached_property
-    def in_doubt(self) -> list[Transaction]:
-        """The transactions of whose clients not each was told at once that it had committed, in order."""
-        return [self.transactions[order] for order in self.doubtful]
 
     @cached_property
     def outcomes(self) -> list[h.Done]:
@@ -247,21 +243,23 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def index(history: Iterable[h.Entry | Transaction], owned: Begin = ()) -> Timeline:
-    """Index a history. Transactions come in the order in which they sent COMMIT.
+    """Index a history. What is not ``joined`` comes in the order in which it was seen.
 
     Of one that was sent again, under the same name, after it was refused, each try is a transaction. One
-    that was decoded as such is joined in place, and knows what it wrote in ``owned`` tables already.
+    that was decoded as such knows its order and what it wrote in ``owned`` tables already.
     """
     joiner = _Joiner(owned)
     joiner.take_all(history)
     joiner.settle()
+    for mine in joiner.by_tenant.values():
+        mine.sort(key=in_order)
     entries = joiner.entries
     destroyed = [e for e in entries.get(h.Destroyed, []) if isinstance(e, h.Destroyed)]
     return Timeline(
-        transactions=tuple(joiner.sent),
         by_tenant=dict(joiner.by_tenant),
-        doubtful=joiner.doubtful,
+        in_doubt=joiner.in_doubt,
         others=joiner.others,
+        beyond=sorted(joiner.beyond, key=in_order),
         restores=tuple(joiner.restores.values()),
         epochs=_epochs(entries.get(h.ClusterSeen, [])),
         systems=_systems(entries.get(h.ClusterSeen, [])),
@@ -274,55 +272,54 @@ def index(history: Iterable[h.Entry | Transaction], owned: Begin = ()) -> Timeli
 class _Joiner:
     """Joins entries to transactions and restores.
 
-    ``newest``: by name the number of the last try of those that are not joined. ``done``: what each of
-    these came to, if it did.
+    ``newest``: by name the last try of those that are not joined. ``done``: by their order what came of
+    these, if it did.
     """
 
     def __init__(self, owned: Begin) -> None:
         self.owned = owned
         self.entries: dict[type[h.Entry], list[h.Entry]] = defaultdict(list)
-        self.sent: list[Transaction] = []
-        self.by_tenant: dict[str | None, list[int]] = defaultdict(list)
-        self.doubtful: list[int] = []
-        self.others: list[int] = []
-        self.newest: dict[str, int] = {}
+        self.by_tenant: dict[str | None, list[Transaction]] = defaultdict(list)
+        self.in_doubt: list[Transaction] = []
+        self.others: list[Transaction] = []
+        self.beyond: list[Transaction] = []
+        self.newest: dict[str, Transaction] = {}
         self.done: dict[int, h.Done] = {}
         self.settled: dict[int, h.Settled] = {}
         self.restores: dict[int, Restore] = {}
 
     def take_all(self, history: Iterable[h.Entry | Transaction]) -> None:
         """Join each entry to what it belongs to, if it does."""
-        sent, by_tenant = self.sent, self.by_tenant
+        by_tenant = self.by_tenant
         for entry in history:
             if isinstance(entry, Transaction):
+                by_tenant[entry.tenant].append(entry)
+                if entry.beyond:
+                    self.beyond.append(entry)
                 if not entry.joined:
                     self._doubt(entry)
-                force_setattr(entry, "order", len(sent))
-                by_tenant[entry.tenant].append(len(sent))
-                sent.append(entry)
             else:
                 self._take(entry)
 
     def _doubt(self, tx: Transaction) -> None:
         """Have an eye on a transaction whose outcome is to come."""
-        number = len(self.sent)
-        self.doubtful.append(number)
-        self.newest[tx.name] = number
+        self.in_doubt.append(tx)
+        self.newest[tx.name] = tx
         if tx.actor != "writer":
-            self.others.append(number)
+            self.others.append(tx)
 
     def _take(self, entry: h.Entry) -> None:
         """Join one of the kinds that are not frequent in a history that was decoded."""
         if isinstance(entry, h.Sent):
-            self.take_all([_begun(entry, self.owned)])
+            self.take_all([begun(entry, self.owned, order=len(self.in_doubt))])
             return
         self.entries[type(entry)].append(entry)
         if isinstance(entry, h.Done):
-            if (number := self.newest.get(entry.name)) is not None:
-                self.done[number] = entry
+            if (tx := self.newest.get(entry.name)) is not None:
+                self.done[tx.order] = entry
         elif isinstance(entry, h.Settled):
-            if (number := self.newest.get(entry.name)) is not None:
-                self.settled[number] = entry
+            if (tx := self.newest.get(entry.name)) is not None:
+                self.settled[tx.order] = entry
         elif isinstance(entry, h.RestoreBegan):
             self.restores[entry.restore] = Restore(asked=entry)
         elif isinstance(entry, h.RestoreDone | h.ReadBack) and entry.restore in self.restores:
@@ -332,18 +329,18 @@ class _Joiner:
 
     def settle(self) -> None:
         """Fill in what came of the doubtful; what a witness says counts more than what the client saw."""
-        for number in self.doubtful:
-            tx, done = self.sent[number], self.done.get(number)
-            fate = self.settled.get(number, done)
-            outcome = fate.outcome if fate is not None else "unknown"
-            force_setattr(tx, "outcome", outcome)
-            force_setattr(tx, "ended_s", NEVER if fate is None or outcome == "unknown" else fate.at_s)
-            force_setattr(tx, "lsn_upper", done.lsn_upper if done is not None else None)
+        for tx in self.in_doubt:
+            done = self.done.get(tx.order)
+            fate = self.settled.get(tx.order, done)
+            tx.outcome = fate.outcome if fate is not None else "unknown"
+            tx.ended_s = NEVER if fate is None or tx.outcome == "unknown" else fate.at_s
+            tx.lsn_upper = done.lsn_upper if done is not None else None
 
 
-def _begun(sent: h.Sent, owned: Begin) -> Transaction:
+def begun(sent: h.Sent, owned: Begin, *, order: int) -> Transaction:
     """Return the transaction as it was when it sent COMMIT."""
     tx = Transaction(
+        order=order,
         name=sent.name,
         actor=sent.actor,
         tenant=sent.tenant,

@@ -47,6 +47,6 @@ class Outline(Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenants: tuple[TenantOutline, ...]
 
 
-def decode(data: bytes, *, source: str = "the plan") -> Outline:
+def decode(data: bytes | memoryview, *, source: str = "the plan") -> Outline:
     """Read a plan in outline; raises BadInput as the one in full does, but for writers' values."""
     return decode_as(Outline, data, source)

@@ -284,7 +284,7 @@ def decode(data: bytes, *, source: str = "the plan") -> Plan:
 P = TypeVar("P", bound=Plan)
 
 
-def decode_as(kind: type[P], data: bytes, source: str) -> P:
+def decode_as(kind: type[P], data: bytes | memoryview, source: str) -> P:
     """Read a plan as that kind of plan; raises BadInput as ``decode`` does."""
     try:
         plan = msgspec.json.decode(data, type=kind)

@@ -95,7 +95,7 @@ def _rate(case: Case) -> Iterator[Finding]:
     free_s = ended_s - began_s - blocked_s(case, "commits", began_s, ended_s)
     counts = (
         tx.rows
-        for tx in case.timeline.transactions
+        for tx in case.timeline.tenant_by_tenant
         if tx.actor == "writer" and tx.outcome == "acked" and began_s <= tx.ended_s <= ended_s
     )
     for rows in accumulate(counts, initial=0):

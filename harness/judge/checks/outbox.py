@@ -31,7 +31,7 @@ def _run(case: Case) -> Iterator[Finding]:
     scripts = {str(tx.xid) for tx in case.timeline.of_scripts if same(tx.cluster, cluster)}
     here = [
         tx
-        for tx in case.beyond
+        for tx in case.timeline.beyond
         if same(tx.cluster, cluster) and (tx.actor == "script" or tx.sent_s > dropped_s)
     ]
     solution = solve(steps_on(here, tables), read_rows(case.unowned, tables), forced=True)

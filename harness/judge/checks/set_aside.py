@@ -67,7 +67,7 @@ def _there(case: Case, judged: Judged, outside: Sequence[Step]) -> dict[RowKey, 
     if hit is None or not case.timeline.same_rows(hit.cluster, here):
         return there
     for step in judged.stretch.steps if asked else ():
-        for row, image in step.writes.items():
+        for row, image in () if asked.isdisjoint(step.writes) else step.writes.items():
             if row not in asked:
                 continue
             certain = step.tx.ended_s < judged.restore.began_s and row not in step.maybe

@@ -23,7 +23,7 @@ def _run(case: Case) -> Iterator[Finding]:
         yield unknown(NAME, "shared and infrastructure rows were not read at the end")
         return
     tables = {table.name: table for table in case.schema.shared}
-    steps = steps_on(case.beyond, tables)
+    steps = steps_on(case.timeline.beyond, tables)
     wiped = case.timeline.wiped_s < NEVER
     solution = solve(steps, read_rows(case.unowned, tables), forced=not wiped)
     for difference in differences(solution, Elsewhere(tenant="")):

@@ -41,8 +41,9 @@ def _silent(case: Case, neighbours: set[str]) -> Iterator[Finding]:
     first_s = min(judged.restore.began_s for judged in case.restores)
     last_s = max(judged.restore.done_s for judged in case.restores)
     wrote = any(
-        tx.acked and tx.tenant in neighbours and tx.sent_s <= last_s and first_s <= tx.ended_s
-        for tx in reversed(case.timeline.transactions)
+        tx.acked and tx.sent_s <= last_s and first_s <= tx.ended_s
+        for tenant in neighbours
+        for tx in reversed(case.timeline.by_tenant.get(tenant, ()))
     )
     if not wrote:
         yield unknown(NAME, "no neighbour wrote while tenants were restored")
