@@ -74,6 +74,20 @@ def test_what_was_certainly_there_when_the_restore_began_is_asked_for(
     assert told(restored(after_the_cut(later))) == found
 
 
+def test_a_row_that_is_restored_need_not_be_set_aside() -> None:
+    """Though an update before that one is not in: nobody was told of its outcome, and it never was."""
+    world = begin()
+    of_1000 = update(ITEM, "1000", id="1000", tenant="a", body="open")
+    world.write("a", of_1000, item("a", 1950, "open"), name="o", outcome="unknown", applied=False)
+    world.tick()
+    world.write("a", update(ITEM, "1000", id="1000", tenant="a", body="later"))
+    world.flush()
+    only = Effect(tenant="a", mode="permanent", tables=(ITEM,), keys=(("1001",),))
+    world.script(("s0", (), (only,)))
+    world.hit("s0")
+    assert told(restored(world, "a")) == []
+
+
 @pytest.mark.parametrize(
     ("order", "gifts", "found"),
     [("baq", MOVED, []), ("baq", frozenset(), LOST), ("abq", MOVED, LOST)],

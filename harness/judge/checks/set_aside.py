@@ -50,7 +50,7 @@ def _not_set_aside(
     outside = [step for step in judged.stretch.steps if id(step) not in inside]
     for row, step in _there(case, judged, outside).items():
         image = step.writes[row]
-        if image and row_of(image) not in aside.get(table_of(row), ()):
+        if id(step) not in inside and image and row_of(image) not in aside.get(table_of(row), ()):
             yield _finding(judged, row, f"row written by {step.tx.name} after the cut is gone", step)
 
 
