@@ -192,8 +192,8 @@ def test_the_page_shows_what_was_done_on_purpose() -> None:
     words = " ".join(" ".join(page.words).split())
     assert "not seen to bite. the slot is still there" in words
     assert "never injected" in words
-    assert "1 of 2 acts refused; denied <b>" in words
-    assert "0 of 0 acts refused; never tried" in words
+    assert "2 acts: 1 accepted by the server, 1 refused; denied <b>" in words
+    assert "never tried" in words
     assert "Envelope: inside." in words
 
 

@@ -15,9 +15,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "harness").rglob("*.py"))
 TESTS = sorted((ROOT / "chaos_tests").rglob("test_*.py"))
 
-FUNCTION_LINES_MAX = 60
-LONG_FUNCTION_LINES = 35
-LONG_FUNCTIONS_MAX = 0
+FUNCTION_LINES_MAX = 35
 MODULE_LINES_MAX = 500
 
 
@@ -36,16 +34,10 @@ def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (first.end_lineno or first.lineno) - first.lineno + 1
 
 
-def test_no_function_is_longer_than_a_screen() -> None:
-    """A function that outgrows a screen hides decisions among loops."""
+def test_no_function_is_longer_than_its_limit() -> None:
+    """A long function hides decisions among loops."""
     too_long = [f for path in SOURCES for f in _functions(path) if f[1] > FUNCTION_LINES_MAX]
     assert too_long == []
-
-
-def test_long_functions_do_not_become_more() -> None:
-    """The ratchet: the number of functions over 35 lines may only fall; lower it when it does."""
-    long = [f for path in SOURCES for f in _functions(path) if f[1] > LONG_FUNCTION_LINES]
-    assert len(long) == LONG_FUNCTIONS_MAX, long
 
 
 def test_no_module_is_longer_than_its_limit() -> None:
@@ -73,9 +65,11 @@ def test_each_test_says_what_it_asserts_and_asserts_it(path: Path) -> None:
 
 
 def test_no_test_is_skipped_or_expected_to_fail() -> None:
-    """A live test that could not run fails; it does not skip."""
-    pattern = re.compile(r"pytest\.(skip|importorskip|xfail)\(|@pytest\.mark\.(skip|skipif|xfail)")
-    found = [p.name for p in TESTS if p != Path(__file__) and pattern.search(p.read_text())]
+    """A live test that could not run fails; it does not skip. Nor does a fixture do it for the test."""
+    pattern = re.compile(r"\bpytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
+    suites = [path for folder in ("chaos_tests", "fixtures") for path in (ROOT / folder).rglob("*.py")]
+    found = [p.name for p in suites if p != Path(__file__) and pattern.search(p.read_text())]
+    assert len(suites) > len(TESTS)
     assert found == []
 
 

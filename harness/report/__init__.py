@@ -1,1 +1,1 @@
-"""Terminal, HTML, JUnit and JSON: what a person or a CI reads of a run folder."""
+"""Terminal, HTML and JSON: what a person or a CI reads of a run folder."""

@@ -1,4 +1,4 @@
-"""Restores that leave something behind in the database, and some that only look so.
+"""Restores that leave something behind in the database, and harmless look-alikes.
 
 Like those in ``faulty``, each overrides as little as it can. Their table is at the end.
 """

@@ -1,6 +1,6 @@
 """Each kind of fault in the simulated world: how it strikes and how it is healed, on switches and tasks.
 
-A kind more is one line in ``PERFORM``, or one in ``UNAVAILABLE`` with the reason.
+To add a kind, add one line to ``PERFORM``, or to ``UNAVAILABLE`` with the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Archivers and stores that call done what is half done, and some that only look so."""
+"""Archivers and stores that report work as done too early, and harmless look-alikes."""
 
 from __future__ import annotations
 

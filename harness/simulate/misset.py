@@ -1,4 +1,4 @@
-"""Captures and brokers that are set or made wrongly, and some that only look so.
+"""Captures and brokers that are set or built wrongly, and harmless look-alikes.
 
 Each is the simulated connector with one decision changed; where a real one has a setting for it, its
 docstring names that.

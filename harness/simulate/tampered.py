@@ -1,4 +1,4 @@
-"""Backup systems that fall for an attacker with the bucket's credentials, and some that only look so.
+"""Backup systems that fall for an attacker with the bucket's credentials, and harmless look-alikes.
 
 Like those in ``faulty``, each overrides as little of the reference system as it can.
 """

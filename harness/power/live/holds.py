@@ -1,6 +1,6 @@
-"""The harness's own hold on real services, wrong in one decision; and a standby that is none.
+"""Faulty readers of the real services: the harness itself is wrong. And a standby that isn't synchronous.
 
-What is wrong in the first ones is the harness itself, as in ``simulate.pretending``.
+The readers err as those of ``simulate.pretending`` do.
 """
 
 from __future__ import annotations

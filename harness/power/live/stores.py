@@ -1,4 +1,4 @@
-"""Archivers' clients of the object store that call done what is half done, and some that only look so."""
+"""Archivers' clients of the object store that report work as done too early, and harmless look-alikes."""
 
 from __future__ import annotations
 

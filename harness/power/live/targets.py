@@ -1,4 +1,4 @@
-"""Restores into Postgres that leave something behind in the database, and some that only look so.
+"""Restores into Postgres that leave something behind in the database, and harmless look-alikes.
 
 Each is the reference's target with one decision changed, as the simulator's are in ``simulate.careless``.
 """

@@ -1,6 +1,6 @@
 """Each kind of fault on real services: how it strikes, how it is healed, and what shows either.
 
-A kind more is one line in ``PERFORM``, or one in ``UNAVAILABLE`` with the reason.
+To add a kind, add one line to ``PERFORM``, or to ``UNAVAILABLE`` with the reason.
 """
 
 from __future__ import annotations
