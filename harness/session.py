@@ -158,6 +158,8 @@ def run_campaign(
         options = _with_planted(options, planted)
     if any(the_plan.witnessed for the_plan in campaign.plans):
         _bring_witness()
+        needed = any(the_plan.witnessed and the_plan.witness_needed for the_plan in campaign.plans)
+        options = msgspec.structs.replace(options, witness=needed)
     with (
         LiveView(console) as view,
         LiveSession.open(schema, options, progress=view.step, promise_s=promise_s) as session,

@@ -112,6 +112,7 @@ def test_every_attack_on_the_bucket_changes_nothing_and_watermarks_hold_in_copie
         attacks=every_attack(),
         watermark_checks=checks,
         witnessed=TENANTS_BY_HAND[:2],
+        witness_needed=False,
     )
     verdict = shop.drill(plan, tmp_path)
     assert (verdict.verdict, verdict.findings) == ("proven", ())

@@ -6,16 +6,20 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness import __main__ as cli
+from harness import session
 from harness.generate.campaigns import campaign
 from harness.model import plan
-from harness.model.errors import EXIT_BAD_INPUT
+from harness.model.errors import EXIT_BAD_INPUT, BadInput
 from harness.schemas import load
+from harness.stack import hosts
 from harness.stack.settings import FILE
+from harness.stack.stack import Stack
 
 Run = Callable[..., tuple[int, str]]
 
@@ -172,6 +176,29 @@ def test_a_witness_of_what_nothing_survives_is_refused(run: Run) -> None:
     """A point-in-time restore needs a primary."""
     outcome = run("drill", "--witness", "--survivors", "archive")
     assert_refused(outcome, "can't be heard where only the archive survives", "--survivors all or standby")
+
+
+@pytest.mark.parametrize("command", ["drill", "replay"])
+def test_a_witness_that_the_host_can_not_give_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: dict[str, Any], command: str
+) -> None:
+    """Asked for by name, on the command line or in a plan, it is not passed over: nothing is started."""
+
+    def refuse() -> None:
+        raise BadInput("no second witness can be heard here", cure="go elsewhere")
+
+    closed: list[bool] = []
+    stack = SimpleNamespace(
+        witness=SimpleNamespace(must_be_possible=refuse), close=lambda: closed.append(True)
+    )
+    monkeypatch.setattr(session, "_bring_witness", lambda: None)
+    monkeypatch.setattr(hosts, "make_ready", lambda *_: None)
+    monkeypatch.setattr(Stack, "prepare", lambda *_: stack)
+    plan_file = _stored(tmp_path, drawn, witnessed=[drawn["tenants"][0]["tenant"]])
+    asked = ("--witness", "--plans", "1", "--tenants", "4") if command == "drill" else (plan_file,)
+    outcome = run(command, *asked, "--host", "containers", "--out", tmp_path / "runs")
+    assert_refused(outcome, "no second witness can be heard here", "cure: go elsewhere")
+    assert closed == [True]
 
 
 def test_runs_that_are_none_can_not_be_gone_on_from(run: Run, tmp_path: Path) -> None:

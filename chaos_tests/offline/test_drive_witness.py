@@ -106,6 +106,9 @@ def test_the_damaged_agree_and_who_was_not_cut_is_told() -> None:
     assert verdict.verdict == "proven"
     assert [said.said for said in verdict.witness] == ["agrees", "agrees", "not judged"]
     assert verdict.witness[2].words == "it was not restored to before a transaction"
+    assert verdict.points_not_judged[1:] == (
+        f"the second witness on 1 tenant ({verdict.witness[2].words})",
+    )
 
 
 def test_a_run_folder_holds_what_the_witness_had(tmp_path: Path) -> None:
@@ -189,13 +192,14 @@ def test_a_witness_that_can_not_begin_ends_the_drill_at_once() -> None:
 
 
 def test_a_world_without_one_says_why() -> None:
-    """It is in the history, and in the verdict; nobody asks for one that no plan names."""
+    """It is in the history, and in the verdict, which is no proof; a plan that names nobody has none."""
     journal, verdict = in_world(
         heard(), lambda world: msgspec.structs.replace(world, witness=None, no_witness="no Barman here")
     )
     (refused,) = [e for e in journal.entries if isinstance(e, WitnessRefused)]
     assert refused.reason == "no Barman here"
-    assert verdict.verdict == "proven"
+    assert verdict.verdict == "unknown"
+    assert "the second witness (no Barman here)" in verdict.points_not_judged
     assert {said.words for said in verdict.witness} == {"no Barman here"}
     journal, verdict = in_world(shop_plan(), lambda world: world)
     assert not any(isinstance(e, WitnessBegan | Witnessed | WitnessRefused) for e in journal.entries)
@@ -225,6 +229,9 @@ def test_an_audit_draws_of_whom_it_hears_and_others_do_when_asked() -> None:
             expected = min(3, len(damaged)) if profile == "audit" or witness else 0
             assert len(plan.witnessed) == (0 if plan.survivors == "archive" else expected)
             assert set(plan.witnessed) <= damaged
+            assert plan.witness_needed is (profile != "audit")
+    asked = campaign(SHOP, seed=4, plans=1, profile="audit", tenants=5, witness=True)
+    assert [plan.witness_needed for plan in asked] == [True]
 
 
 def test_a_plan_that_hears_of_strangers_or_of_nobody_left_is_refused() -> None:

@@ -413,7 +413,7 @@ def test_restores_beside_which_no_neighbour_wrote_are_unknown() -> None:
 
 
 def test_a_check_that_crashes_is_unknown_and_takes_nothing_with_it() -> None:
-    """Its name and its error are in the finding; what others found stays."""
+    """Its name and its error are in the finding; what others found stays, what it was to judge is told."""
 
     def crash(case: Case) -> Iterator[Finding]:
         yield from ()
@@ -426,21 +426,33 @@ def test_a_check_that_crashes_is_unknown_and_takes_nothing_with_it() -> None:
         a_schema(),
         world.entries,
         world.files,
-        checks=(*CHECKS, Check(name="crashing", point=1, run=crash)),
+        checks=(
+            *CHECKS,
+            Check(name="crashing", point=1, run=crash),
+            Check(name="crashing", point=0, run=crash),
+        ),
     )
     found = findings(verdict)
-    assert [(f.check, f.verdict) for f in found] == [("crashing", "unknown")]
+    assert [(f.check, f.verdict) for f in found] == [("crashing", "unknown")] * 2
     assert "ZeroDivisionError: 1 by zero (test_judge_vacuity.py" in found[0].message
+    assert verdict.points_not_judged[1:] == (
+        "point 1 by the check crashing (it crashed)",
+        "the drill itself by the check crashing (it crashed)",
+    )
 
 
 def test_rows_that_make_no_sense_make_the_drill_unknown() -> None:
-    """The case can't even be opened."""
+    """The case can't even be opened, and no point of the guarantee was judged."""
     world = finish(a_drill())
     world.files = None  # type: ignore[assignment]  # the crash that is wanted
     verdict = world.verdict()
     assert verdict.verdict == "unknown"
     assert verdict.tenants == ()
     assert verdict.worst_loss_s is None
+    assert verdict.points_judged == ()
+    assert verdict.points_not_judged == (
+        "any point of the guarantee (what happened could not be put together)",
+    )
 
 
 def test_many_findings_of_a_kind_are_counted() -> None:
@@ -473,7 +485,9 @@ def test_the_verdict_names_the_points_judged_and_not_judged() -> None:
     """What is not asked of a point without attacks or further watermarks is said beside it."""
     verdict = finish(a_drill()).verdict()
     assert [point[0] for point in verdict.points_judged] == ["1", "2", "3", "4", "5", "6", "7", "8"]
-    assert [point[0] for point in verdict.points_not_judged] == ["4"]
+    assert verdict.points_not_judged == (
+        "point 4 for data erased under the right to be forgotten (there is no eraser yet)",
+    )
     assert verdict.script == "a stale list"
 
 

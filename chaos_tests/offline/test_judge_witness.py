@@ -170,15 +170,23 @@ def test_a_witness_that_is_heard_of_nobody_leaves_it_unknown() -> None:
     verdict = judged(world, "a", "q")
     assert [said.said for said in verdict.witness] == ["not judged", "agrees"]
     assert verdict.verdict == "proven"
+    assert verdict.points_not_judged[1:] == ("the second witness on 1 tenant (its WAL was cut)",)
 
 
 def test_a_world_without_a_witness_says_so_and_is_judged_without() -> None:
-    """It is among what the verdict tells, and not held against the system."""
+    """It is among what was not judged; who needs one has no proof without, who takes what there is has."""
     world = finish(a_drill())
     world.add(h.WitnessRefused(at_s=world.tick(), reason="no Barman here"))
-    verdict = judged(world)
-    assert verdict.verdict == "proven"
-    assert (verdict.witness[0].said, verdict.witness[0].words) == ("not judged", "no Barman here")
+    verdict = judged(world, "a", "q")
+    assert verdict.verdict == "unknown"
+    (finding,) = the_findings(verdict)
+    assert finding.message == "a second witness was asked for, and there was none: no Barman here"
+    plan = structs.replace(world.plan(), witnessed=("a", "q"), witness_needed=False)
+    taken = judge(plan, a_schema(), world.entries, world.files)
+    assert taken.verdict == "proven"
+    for told in (verdict, taken):
+        assert {(said.said, said.words) for said in told.witness} == {("not judged", "no Barman here")}
+        assert told.points_not_judged[1:] == ("the second witness (no Barman here)",)
 
 
 def test_a_drill_that_ended_early_says_that_nobody_was_heard() -> None:

@@ -225,7 +225,7 @@ def test_what_the_second_witness_said_is_told_in_page_and_terminal() -> None:
     entry = history.WitnessBegan(at_s=0.1, words="Barman 1, base backup 7")
     begun = story.tell("drill-01", told.plan, told.verdict, [*a_history(), entry], {})
     assert "Barman 1, base backup 7: restored" in html.render(begun)
-    said = "Second witness, of 2 tenants: agrees 1, not judged 1. Not judged: its <WAL> was cut."
+    said = "Second witness, of 2 tenants: agrees 1, not judged 1."
     assert terminal.witness_words([told.verdict]) == said
     out = io.StringIO()
     terminal.show(Console(file=out, width=200), [told.verdict], "runs")

@@ -12,14 +12,16 @@ from typing import cast
 import pytest
 
 from chaos_tests.offline.test_stack_copies import NO_PROGRAMS
-from harness.model.errors import HarnessFailed
+from harness.model.errors import BadInput, HarnessFailed
 from harness.model.history import Cut
-from harness.stack import local
+from harness.stack import hosts, local
 from harness.stack.host import Host
 from harness.stack.local import LocalHost
+from harness.stack.options import StackOptions
 from harness.stack.programs import barman, cache
 from harness.stack.service import Address
 from harness.stack.services import witness
+from harness.stack.stack import Stack
 from harness.stack.witness import BarmanWitness
 
 
@@ -50,6 +52,28 @@ def test_there_is_none_before_it_is_fetched_nor_for_another_postgres(
     assert BarmanWitness(majors(host, 18, 18)).why_not == ""
     words = "the stack's Postgres is 17, and that of the programs beside it 18"
     assert BarmanWitness(majors(host, 17, 18)).why_not == words
+
+
+def test_a_stack_that_needs_one_and_can_have_none_is_refused_before_anything_starts(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason and a cure; it is closed again. One that needs none, or can have one, starts."""
+    done: list[object] = []
+    stack = SimpleNamespace(start_services=done.append, close=lambda: done.append("closed"))
+    monkeypatch.setattr(cache, "fault", lambda _: "")
+    monkeypatch.setattr(hosts, "make_ready", lambda *_: None)
+    monkeypatch.setattr(Stack, "prepare", lambda *_: stack)
+    stack.witness = BarmanWitness(majors(host, 17, 18))
+    with pytest.raises(
+        BadInput, match="no second witness can be heard here: the stack's Postgres is 17"
+    ) as no:
+        Stack.start(StackOptions(witness=True))
+    assert "image of Postgres 18" in no.value.cure
+    assert done == ["closed"]
+    Stack.start(StackOptions(), only=["first"])
+    stack.witness = BarmanWitness(majors(host, 18, 18))
+    Stack.start(StackOptions(witness=True), only=["second"])
+    assert done == ["closed", ["first"], ["second"]]
 
 
 def test_one_that_was_never_begun_has_nothing(host: LocalHost) -> None:

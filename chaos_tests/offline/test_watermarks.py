@@ -51,6 +51,7 @@ def test_whatever_survives_each_watermark_is_checked(survivors: Survivors) -> No
     verdict = drill(checked(survivors), SHOP)
     assert verdict.verdict == "proven"
     assert verdict.points_judged[-1] == "8 honest (and 3 further watermarks)"
+    assert len(verdict.points_not_judged) == 1
 
 
 def test_a_run_folder_holds_what_came_from_the_copies(tmp_path: Path) -> None:
@@ -115,21 +116,28 @@ def test_a_copy_in_which_nothing_was_promised_proves_nothing() -> None:
     verdict = judge(plan, SHOP, left.history, left.restored)
     assert verdict.verdict == "proven"
     assert verdict.points_judged[-1] == "8 honest (for the restores made)"
+    why_not = "nothing of the tenants drawn for it lay before it"
+    assert verdict.points_not_judged[1:] == (f"point 8 for 1 further watermark ({why_not})",)
 
 
 def test_rows_of_a_copy_that_were_not_read_are_unknown() -> None:
     """So is a watermark that was never checked."""
-    found = told(bent({"file": "restored/lost.jsonl"}, kind=CopyRestored))
-    assert {finding.verdict for finding in found} == {"unknown"}
+    bent_one = bent({"file": "restored/lost.jsonl"}, kind=CopyRestored)
+    assert {finding.verdict for finding in told(bent_one)} == {"unknown"}
+    assert bent_one.points_judged[-1] == "8 honest (and 2 further watermarks)"
+    why_not = "what came from the copy was not read"
+    assert bent_one.points_not_judged[1:] == (f"point 8 for 1 further watermark ({why_not})",)
     left = simulate(checked(), SHOP)
     history = [e for e in left.history if not isinstance(e, CopyRestored)]
     verdict = judge(checked(), SHOP, history, left.restored)
     assert [f.verdict for f in told(verdict)] == ["unknown"] * 4
     assert verdict.points_judged[-1] == "8 honest (for the restores made)"
+    why_not = "nothing was restored from a copy of its moment"
+    assert verdict.points_not_judged[1:] == (f"point 8 for 3 further watermarks ({why_not})",)
 
 
 def test_a_world_that_can_copy_nothing_says_so_and_judges_the_restores_made() -> None:
-    """It is in the history and among the points, not held against the system."""
+    """It is in the history and among what was not judged, with the reason, and no fault of the system."""
 
     async def main() -> MemoryJournal:
         journal = MemoryJournal(VirtualClock())
@@ -142,6 +150,8 @@ def test_a_world_that_can_copy_nothing_says_so_and_judges_the_restores_made() ->
     verdict = judge(checked(), SHOP, journal.entries, journal.restored)
     assert verdict.verdict == "proven"
     assert verdict.points_judged[-1] == "8 honest (for the restores made)"
+    why_not = "this host can't copy the object server's data"
+    assert verdict.points_not_judged[1:] == (f"point 8 for 3 further watermarks ({why_not})",)
 
 
 def test_a_storm_checks_three_watermarks_by_tenants_that_are_whole_then() -> None:

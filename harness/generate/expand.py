@@ -59,9 +59,8 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
     again = tuple(tenant for tenant in first[: shape.again] if tenant != victim)
     timing = pace(shape, settings, facts, script)
     shared, shared_rows = _shared(facts, Random(f"shared {shape.seed}"))
-    giants, quiet = _giants(shape, settings), _quiet(shape, first)
-    stage = _Stage(facts, layout, shape, timing, shared_rows, giants, quiet, _meeting(shape, settings))
-    tenants = _trapped(stage, settings, script)
+    special = (_giants(shape, settings), _quiet(shape, first), _meeting(shape, settings))
+    tenants = _trapped(_Stage(facts, layout, shape, timing, shared_rows, *special), settings, script)
     return Plan(
         seed=shape.seed,
         profile=settings.profile,
@@ -83,6 +82,7 @@ def expand(shape: PlanShape, schema: Schema, settings: Settings) -> Plan:
         attacks=shape.attacks,
         watermark_checks=checks(shape.watermarks, layout.tenants, (script,), timing.write_s),
         witnessed=_witnessed(shape, settings, script),
+        witness_needed=settings.witness or not profile_named(settings.profile).witness,
         floors=timing.floors,
         limits=_limits(len(tenants), timing),
     )

@@ -109,7 +109,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``transactions``: what a tenant aims to write, before the budget and in all; ``floors_s``: how long the
     script waits for floors that were missed. ``outage``: one that every plan has, and no other fault beside
     it. ``rows``: least and most initial rows of a tenant; ``giants``: whether a few texts are very long.
-    ``witness``: whether a second witness is heard, unless something else is asked for. ``traps``: in
+    ``witness``: whether a second witness is heard, where there can be one. ``traps``: in
     some plans transactions straddle the incident, meet or interleave, as ``traps`` draws them.
     """
 
@@ -224,7 +224,7 @@ PROFILES = {
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a plan, beside what is drawn. ``budget_s`` None: the profile's own.
 
-    ``witness``: a second witness is heard, whatever the profile says.
+    ``witness``: a second witness is heard, whatever the profile says, and needed.
     """
 
     profile: str = "quick"

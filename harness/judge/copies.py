@@ -27,6 +27,11 @@ class CopyJudged(msgspec.Struct, frozen=True, kw_only=True):
     solution: Solution | None
 
     @property
+    def unread(self) -> bool:
+        """Whether it was restored, and its rows are not there."""
+        return self.restored.result == "restored" and self.solution is None
+
+    @property
     def lacking(self) -> list[Step]:
         """Return the promised steps that the copy did not give back."""
         if self.solution is None:

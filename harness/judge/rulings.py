@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from harness.judge.case import Case, open_case
 from harness.judge.check import Check, unknown
 from harness.judge.checks import CHECKS
 from harness.judge.envelope import at_best, demanded, outside
-from harness.judge.points import NOT_JUDGED, points_judged
+from harness.judge.points import NOTHING_JUDGED, points_judged, points_not_judged
 from harness.judge.readings import Restored
 from harness.judge.testimonies import testimonies
 from harness.judge.timeline import Transaction
@@ -54,26 +55,36 @@ def judge(
     case, findings = _guard("case", lambda: open_case(plan, schema, history, restored))
     if case is None:
         return _verdict(plan, (), findings)
-    for check in checks:
-        findings += _findings(check, case)
+    findings, crashed = _run(checks, case)
     findings = _blamed(case, findings, stages)
     findings = [*outside(plan), *(demanded(plan, finding) for finding in findings)]
     mine: dict[str | None, list[Finding]] = defaultdict(list)
     for finding in findings:
         mine[finding.tenant].append(finding)
     tenants = tuple(_tenant(case, tenant, mine.get(tenant.tenant, ())) for tenant in plan.tenants)
-    cells = marked(plan, case.timeline.of(FaultBegan))
+    cells, witness = marked(plan, case.timeline.of(FaultBegan)), testimonies(case)
     return msgspec.structs.replace(
         _verdict(plan, tenants, findings),
         cells=cells,
-        points_judged=points_judged(plan, case.copies),
-        witness=testimonies(case),
+        points_judged=points_judged(case),
+        points_not_judged=points_not_judged(case, witness, crashed),
+        witness=witness,
     )
 
 
-def _findings(check: Check, case: Case) -> list[Finding]:
-    found, crashed = _guard(check.name, lambda: list(check.run(case)))
-    return [*_limited(found or []), *crashed]
+def _run(checks: Iterable[Check], case: Case) -> tuple[list[Finding], list[Check]]:
+    """Return what the checks found, and those that crashed."""
+    findings: list[Finding] = []
+    crashed: list[Check] = []
+    for check in checks:
+        found, crash = _guard(check.name, partial(_found, check, case))
+        findings += [*_limited(found or []), *crash]
+        crashed += [check] if crash else []
+    return findings, crashed
+
+
+def _found(check: Check, case: Case) -> list[Finding]:
+    return list(check.run(case))
 
 
 def _blamed(case: Case, findings: list[Finding], stages: Callable[[], Iterable[AnyStage]]) -> list[Finding]:
@@ -152,8 +163,8 @@ def _verdict(plan: Plan, tenants: tuple[TenantVerdict, ...], findings: list[Find
         plan=PLAN,
         script="; then ".join(script.words for script in plan.scripts),
         survivors=plan.survivors,
-        points_judged=points_judged(plan),
-        points_not_judged=NOT_JUDGED,
+        points_judged=(),
+        points_not_judged=NOTHING_JUDGED,
         tenants=tenants,
         outside=plan.outside,
         findings=tuple(finding for finding in findings if finding.tenant is None),

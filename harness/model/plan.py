@@ -186,6 +186,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``initial``: ``snapshot`` when the tenants are loaded before the connector's first start.
     ``scripts``: the first is the incident; a second one damages ``again`` after they were restored.
     ``witnessed``: tenants of whom a second witness is heard, a physical restore to the cut of theirs.
+    ``witness_needed``: where there can be none, the drill is *unknown*, and not just judged without.
     ``recovery_s``: allowance after the longest outage. ``promise_s``: what is promised (300 s unless
     stated); ``budget_s``: what this drill demands. ``envelope``: under which faults and survivors.
     """
@@ -211,6 +212,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attacks: tuple[Attack, ...] = ()
     watermark_checks: tuple[WatermarkCheck, ...] = ()
     witnessed: tuple[str, ...] = ()
+    witness_needed: bool = True
     faults: tuple[Fault, ...] = ()
     envelope: Envelope = PROMISED
     floors: Floors = Floors()

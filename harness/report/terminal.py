@@ -83,15 +83,13 @@ def _counted(verdicts: Sequence[DrillVerdict]) -> str:
 
 
 def witness_words(verdicts: Sequence[DrillVerdict]) -> str:
-    """Return what a second witness said over all drills, with why it said nothing of some; may be empty."""
+    """Return what a second witness said over all drills; may be empty. ``sentence`` has its reasons."""
     every = [said for verdict in verdicts for said in verdict.witness]
     if not every:
         return ""
     counts = Counter(said.said for said in every)
     counted = ", ".join(f"{name} {counts[name]}" for name in get_args(Said) if counts[name])
-    why_not = dict.fromkeys(said.words for said in every if said.said == "not judged")
-    left = f" Not judged: {'; '.join(why_not)}." if why_not else ""
-    return f"Second witness, of {len(every)} tenants: {counted}.{left}"
+    return f"Second witness, of {len(every)} tenants: {counted}."
 
 
 def findings(verdict: DrillVerdict) -> Iterable[str]:

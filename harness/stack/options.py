@@ -27,7 +27,8 @@ class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``host``: where services run. ``root``: where stacks keep their folders. ``logs``: a folder for logs
     that shall outlive the stack. ``first_port``: the first of its consecutive ports, free ones are picked
     when None. ``programs``: the cache's when None. ``java_options``: see ``LocalHost``; None to use
-    ahead-of-time caches, which are made if they are missing. For containers only: ``images`` to run instead
+    ahead-of-time caches, which are made if they are missing. ``witness``: a stack that can have no second
+    witness is refused before anything of it is started. For containers only: ``images`` to run instead
     of our own, by image name (``postgres``, ``java``, ``minio``, ``toxiproxy``), and ``limits`` of each.
     """
 
@@ -37,5 +38,6 @@ class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
     first_port: int | None = None
     programs: Programs | None = None
     java_options: JavaOptions | None = None
+    witness: bool = False
     images: Mapping[str, str] = {}
     limits: Limits = Limits()

@@ -98,13 +98,15 @@ class Stack:
         ``only``: the names of those to start, where a part of the stack is enough.
 
         No schema is loaded, nothing is captured and no archiver runs yet. Raises BadInput for a port in
-        use, too little disk or a missing program, TimedOut or ServiceDied when a service does not come
-        up; then nothing is left behind.
+        use, too little disk, a missing program or witness, TimedOut or ServiceDied when a service does not
+        come up; then nothing is left behind.
         """
         options = options or StackOptions()
         hosts.make_ready(options, progress, cls.prepare)
         stack = cls.prepare(options, progress)
         try:
+            if options.witness:
+                stack.witness.must_be_possible()
             stack.start_services(only)
         except BaseException:
             stack.close()

@@ -13,7 +13,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from harness.model.errors import HarnessFailed, TimedOut
+from harness.model.errors import BadInput, HarnessFailed, TimedOut
 from harness.model.history import Cut
 from harness.model.position import format_lsn, parse_lsn
 from harness.stack.host import Host, Service
@@ -51,6 +51,15 @@ class BarmanWitness:
         if theirs != ours:
             return f"the stack's Postgres is {theirs}, and that of the programs beside it {ours}"
         return ""
+
+    def must_be_possible(self) -> None:
+        """Raise BadInput with the reason where there can be no witness."""
+        if self.why_not:
+            raise BadInput(
+                f"no second witness can be heard here: {self.why_not}",
+                cure=f"run it with --host local, or on an image of Postgres {self._beside.postgres_major}"
+                " (`[images]` in restoreproof.toml); or leave --witness out (in a plan file: `witnessed`)",
+            )
 
     def begin(self) -> str:
         """Make a base backup and receive WAL from before it on; returns words that name both."""

@@ -1,4 +1,7 @@
-"""Point 8: what lay at or before a watermark that the plan has checked is in a copy made right after it."""
+"""Point 8: what lay at or before a watermark that the plan has checked is in a copy made right after it.
+
+A host that can't copy is no fault of the system: the verdict tells how many watermarks were not judged.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def _run(case: Case) -> Iterator[Finding]:
     if not case.timeline.of(CopiesRefused):
         yield from _not_made(case)
     for judged in case.copies:
-        if judged.restored.result == "restored" and judged.solution is None:
+        if judged.unread:
             where = f"copy {judged.restored.copy}"
             yield unknown(NAME, f"what came from {where} was not read", tenant=judged.restored.tenant)
         elif judged.lacking:

@@ -2,7 +2,8 @@
 
 It knows nothing of the archive, nor of the harness's own history: what all other checks let pass is found
 by it too. What a loss explains is the loss's to answer for. Whom it was not heard of is told, and judged by
-the others alone; if it was heard of nobody, the drill is unknown.
+the others alone; if it was heard of nobody, the drill is unknown. Where there can be none, that is so only
+of a plan which needs one: an audit, which asks by itself, takes what the host has.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ NAME = "witness"
 
 
 def _run(case: Case) -> Iterator[Finding]:
-    if not case.plan.witnessed or case.timeline.of(WitnessRefused):
+    if not case.plan.witnessed:
+        return
+    if refused := case.timeline.of(WitnessRefused):
+        if case.plan.witness_needed:
+            yield unknown(NAME, f"a second witness was asked for, and there was none: {refused[0].reason}")
         return
     if all(judged.said == "not judged" for judged in case.witnesses):
         yield unknown(NAME, "a second witness was asked for, and heard of nobody")
