@@ -84,7 +84,7 @@ def _until_broken(options: StackOptions, seed: int, out: Path, within: Within) -
 
 def _wrong(verdict: DrillVerdict) -> tuple[Finding, ...]:
     """Return what is broken but for exposure."""
-    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    findings = verdict.every_finding
     return tuple(f for f in findings if f.verdict == "broken" and f.check != LATE)
 
 

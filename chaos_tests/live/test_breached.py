@@ -62,7 +62,7 @@ def test_a_breach_is_told_within_five_seconds_and_broken_with_its_exposure(
     said = states_s(history)
     assert next(at_s for at_s, state in said if state == "breached") < BUDGET_S + 5.0
     assert said[-1][1] == "ok"
-    found = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    found = verdict.every_finding
     assert (verdict.verdict, verdict.outside) == ("broken", ())
     assert {finding.check for finding in found} == {"exposure"}, found
     assert verdict.worst_exposure_s is not None

@@ -79,7 +79,7 @@ def ruling(run: Path) -> Ruling:
 
 def places(verdict: DrillVerdict) -> frozenset[tuple[str, str, str]]:
     """Return which check found what was broken, about whom, and at which stage of the drill."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return frozenset((f.check, f.tenant or "", stage(f)) for f in findings if f.verdict == "broken")
 
 

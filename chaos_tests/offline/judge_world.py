@@ -593,7 +593,7 @@ def a_drill() -> World:
 
 def findings(verdict: DrillVerdict) -> list[Finding]:
     """All findings, of tenants and of the drill."""
-    return [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return verdict.every_finding
 
 
 def checks(verdict: DrillVerdict) -> set[str]:

@@ -23,7 +23,7 @@ def test_a_breach_is_told_within_five_seconds_and_broken_with_its_exposure() -> 
     assert BUDGET_S - 5.0 < first_s < BUDGET_S + 5.0
     assert said[-1][1] == "ok"
     verdict = judge(plan, SHOP, left.history, left.restored)
-    found = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    found = verdict.every_finding
     assert verdict.outside == ()
     assert verdict.verdict == "broken"
     assert {finding.check for finding in found} == {"exposure"}

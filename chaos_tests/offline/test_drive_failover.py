@@ -189,7 +189,7 @@ def judged(plan: Plan, parts: Parts) -> tuple[set[str], list[str]]:
     """Run a plan on a system that is wrong; return the checks that say so, and what the drill noted."""
     left = simulate(plan, SHOP, parts)
     verdict = judge(plan, SHOP, left.history, left.restored)
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     notes = [note.text for note in of(Note, left.history)]
     return {finding.check for finding in findings if finding.verdict == "broken"}, notes
 

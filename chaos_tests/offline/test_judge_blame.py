@@ -102,7 +102,7 @@ def every(world: World, stages: Iterable[AnyStage]) -> list[Finding]:
 
 def all_of(verdict: DrillVerdict) -> list[Finding]:
     """All findings of a verdict."""
-    return [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return verdict.every_finding
 
 
 def blame_for(bend: Bend) -> Blame:

@@ -35,7 +35,7 @@ def judged(left: Simulated, bend: Bend) -> DrillVerdict:
 
 def findings(verdict: DrillVerdict) -> list[Finding]:
     """Return all findings."""
-    return [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return verdict.every_finding
 
 
 def refusal(left: Simulated) -> RestoreDone:

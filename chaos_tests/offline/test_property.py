@@ -27,7 +27,7 @@ many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[Hea
 
 def story(verdict: DrillVerdict) -> str:
     """Return the findings of a verdict, a line each, for whoever reads a failure."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return "\n".join(f"{f.verdict}: {f.check}: {f.tenant}: {f.message}" for f in findings)
 
 

@@ -37,7 +37,7 @@ def test_every_disturbed_drill_is_proven(survivors: Survivors) -> None:
     @given(disturbed(survivors))
     def prove(plan: Plan) -> None:
         verdict = drill(plan, SHOP)
-        found = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+        found = verdict.every_finding
         assert verdict.verdict == "proven", ([name_of(fault) for fault in plan.faults], found[:3])
 
     prove()

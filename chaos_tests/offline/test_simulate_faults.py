@@ -88,10 +88,7 @@ CASES = tuple(cases())
 def test_a_fault_changes_no_verdict(fault: Fault, survivors: Survivors) -> None:
     """Whatever is disturbed, and also when it still is at the destruction, every tenant is proven."""
     verdict = drill(a_plan(fault, survivors=survivors), SHOP)
-    assert verdict.verdict == "proven", [
-        *verdict.findings,
-        *(f for t in verdict.tenants for f in t.findings),
-    ]
+    assert verdict.verdict == "proven", verdict.every_finding
 
 
 def losing_offsets(phase: FaultPhase, after_s: float, *others: Fault) -> Plan:
@@ -115,7 +112,7 @@ def test_a_cut_between_lost_offsets_and_the_repair_is_refused_by_name(
 ) -> None:
     """Nothing wrong comes back from there; outside the envelope that is no breach."""
     verdict = drill(losing_offsets(phase, after_s), SHOP)
-    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    findings = verdict.every_finding
     assert verdict.verdict == "unknown"
     assert {f.check for f in findings} == {"envelope", "restored", "census"}
     refused = [f.message for f in findings if f.check == "restored"]
@@ -127,7 +124,7 @@ def test_who_did_not_come_back_is_asked_for_as_of_the_first_damage_when_damaged_
     fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
     plan = shop_plan(faults=(fault,), again=(TENANTS[0],), script_pause_s=0.3, budget_s=7.0, write_s=12.0)
     verdict = drill(plan, SHOP)
-    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    findings = verdict.every_finding
     assert {f.check for f in findings} == {"envelope", "restored", "census"}
 
 
@@ -138,7 +135,7 @@ def test_rows_that_nobody_can_bring_back_stay_with_whom_they_were_given_to(kind:
     fault = LoseOffsets(phase="script", after_s=0.0, down_s=0.5)
     bare = msgspec.structs.replace(plan, faults=(fault,), attacks=(), watermark_checks=())
     verdict = drill(bare, HELPDESK)
-    findings = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    findings = verdict.every_finding
     assert "broken" not in {f.verdict for f in findings}
     assert any("can't be left out" in f.message for f in findings)
     assert any("rows of another are with it" in f.message for f in findings)

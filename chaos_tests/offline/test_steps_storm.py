@@ -51,7 +51,7 @@ def script_of(schema: str, kind: str, seed: int) -> Script:
 
 def story(verdict: DrillVerdict) -> str:
     """Return the findings of a verdict, a line each."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return "\n".join(f"{f.verdict}: {f.check}: {f.tenant}: {f.message}" for f in findings)
 
 

@@ -63,6 +63,7 @@ def test_a_verdict_that_was_written_is_read_again() -> None:
         tenants=(TenantVerdict(tenant="a", damaged=True, verdict="broken", findings=(finding,)),),
     )
     assert decode(encode(verdict)) == verdict
+    assert verdict.every_finding == [*verdict.findings, *verdict.tenants[0].findings]
 
 
 def test_a_campaigns_verdict_is_written_for_people_too() -> None:

@@ -73,7 +73,7 @@ def bent(change: dict[str, object], *, kind: type[AnyEntry]) -> DrillVerdict:
 
 def told(verdict: DrillVerdict) -> list[Finding]:
     """Return what the check of further watermarks found."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return [finding for finding in findings if finding.check == "watermarks"]
 
 

@@ -33,7 +33,7 @@ def broken(plan: Plan, parts: Parts) -> set[str]:
         verdict = drill(plan, HELPDESK, parts)
     except HarnessFailed:
         return set()
-    found = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    found = verdict.every_finding
     return {finding.check for finding in found if finding.verdict == "broken"}
 
 

@@ -27,7 +27,7 @@ def broken_checks(verdict: DrillVerdict) -> set[str]:
 
 def all_findings(verdict: DrillVerdict) -> list[Finding]:
     """Return the findings of a drill and of its tenants."""
-    return [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    return verdict.every_finding
 
 
 def test_without_a_defect_the_drill_is_proven(planted_stack: PlantedStack, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def broken_checks(verdict: DrillVerdict) -> set[str]:
 
 def checks_that_say(what: str, verdict: DrillVerdict) -> set[str]:
     """Return the names of the checks that found something *broken*, or *unknown*."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return {finding.check for finding in findings if finding.verdict == what}
 
 
@@ -136,7 +136,7 @@ reads wrongly takes it for the restorer's doing.
 
 def layers_blamed(verdict: DrillVerdict, checks: Sequence[str]) -> set[Layer | None]:
     """Return whom the findings of these checks blame."""
-    findings = [*verdict.findings, *(f for tenant in verdict.tenants for f in tenant.findings)]
+    findings = verdict.every_finding
     return {f.blame.layer for f in findings if f.check in checks and f.blame is not None}
 
 

@@ -21,7 +21,7 @@ from harness.subject.reference.adapters import lint
 ROOT = Path(__file__).parents[2]
 MODES = read()
 
-NOT_YET_MAX = 6
+NOT_YET_MAX = 1
 """The ratchet: rows with something still to be built may only become fewer; lower it when they do."""
 
 
@@ -108,11 +108,6 @@ def test_the_page_is_what_the_table_says() -> None:
 
 
 def test_each_defect_has_its_row() -> None:
-    """A planted defect of a listed failure mode is named in that mode's row."""
-    unnamed = [
-        defect.name
-        for defect in DEFECTS
-        if (number := int(defect.failure_mode.removeprefix("FM-"))) in MODES
-        and defect.name not in MODES[number].defects
-    ]
-    assert unnamed == []
+    """A planted defect is named in the row of its failure mode."""
+    numbers = {defect.name: int(defect.failure_mode.removeprefix("FM-")) for defect in DEFECTS}
+    assert [name for name, number in numbers.items() if name not in MODES[number].defects] == []

@@ -19,8 +19,6 @@ from harness.model.faults import Fault
 from harness.model.operations import Transaction
 from harness.model.watermarks import WatermarkCheck
 
-PLAN_FORMAT = 1
-
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Survivors = Literal["all", "standby", "archive"]

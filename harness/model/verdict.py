@@ -128,6 +128,11 @@ class DrillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     worst_exposure_tenant: str | None = None
     slowest_restore_s: float | None = None
 
+    @property
+    def every_finding(self) -> list[Finding]:
+        """Those of the drill itself, then those of each tenant."""
+        return [*self.findings, *(f for tenant in self.tenants for f in tenant.findings)]
+
 
 class CampaignVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """``campaign.json``: many drills; ``runs`` are folders relative to the campaign's.

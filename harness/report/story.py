@@ -147,8 +147,7 @@ def _witness(entries: Iterable[history.AnyEntry]) -> str:
 
 
 def _lost(the_verdict: verdict.DrillVerdict) -> set[str]:
-    findings = [f for t in the_verdict.tenants for f in t.findings]
-    return {f.operation for f in (*findings, *the_verdict.findings) if f.operation and f.loss_s}
+    return {f.operation for f in the_verdict.every_finding if f.operation and f.loss_s}
 
 
 def _writes(entries: Sequence[history.AnyEntry], lost: set[str]) -> dict[str, list[Write]]:

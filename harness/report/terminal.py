@@ -94,7 +94,7 @@ def witness_words(verdicts: Sequence[DrillVerdict]) -> str:
 
 def findings(verdict: DrillVerdict) -> Iterable[str]:
     """Return the first findings of a drill, a paragraph each, and how many more there are."""
-    every = [*verdict.findings, *(f for t in verdict.tenants for f in t.findings)]
+    every = verdict.every_finding
     every.sort(key=lambda finding: finding.verdict != "broken")
     for finding in every[:FINDINGS_SHOWN_MAX]:
         yield describe(finding)

@@ -23,6 +23,7 @@ _OPTIONS = (
 
 
 def _text_only() -> AdaptersMap:
+    # The harness reads with a map of its own: what judges shares no code with what is judged.
     adapters = AdaptersMap()
     adapters.register_loader(0, TextLoader)  # what a type without a loader of its own falls back to
     adapters.register_dumper(str, StrDumperUnknown)
