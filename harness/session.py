@@ -83,7 +83,7 @@ def draw(options: DrillOptions) -> Campaign:
     from harness.stack.world.faults import unavailable
 
     unable = partial(unavailable, host=options.host)
-    _refuse_witness_of_nothing(options)
+    _refuse_what_does_nothing(options)
     seed = secrets.randbelow(SEED_MAX) if options.seed is None else options.seed
     storm = profile_named(options.profile).storm
     plans = campaign(
@@ -106,7 +106,14 @@ def draw(options: DrillOptions) -> Campaign:
     )
 
 
-def _refuse_witness_of_nothing(options: DrillOptions) -> None:
+def _refuse_what_does_nothing(options: DrillOptions) -> None:
+    from harness.generate.profiles import profile_named
+
+    if options.towards and not profile_named(options.profile).swarm:
+        raise BadInput(
+            f"--towards chooses faults, and profile {options.profile} leaves none to choose",
+            cure="leave --towards out, or ask for --profile storm",
+        )
     if options.witness and options.survivors == "archive":
         raise BadInput(
             "a second witness can't be heard where only the archive survives",

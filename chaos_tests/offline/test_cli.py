@@ -204,3 +204,4 @@ def test_a_witness_that_the_host_can_not_give_is_refused(
 def test_runs_that_are_none_can_not_be_gone_on_from(run: Run, tmp_path: Path) -> None:
     """What `--towards` names is read before anything is started."""
     assert_refused(run("drill", "--profile", "storm", "--towards", tmp_path), "holds no judged run", "cure")
+    assert_refused(run("drill", "--towards", tmp_path), "--towards", "quick", "cure:", "--profile storm")
