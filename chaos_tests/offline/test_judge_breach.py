@@ -7,6 +7,8 @@ from msgspec import structs
 
 from chaos_tests.offline.judge_world import World, a_schema, begin, findings, finish, item, whole
 from harness.judge import judge
+from harness.judge.case import open_case
+from harness.judge.checks import breach
 from harness.model import history as h
 from harness.model.verdict import Finding
 
@@ -139,3 +141,84 @@ def test_a_breach_is_told_whole(report: Report, words: str) -> None:
         verdict="broken",
         message=f"the system {words.format(waits)}, though 3 s are promised",
     )
+
+
+def a_life(*later: h.Entry, ended_s: float, durable_s: float | None = None) -> list[Finding]:
+    """What is found where w, acked at 10.0, was seen in the bucket then, if at all, and ``later`` came."""
+    world = World()
+    world.tenant("b")
+    world.flush(watermark=False)
+    world.at_s = 9.98
+    world.write("b", item("b", 2900, "waits"), name="w")
+    world.add(*later)
+    if durable_s is not None:
+        world.needs.append(h.Need(epoch=1, lsn=world.lsn, objects=(("late", "v1"),)))
+        world.add(h.ObjectSeen(at_s=durable_s, key="late", version="v1"))
+    world.add(h.NeedsNamed(at_s=ended_s, needs=tuple(world.needs)))
+    world.add(h.Ended(at_s=ended_s, complete=True, reason=""))
+    plan = structs.replace(world.plan(), promise_s=PROMISE_S)
+    return list(breach.CHECK.run(open_case(plan, a_schema(), world.entries, world.files)))
+
+
+def report(at_s: float, state: str = "ok") -> h.WatermarkSeen:
+    """The system says how it is."""
+    return h.WatermarkSeen(at_s=at_s, epoch=1, lsn=100, state=state)
+
+
+def the_next_cluster(at_s: float) -> h.ClusterSeen:
+    """Another cluster answers."""
+    return h.ClusterSeen(at_s=at_s, cluster=2, system_id="s2", timeline=1, epoch=2)
+
+
+def gone(at_s: float) -> h.Destroyed:
+    """The primary is destroyed."""
+    return h.Destroyed(at_s=at_s, survivors="archive", services=("primary",))
+
+
+SILENT = "no report came while w waited for {:.1f} s"
+HELD = "the system held back w, acked {:.1f} s before, and says 'ok', though 3 s are promised"
+
+
+@pytest.mark.parametrize(
+    ("later", "ended_s", "words"),
+    [
+        ([], 18.0, None),
+        ([], 18.5, SILENT.format(5.5)),
+        ([the_next_cluster(18.0)], 40.0, None),
+        ([the_next_cluster(19.0)], 40.0, SILENT.format(6.0)),
+        ([gone(18.0), the_next_cluster(30.0)], 40.0, None),
+        ([gone(19.0), the_next_cluster(30.0)], 40.0, SILENT.format(6.0)),
+        ([report(13.0)], 40.0, None),
+        ([report(12.9)], 40.0, SILENT.format(27.0)),
+        ([report(18.0)], 40.0, None),
+        ([report(18.5)], 40.0, HELD.format(8.5)),
+        ([report(18.5, "stopped")], 40.0, None),
+        ([gone(20.0), report(20.0)], 40.0, SILENT.format(7.0)),
+        ([gone(20.0), report(19.9)], 40.0, HELD.format(9.9)),
+        ([h.Stalled(at_s=1.0, late_s=30.0), report(18.5)], 40.0, HELD.format(8.5)),
+    ],
+)
+def test_a_write_waits_as_long_as_its_cluster_lives(
+    later: list[h.Entry], ended_s: float, words: str | None
+) -> None:
+    """Until it is destroyed, or another one answers, or the drill ends."""
+    assert [finding.message for finding in a_life(*later, ended_s=ended_s)] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("durable_s", "late_s", "words"),
+    [
+        (19.5, 0.0, []),
+        (19.75, 0.0, [HELD.format(8.5)]),
+        (19.75, 0.25, []),
+        (20.0, 0.25, [HELD.format(8.5)]),
+        (13.0, 0.0, []),
+    ],
+)
+def test_the_harness_may_see_an_object_a_second_later_than_the_system(
+    durable_s: float, late_s: float, words: list[str]
+) -> None:
+    """And later by as long as it stood still itself. The report comes 8.5 s after the ack."""
+    stall = h.Stalled(at_s=1.0, late_s=late_s)
+    found = a_life(stall, report(18.5), ended_s=40.0, durable_s=durable_s)
+    assert [finding.message for finding in found] == words

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
 from chaos_tests.offline.judge_world import ITEM, NOTE, ROOT, a_schema, mark, whole
 from harness.judge.scripts import Book, ScriptReader
@@ -19,7 +20,7 @@ from harness.model.values import Image, RowKey, image_of, row_key, table_and_key
 
 A = row_key(ROOT, ("a",))
 I1, I2, I3 = (row_key(ITEM, (n,)) for n in "123")
-N1 = row_key(NOTE, ("n1",))
+N1, N2 = row_key(NOTE, ("n1",)), row_key(NOTE, ("n2", "x"))
 BEGUN_S = 5.0
 
 
@@ -262,6 +263,14 @@ CASES = {
         partial(read, PURGE, before=(MARKED_BEFORE,)),
         Did(writes={A: None, I1: None, I2: None}, deleted={ROOT: (1, 1), ITEM: (2, 2)}),
     ),
+    "a purge, where only another table bears the mark": (
+        partial(read, structs.replace(PURGE, tables=(NOTE, ITEM, ROOT), mark_column="body")),
+        Did(role="intended"),
+    ),
+    "all of it, a key of two parts too": (
+        partial(read, whole("a"), before=(wrote({N2: image_of({"id": "n2"})}),)),
+        Did(writes={**GONE, N2: None}, deleted={**COUNTS, NOTE: (2, 2)}),
+    ),
     "a TRUNCATE": (partial(read, TRUNCATE), Did(writes={I1: None, I2: None})),
     "a TRUNCATE, seen": (partial(read, TRUNCATE, left=[A, N1]), Did(writes={I1: None, I2: None})),
     "a partition, unseen": (partial(read, DETACH), Did(role="intended")),
@@ -278,7 +287,8 @@ def test_what_a_script_did(case: tuple[Callable[[], Did], Did]) -> None:
 
 def test_a_book_keeps_a_row_whose_deletion_is_not_sure() -> None:
     """It may be there, though in the likely state it is not; what is written there later counts."""
-    open_deletion = Step(tx=transaction("o", ended_s=NEVER, outcome="unknown"), writes={I1: None, N1: None})
+    gone = {I1: None, I3: None, N1: None}
+    open_deletion = Step(tx=transaction("o", ended_s=NEVER, outcome="unknown"), writes=gone)
     perhaps = wrote({I2: None, A: None}, maybe=[I2])
     steps = [wrote(ROWS), open_deletion, perhaps]
     book = Book(steps)
