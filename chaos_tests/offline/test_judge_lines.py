@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import pytest
+from msgspec import structs
+
 from chaos_tests.offline.judge_world import ROOT, World, a_schema, item, mark, whole
 from harness.judge.lines import Line, Stretch, draw
 from harness.judge.readings import owned_keys
@@ -188,3 +191,52 @@ def test_a_state_is_known_after_the_very_steps_that_lead_to_it() -> None:
     assert stretch.known_of([load]) is state
     assert [stretch.known_of(steps) for steps in ([], [other], [load, other])] == [None] * 3
     assert Stretch(steps=[], known=[State(steps=0, rows={})]).known_of([]) is None
+
+
+def test_a_script_at_which_nobody_looked_touches_whom_it_was_to() -> None:
+    """By the plan alone."""
+    world = a_world()
+    world.script(("s0", (), (whole("a"),)))
+    world.hit("s0", look=False)
+    _, drawn = lines(world)
+    assert ([step.tx.name for step in drawn["a"].damage], drawn["b"].scripted) == (["s0"], [])
+
+
+def test_a_tenant_that_never_wrote_has_an_empty_line() -> None:
+    """Its load never came so far."""
+    world = a_world()
+    world.tenants["c"] = {"quiet": False, "load": [], "writer": [], "probe": []}
+    _, drawn = lines(world)
+    assert [part(stretch) for stretch in drawn["c"].stretches] == [Part(None, False, [], [0])]
+
+
+def test_what_was_sent_at_the_same_instant_stays_in_order() -> None:
+    """As it was told."""
+    world = a_world()
+    names = [world.write("a", item("a", number, "x"), name=f"w{number}") for number in range(3)]
+    world.entries = [
+        structs.replace(e, at_s=5.0) if isinstance(e, h.Sent) and e.name in names else e
+        for e in world.entries
+    ]
+    _, drawn = lines(world)
+    assert [step.tx.name for step in drawn["a"].live.steps] == ["a.load", *names]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_cluster_that_is_lost_is_the_last_one_before(seen: bool) -> None:
+    """It may have answered at that very instant; of none that was ever seen it is the first."""
+    world = a_world()
+    if seen:
+        world.fail_over()
+    else:
+        world.entries = [entry for entry in world.entries if not isinstance(entry, h.ClusterSeen)]
+    world.write("a", item("a", 1, "x"), name="before")
+    wiped_s = next((e.at_s for e in world.entries if isinstance(e, h.ClusterSeen) and e.cluster == 2), 9.0)
+    world.add(h.Destroyed(at_s=wiped_s, survivors="archive", services=("primary",)))
+    world.cluster += 1
+    world.write("a", item("a", 2, "x"), name="after")
+    _, drawn = lines(world)
+    assert [part(s).steps for s in drawn["a"].stretches] == [
+        ["a.load (own)", "before (own)"],
+        ["after (own)"],
+    ]

@@ -209,7 +209,6 @@ class _Pen:
 def _as_transaction(restore: Restore) -> Transaction:
     """Return the restore in place as the transaction with which a tenant's rows begin anew."""
     return Transaction(
-        order=-1,
         name=f"restore {restore.number}",
         actor="restore",
         tenant=restore.asked.tenant,
