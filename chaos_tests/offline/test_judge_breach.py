@@ -144,13 +144,18 @@ def test_a_breach_is_told_whole(report: Report, words: str) -> None:
 
 
 def a_life(*later: h.Entry, ended_s: float, durable_s: float | None = None) -> list[Finding]:
-    """What is found where w, acked at 10.0, was seen in the bucket then, if at all, and ``later`` came."""
+    """What is found where w, acked at 10.0, was seen in the bucket then, if at all, and ``later`` came.
+
+    A write before it was there at 16.0.
+    """
     world = World()
     world.tenant("b")
     world.flush(watermark=False)
-    world.at_s = 9.98
+    world.at_s = 9.96
+    world.write("b", item("b", 2899, "waits less"))
+    world.needs.append(h.Need(epoch=1, lsn=world.lsn, objects=(("early", "v1"),)))
     world.write("b", item("b", 2900, "waits"), name="w")
-    world.add(*later)
+    world.add(h.ObjectSeen(at_s=16.0, key="early", version="v1"), *later)
     if durable_s is not None:
         world.needs.append(h.Need(epoch=1, lsn=world.lsn, objects=(("late", "v1"),)))
         world.add(h.ObjectSeen(at_s=durable_s, key="late", version="v1"))
@@ -222,3 +227,13 @@ def test_the_harness_may_see_an_object_a_second_later_than_the_system(
     stall = h.Stalled(at_s=1.0, late_s=late_s)
     found = a_life(stall, report(18.5), ended_s=40.0, durable_s=durable_s)
     assert [finding.message for finding in found] == words
+
+
+def test_of_a_cluster_that_the_archive_never_knew_nothing_is_durable() -> None:
+    """Not even the first row that was loaded."""
+    unknown = h.ClusterSeen(at_s=0.0, cluster=1, system_id="s1", timeline=1, epoch=0)
+    world = finish(outage())
+    world.entries = [unknown if isinstance(e, h.ClusterSeen) else e for e in world.entries]
+    plan = structs.replace(world.plan(), promise_s=PROMISE_S)
+    (found,) = breach.CHECK.run(open_case(plan, a_schema(), world.entries, world.files))
+    assert found.message.startswith("the system held back shared.0, acked")

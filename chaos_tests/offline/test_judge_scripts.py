@@ -16,7 +16,7 @@ from harness.judge.timeline import NEVER, Transaction
 from harness.model import history as h
 from harness.model.history import Outcome
 from harness.model.plan import Effect, ScriptTransaction, Statement
-from harness.model.values import Image, RowKey, image_of, row_key, table_and_key
+from harness.model.values import NO_IMAGE, Image, RowKey, image_of, row_key, table_and_key
 
 A = row_key(ROOT, ("a",))
 I1, I2, I3 = (row_key(ITEM, (n,)) for n in "123")
@@ -48,10 +48,13 @@ def transaction(
     ended_s: float = 1.0,
     outcome: Outcome = "acked",
     sight: h.Sight | None = None,
-    updates: Mapping[RowKey, Image] | None = None,
+    updates: Mapping[RowKey, Image | None] | None = None,
 ) -> Transaction:
-    """A transaction; what a script's one updated stands in its line."""
-    changes = tuple(h.Change(op="update", key=row, row=image) for row, image in (updates or {}).items())
+    """A transaction; what a script's one updated, or deleted, stands in its line."""
+    changes = tuple(
+        h.Change(op="update" if image else "delete", key=row, row=image or NO_IMAGE)
+        for row, image in (updates or {}).items()
+    )
     sent = h.Sent(
         at_s=BEGUN_S,
         name=name,
@@ -105,7 +108,7 @@ def read(
     *actual: Effect,
     intended: tuple[Effect, ...] = (),
     left: Iterable[RowKey] | None = None,
-    updates: Mapping[RowKey, Image] | None = None,
+    updates: Mapping[RowKey, Image | None] | None = None,
     before: tuple[Step, ...] = (),
     name: str = "s",
 ) -> Did:
@@ -271,6 +274,18 @@ CASES = {
         partial(read, whole("a"), before=(wrote({N2: image_of({"id": "n2"})}),)),
         Did(writes={**GONE, N2: None}, deleted={**COUNTS, NOTE: (2, 2)}),
     ),
+    "all items, blanked before": (
+        partial(read, BLANK, Effect(tenant="a", mode="permanent", tables=(ITEM,))),
+        Did(writes={I1: None, I2: None}, deleted={ITEM: (2, 2)}),
+    ),
+    "all items, blanked at last": (
+        partial(read, Effect(tenant="a", mode="permanent", tables=(ITEM,)), BLANK),
+        Did(writes={I1: None, I2: None}, deleted={ITEM: (2, 2)}),
+    ),
+    "a row, and a deletion that was told though it is there": (
+        partial(read, OF_I1, left=[A, I2, N1], updates={A: None}),
+        Did(writes={I1: None}, deleted={ITEM: (1, 1)}),
+    ),
     "a TRUNCATE": (partial(read, TRUNCATE), Did(writes={I1: None, I2: None})),
     "a TRUNCATE, seen": (partial(read, TRUNCATE, left=[A, N1]), Did(writes={I1: None, I2: None})),
     "a partition, unseen": (partial(read, DETACH), Did(role="intended")),
@@ -296,8 +311,8 @@ def test_a_book_keeps_a_row_whose_deletion_is_not_sure() -> None:
     assert book.state() == State(steps=3, rows={})
     steps.append(wrote({I1: an_item("1", "again")}))
     assert book.state() == State(steps=4, rows={I1: an_item("1", "again")})
-    steps.append(wrote({I2: None}))
-    assert set(book.rows) == {I1, N1}
+    steps.append(wrote({I2: None, I3: None, A: root("today")}))
+    assert book.rows == {A: root("today"), I1: an_item("1", "again"), N1: ROWS[N1]}
 
 
 def test_a_row_is_unsure_until_a_sure_write_of_it() -> None:
