@@ -134,7 +134,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     json: Json = False,
     planted: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Break tenants on a real stack, restore each one alone, and judge the result.
+    """Break tenants on real services, restore each alone, and judge.
 
     Starts Postgres (primary and synchronous standby), Kafka, Connect with Debezium and MinIO, lets writers
     and a random delete script loose, destroys what the plan says, restores every tenant and compares.
@@ -158,13 +158,17 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 def replay(
     what: Annotated[Path, typer.Argument(metavar="RUN|PLAN", help="A run folder or a plan file.")],
     schema: Annotated[
-        str | None, typer.Option(help="A folder of your own, if the plan was for one.")
+        str | None,
+        typer.Option(help="A folder of your own, if the plan was for one. Default: the plan's schema."),
     ] = None,
     host: Host = "local",
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Run the plan of an earlier run again, on a new stack, on whichever host the earlier one was."""
+    """Run the plan of a run folder, or a plan file, on a new stack.
+
+    On either host, wherever the earlier run was.
+    """
     from harness import session
     from harness.model import folder
 
@@ -196,7 +200,7 @@ def coverage(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, campaigns, or folders of campaigns.")],
     json: Annotated[bool, typer.Option("--json", help="Print the map as JSON and nothing else.")] = False,
 ) -> None:
-    """Print which faults have met which stages of the pipeline under which kinds of script."""
+    """Say which faults have met which stages, under which scripts."""
     from harness.generate.steps import STEPS
     from harness.report import coverage as maps
 
@@ -223,7 +227,7 @@ def power(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     ),
     json: Json = False,
 ) -> None:
-    """Measure what campaigns catch: defects that were planted, and false alarms without any.
+    """Measure which planted defects campaigns catch, and false alarms.
 
     In simulations, or on real services, where it takes long; stopped, it goes on with the same --out.
     Ends with 0 when every trial caught its defect by an expected check, and nothing else was called broken;
@@ -297,7 +301,7 @@ def archive_status(config: Config) -> None:
 
 @archive_app.command("verify")
 def archive_verify(config: Config) -> None:
-    """Check chain, signatures, hashes, retention and gaps of the whole archive."""
+    """Check chain, signatures, hashes, retention and gaps."""
     from harness.subject.reference import process
 
     _print_json(process.verify(config))
@@ -305,7 +309,10 @@ def archive_verify(config: Config) -> None:
 
 @archive_app.command("key")
 def archive_key(config: Config) -> None:
-    """Print the public key for `verify_key`, making the signing key if there is none."""
+    """Print the public key for `verify_key`.
+
+    Makes the signing key first, if there is none.
+    """
     from harness.subject.reference import process
 
     typer.echo(process.key(config))
@@ -313,7 +320,10 @@ def archive_key(config: Config) -> None:
 
 @archive_app.command("resnapshot")
 def archive_resnapshot(config: Config) -> None:
-    """Take a fresh snapshot after the archiver stopped at a gap or at something it can't carry."""
+    """Take a fresh snapshot, once the archiver has stopped.
+
+    It stops at a gap, or at something it can't carry.
+    """
     from harness.subject.reference import process
 
     _print_json(process.resnapshot(config))
@@ -321,7 +331,10 @@ def archive_resnapshot(config: Config) -> None:
 
 @archive_app.command("incidents")
 def archive_incidents(config: Config) -> None:
-    """List transactions that took most of a tenant's rows, as JSON, from the archive alone."""
+    """List transactions that took most of a tenant's rows.
+
+    As JSON, from the archive alone.
+    """
     from harness.subject.reference import process
 
     _print_json(process.incidents(config))
