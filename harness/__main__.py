@@ -167,7 +167,7 @@ def replay(
 ) -> None:
     """Run the plan of a run folder, or a plan file, on a new stack.
 
-    On either host, wherever the earlier run was.
+    The earlier run may have been on either host; --host says where to run it now.
     """
     from harness import session
     from harness.model import folder
@@ -184,7 +184,8 @@ def check(run: Run, json: Json = False) -> None:
     """Judge a stored run again, from its files alone."""
     from harness import session
 
-    _finish(session.Judged(out=run, verdicts=(session.judge_run(run),)), json)
+    verdict = session.judge_run(run)
+    _finish(session.Judged(out=run, verdicts=(verdict,), replays=(session.replay_of(run),)), json)
 
 
 @app.command()
@@ -407,7 +408,13 @@ def _finish(judged: Judged, json: bool) -> NoReturn:
         _print_json(judged.verdicts[0] if len(judged.verdicts) == 1 else judged.verdicts)
     else:
         console = Console(highlight=False)
-        terminal.show(console, judged.verdicts, str(judged.out), unavailable=judged.unavailable)
+        terminal.show(
+            console,
+            judged.verdicts,
+            str(judged.out),
+            unavailable=judged.unavailable,
+            replays=judged.replays,
+        )
     raise typer.Exit(EXIT_OF[merge_drills(judged.verdicts)])
 
 

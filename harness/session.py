@@ -65,10 +65,14 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """Judged drills, the folder that holds their run folders, and faults that the host can't do."""
+    """Judged drills, the folder that holds their run folders, and faults that the host can't do.
+
+    ``replays``: the command that runs each of them again.
+    """
 
     out: Path
     verdicts: tuple[DrillVerdict, ...]
+    replays: tuple[str, ...] = ()
     unavailable: dict[str, str] = {}
 
 
@@ -154,6 +158,7 @@ def run_campaign(
     programs known to lose data, in place of the right ones. Raises BadInput before anything is started,
     HarnessFailed when the harness could not go on.
     """
+    from harness.drive.campaign import run_name
     from harness.report import campaign as campaign_page
     from harness.report.live import LiveView
     from harness.stack.settings import stack_options
@@ -174,7 +179,8 @@ def run_campaign(
         campaign = where_possible(campaign, session.stack.refuses_failover())
         verdicts = session.campaign(campaign, folder_of_runs, view)
     campaign_page.write(folder_of_runs)
-    return Judged(out=folder_of_runs, verdicts=verdicts, unavailable=campaign.unavailable)
+    replays = tuple(replay_of(folder_of_runs / run_name(n)) for n in range(1, len(verdicts) + 1))
+    return Judged(out=folder_of_runs, verdicts=verdicts, replays=replays, unavailable=campaign.unavailable)
 
 
 def _with_planted(options: StackOptions, name: str) -> StackOptions:
@@ -246,6 +252,13 @@ def judge_run(run: Path) -> DrillVerdict:
     return verdict
 
 
+def replay_of(run: Path) -> str:
+    """Return the command that runs the plan of a run folder again."""
+    from harness.report import replay, story
+
+    return replay.command(run, story.environment(run))
+
+
 def report_run(run: Path) -> Path:
     """Write the page of a run, judging it first when it was not; return the page's path."""
     from harness.report import html
@@ -282,7 +295,7 @@ class LiveSession:
 
         holdings = holdings_of(config, stack.endpoints.s3_direct)
         world = open_world(stack, loaded, subject, subject_at, config=config, holdings=holdings)
-        self._series = Series(world, loaded.schema, stack.evidence())
+        self._series = Series(world, loaded.schema, {**stack.evidence(), **_own_schema(loaded)})
 
     @classmethod
     @contextlib.contextmanager
@@ -329,6 +342,15 @@ class LiveSession:
         """Judge a run, after the logs of all services have been put beside it."""
         shutil.copytree(self.stack.logs_dir, run / folder.LOGS, dirs_exist_ok=True)
         return judge_run(run)
+
+
+def _own_schema(loaded: LoadedSchema) -> dict[str, object]:
+    """Return the folder of a schema that is not one of ours: its name alone does not find it again."""
+    from harness.schemas import load, names
+
+    name = loaded.schema.name
+    ours = name in names() and load(name).folder == loaded.folder
+    return {} if ours else {"schema": str(loaded.folder)}
 
 
 def _collect_seldom() -> None:

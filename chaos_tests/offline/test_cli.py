@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness import session
 from harness.generate.campaigns import campaign
 from harness.model import plan
 from harness.model.errors import EXIT_BAD_INPUT, BadInput
+from harness.model.folder import ENVIRONMENT
 from harness.schemas import load
 from harness.stack import hosts
 from harness.stack.settings import FILE
@@ -199,6 +201,19 @@ def test_a_witness_that_the_host_can_not_give_is_refused(
     outcome = run(command, *asked, "--host", "containers", "--out", tmp_path / "runs")
     assert_refused(outcome, "no second witness can be heard here", "cure: go elsewhere")
     assert closed == [True]
+
+
+def test_a_run_on_a_schema_of_ones_own_names_its_folder_to_be_found_again(tmp_path: Path) -> None:
+    """The plan holds no more than its name; a reference schema needs no more, a copy of one does."""
+    ours = load("shop")
+    own = shutil.copytree(ours.folder, tmp_path / "shop")
+    assert session._own_schema(ours) == {}
+    assert session._own_schema(load(own)) == {"schema": str(own)}
+    (tmp_path / ENVIRONMENT).write_text(
+        json.dumps({"host": "containers", **session._own_schema(load(own))})
+    )
+    command = f"restoreproof replay {tmp_path} --schema {own} --host containers"
+    assert session.replay_of(tmp_path) == command
 
 
 def test_runs_that_are_none_can_not_be_gone_on_from(run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from harness.model.attacks import Attack
 from harness.model.coverage import Cell
 from harness.model.errors import BadInput
 from harness.model.faults import CutLink, DropSlot, Kill
-from harness.report import campaign, html, story, terminal, timeline
+from harness.report import campaign, html, replay, story, terminal, timeline
 from harness.report.live import LiveView
 
 
@@ -139,7 +139,7 @@ def _write(name: str, at_s: float, lsn: int) -> list[history.AnyEntry]:
 def a_story() -> story.Story:
     """The story of that plan, verdict and history."""
     the_plan = a_plan()
-    return story.tell("drill-01", the_plan, a_verdict(the_plan), a_history(), {"postgres": "18"})
+    return story.tell(Path("drill-01"), the_plan, a_verdict(the_plan), a_history(), {"postgres": "18"})
 
 
 class Page(HTMLParser):
@@ -223,7 +223,7 @@ def test_what_the_second_witness_said_is_told_in_page_and_terminal() -> None:
     assert "None was there: restored to the very cut" in words
     assert "1 agrees 1 3 c0ffee 2 not judged – – – its <WAL> was cut" in words
     entry = history.WitnessBegan(at_s=0.1, words="Barman 1, base backup 7")
-    begun = story.tell("drill-01", told.plan, told.verdict, [*a_history(), entry], {})
+    begun = story.tell(Path("drill-01"), told.plan, told.verdict, [*a_history(), entry], {})
     assert "Barman 1, base backup 7: restored" in html.render(begun)
     said = "Second witness, of 2 tenants: agrees 1, not judged 1."
     assert terminal.witness_words([told.verdict]) == said
@@ -332,7 +332,29 @@ def test_a_page_is_written_into_the_run_folder(tmp_path: Path) -> None:
     (tmp_path / folder.ENVIRONMENT).write_bytes(msgspec.json.encode({"versions": {"minio": "x"}}))
     text = html.write(tmp_path).read_text()
     assert "versions.minio" in text
-    assert f"replay {tmp_path.name}" in text
+    assert f"restoreproof replay {tmp_path}</code>" in text
+
+
+def test_the_command_that_runs_a_drill_again_is_whole() -> None:
+    """It names the folder, the host if that is not the usual one, and a schema of one's own; quoted."""
+    run = Path("runs/x/drill-02")
+    assert replay.command(run, {"host": "local"}) == "restoreproof replay runs/x/drill-02"
+    mine = {"host": "containers", "schema": "/my/our schema"}
+    whole = "restoreproof replay runs/x/drill-02 --schema '/my/our schema' --host containers"
+    assert replay.command(run, mine) == whole
+    told = story.tell(run, a_plan(), a_verdict(a_plan()), a_history(), mine)
+    assert told.run == "drill-02"
+    assert " ".join(Page(html.render(told)).words).count(whole) == 1
+
+
+def test_the_terminal_tells_how_to_run_again_what_was_not_proven() -> None:
+    """On one line, to be copied, however narrow the terminal; of what was proven nothing is said."""
+    clean = msgspec.structs.replace(a_verdict(a_plan()), verdict="proven")
+    out = io.StringIO()
+    commands = [f"restoreproof replay {'runs/' * 20}drill-0{number}" for number in (1, 2)]
+    terminal.show(Console(file=out, width=60), [clean, a_verdict(a_plan())], "runs", replays=commands)
+    assert f"  run it again: {commands[1]}\n" in out.getvalue()
+    assert commands[0] not in out.getvalue()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -395,7 +417,7 @@ def test_a_write_that_died_before_it_was_acked_exposes_nobody() -> None:
         msgspec.structs.replace(e, at_s=0.5) if isinstance(e, history.ObjectSeen) else e
         for e in a_history()
     ]
-    told = story.tell("drill-01", a_plan(), a_verdict(a_plan()), entries, {})
+    told = story.tell(Path("drill-01"), a_plan(), a_verdict(a_plan()), entries, {})
     assert [round(at_s, 1) for at_s, _ in told.exposure] == [4.7]
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model import folder, history, plan, verdict
 from harness.model.errors import BadInput
+from harness.report import replay
 from harness.report.disturbances import Struck, Tried, attacks_of, faults_of
 
 
@@ -71,10 +72,14 @@ def read(run: Path) -> Story:
     the_verdict = verdict.decode(_bytes(run / folder.VERDICT))
     with (run / folder.HISTORY).open("rb") as lines:
         entries = list(history.decode_lines(lines))
-    environment: dict[str, str] = {}
-    if (run / folder.ENVIRONMENT).exists():
-        environment = _flat(msgspec.json.decode((run / folder.ENVIRONMENT).read_bytes()))
-    return tell(run.name, the_plan, the_verdict, entries, environment)
+    return tell(run, the_plan, the_verdict, entries, environment(run))
+
+
+def environment(run: Path) -> dict[str, str]:
+    """Return what a run folder names of its stack, in one level; nothing when it names none."""
+    if not (run / folder.ENVIRONMENT).exists():
+        return {}
+    return _flat(msgspec.json.decode((run / folder.ENVIRONMENT).read_bytes()))
 
 
 def _bytes(path: Path) -> bytes:
@@ -98,20 +103,23 @@ def _flat(value: dict[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def tell(
-    run: str,
+    run: Path,
     the_plan: plan.Plan,
     the_verdict: verdict.DrillVerdict,
     entries: Sequence[history.AnyEntry],
-    environment: dict[str, str],
+    stack: dict[str, str],
 ) -> Story:
-    """Arrange what was seen as a story; ``entries`` in the order in which they were recorded."""
+    """Arrange what was seen as a story; ``entries`` in the order in which they were recorded.
+
+    ``stack``: what its environment names.
+    """
     writes = _writes(entries, _lost(the_verdict))
     hits, restores = _hits(the_plan, entries), _restores(entries)
     end_s = entries[-1].at_s if entries else 0.0
     destroyed_s = next((e.at_s for e in entries if isinstance(e, history.Destroyed)), None)
     lanes = tuple(_lane(tenant, writes, hits, restores) for tenant in the_verdict.tenants)
     return Story(
-        run=run,
+        run=run.name,
         plan=the_plan,
         verdict=the_verdict,
         end_s=end_s,
@@ -121,8 +129,8 @@ def tell(
         faults=faults_of(the_plan, entries),
         attacks=attacks_of(the_plan, entries),
         destroyed_s=destroyed_s,
-        environment=environment,
-        replay=f"restoreproof replay {run}",
+        environment=stack,
+        replay=replay.command(run, stack),
         witness=_witness(entries),
     )
 

@@ -125,10 +125,12 @@ def show(
     out: str,
     *,
     unavailable: Mapping[str, str] = MappingProxyType({}),
+    replays: Sequence[str] = (),
 ) -> None:
     """Print table, findings of drills that were not proven, and the sentence.
 
-    ``unavailable``: faults that the host can't do, with the reasons.
+    ``unavailable``: faults that the host can't do, with the reasons. ``replays``: the commands that run the
+    drills again; those of drills that were not proven are told.
     """
     console.print()
     console.print(table(verdicts))
@@ -137,6 +139,8 @@ def show(
             console.print(f"\n[bold]drill {number}[/]: {verdict.verdict}")
             for text in findings(verdict):
                 console.print(f"  {escape(text)}", highlight=False)
+            for command in replays[number - 1 : number]:
+                console.print(f"  run it again: {escape(command)}", highlight=False, soft_wrap=True)
     style = STYLE_OF[merge_drills(verdicts)]
     console.print(f"\n[{style}]{escape(sentence(verdicts))}[/]", highlight=False)
     if told := witness_words(verdicts):
