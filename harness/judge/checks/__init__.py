@@ -1,6 +1,6 @@
 """All checks, in the order of the points they judge.
 
-A new one is one file here, and one line in this table.
+To add one, add a file here and a line to this table.
 """
 
 from __future__ import annotations

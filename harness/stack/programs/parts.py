@@ -1,7 +1,7 @@
 """The table of programs: what each is made from, and what becomes of the files.
 
-A new program is one line in ``pinned`` or ``built``. Its folder is named after what it is made from, so a
-changed pin, or a Go program's other compiler, is another folder and never mistaken for the old one.
+To add a program, add one line to ``pinned`` or ``built``. Its folder is named after what it is made from,
+so a changed pin, or a Go program's other compiler, is another folder and never mistaken for the old one.
 """
 
 from __future__ import annotations

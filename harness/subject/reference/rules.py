@@ -329,7 +329,7 @@ RULES: tuple[Callable[[SeenTable, Table], Iterator[Problem]], ...] = (
     _owner,
     _kinds,
 )
-"""The rules for one table, whether or not capture is prepared. One more is a function and a line here."""
+"""The rules for one table, whether or not capture is prepared. To add one, add its function here."""
 
 
 def _published(there: SeenTable, table: Table, seen: Seen, publication: str) -> Iterator[Problem]:
