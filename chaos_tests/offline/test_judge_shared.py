@@ -12,6 +12,7 @@ from chaos_tests.offline.told import damaged, ended, restored
 from harness.judge import judge
 from harness.model import history as h
 from harness.model.envelope import Envelope
+from harness.model.folder import SHARED_FILE
 from harness.model.verdict import Finding
 
 NOBODY = Envelope(survivors=("archive",))
@@ -72,3 +73,24 @@ def test_shared_rows_come_with_whoever_is_brought_back_in_place(
     found = told(world(), envelope)
     assert [f.verdict for f in found] == verdicts
     assert verdicts == ["broken"] or found == [UNSURE]
+
+
+def test_what_is_missing_for_want_of_a_restore_was_lost_with_the_cluster_too() -> None:
+    """One doubt about whose doing it is, and the loss beside it: a later row shows that it was written."""
+    world = damaged(begin(survivors="archive"))
+    world.write(None, insert(COUNTRY, code="XX", name="late"), actor="shared", name="late")
+    world.destroy()
+    for tenant in "abq":
+        world.restore(tenant, result="refused", place="live")
+    del world.unowned[COUNTRY, ("AT",)]
+    lost = told(ended(world), Envelope(survivors=("all",)))
+    assert [(f.verdict, f.operation) for f in lost] == [("unknown", None), ("broken", "shared.0")]
+
+
+def test_rows_that_nobody_read_are_a_doubt() -> None:
+    """Nothing is known of them."""
+    world = ended(restored(damaged(begin())))
+    world.files = {file: rows for file, rows in world.files.items() if file != SHARED_FILE}
+    assert told(world) == [
+        structs.replace(UNSURE, message="shared and infrastructure rows were not read at the end")
+    ]
