@@ -11,10 +11,10 @@ from typing import TypeVar
 import pytest
 from msgspec import structs
 
-from chaos_tests.offline.judge_world import ITEM, World, a_schema, begin, finish, item
+from chaos_tests.offline.judge_world import ITEM, ROOT, World, a_schema, begin, finish, item, whole
 from chaos_tests.offline.told import damaged, ended, restored
 from harness.judge.case import open_case
-from harness.judge.checks import faults, floors, provable, writers
+from harness.judge.checks import faults, floors, provable, script, writers
 from harness.judge.decoding import decode_all
 from harness.judge.readings import owned_keys
 from harness.model import history as h
@@ -200,3 +200,35 @@ def test_all_kinds_that_never_succeeded_are_named() -> None:
         Transaction(name="gone", operations=(Delete(table=ITEM, handle="h"),)),
     ]
     assert told(floors, world) == [(None, "no delete, no rollback was seen to succeed")]
+
+
+# The script.
+
+
+def test_a_script_transaction_that_touches_nobody_is_as_predicted() -> None:
+    """No tenant has a forecast for it, and nothing was counted."""
+    world = begin()
+    world.script(("s0", (), (whole("a"), whole("q"))), ("s1", (), ()))
+    world.hit("s0")
+    world.hit("s1")
+    world.flush()
+    assert told(script, finish(world)) == []
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_a_purge_beside_a_restore_met_only_the_locks_decided(beside: bool) -> None:
+    """So that its counts are not compared; those of one after it are."""
+    world = damaged(begin())
+    sent = first(world, h.Sent, name="s0")
+    assert sent.sight is not None
+    sight = structs.replace(sent.sight, deleted={**sent.sight.deleted, ROOT: 9})
+    world.entries[world.entries.index(sent)] = structs.replace(sent, sight=sight)
+    finish(world)
+    case = open_case(world.plan(), a_schema(), world.entries, world.files)
+    restore = case.restores_of("a")[0].restore
+    begun_s = restore.began_s if beside else restore.done_s
+    (tx,) = case.timeline.of_scripts
+    purge = structs.replace(tx, begun_s=begun_s, ended_s=begun_s + 1.0)
+    found = script.CHECK.run(structs.replace(case, purges={"a": [purge]}))
+    words = f"s0 deleted from {ROOT}: 9 rows, the model says 2 to 2"
+    assert [finding.message for finding in found] == ([] if beside else [words])

@@ -125,3 +125,18 @@ def test_only_who_was_given_rows_may_set_those_of_another_aside(
     old = h.SetAside(table=ITEM, row={"id": "1010", "tenant": "a", "body": "a 1010"})
     world.restore("b", place="live", set_aside=(old,))
     assert told(restored(world, "a", "q"), gifts) == [("b", "row of tenant a was set aside")] * wrong
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        h.SetAside(table="app.alien", row={}),
+        h.SetAside(table=ITEM, row={"id": "77", "tenant": "a", "body": "never written"}),
+    ],
+    ids=["of no table", "never written"],
+)
+def test_what_is_nobodys_may_be_set_aside(moved: h.SetAside) -> None:
+    """It is taken from nobody else."""
+    world = damaged(begin())
+    world.restore("a", set_aside=(moved,))
+    assert told(restored(world, "b", "q")) == []
