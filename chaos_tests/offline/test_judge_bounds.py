@@ -232,3 +232,13 @@ def test_what_a_purge_beside_a_restore_met_only_the_locks_decided(beside: bool) 
     found = script.CHECK.run(structs.replace(case, purges={"a": [purge]}))
     words = f"s0 deleted from {ROOT}: 9 rows, the model says 2 to 2"
     assert [finding.message for finding in found] == ([] if beside else [words])
+
+
+def test_what_a_refused_script_transaction_had_counted_is_undone() -> None:
+    """It had removed all of b when it was refused."""
+    world = begin()
+    world.script(("s0", (), (whole("b"),)), ("s1", (), (whole("a"), whole("q"))))
+    world.hit("s0", outcome="refused")
+    world.hit("s1")
+    world.flush()
+    assert told(script, finish(world)) == []

@@ -140,3 +140,14 @@ def test_what_is_nobodys_may_be_set_aside(moved: h.SetAside) -> None:
     world = damaged(begin())
     world.restore("a", set_aside=(moved,))
     assert told(restored(world, "b", "q")) == []
+
+
+def test_what_a_tenant_wrote_under_an_id_of_another_is_its_own() -> None:
+    """Ids are given again: b had that row first."""
+    world = damaged(begin())
+    world.write("b", item("b", 1950, "first"))
+    world.write("b", delete(ITEM, "1950"))
+    world.write("a", item("a", 1950, "after"))
+    moved = h.SetAside(table=ITEM, row={"id": "1950", "tenant": "a", "body": "after"})
+    world.restore("a", set_aside=(moved,))
+    assert told(restored(world, "b", "q")) == []
