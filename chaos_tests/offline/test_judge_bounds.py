@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from msgspec import structs
 
-from chaos_tests.offline.judge_world import ITEM, ROOT, World, a_schema, begin, finish, item, whole
+from chaos_tests.offline.judge_world import ITEM, ROOT, World, a_schema, begin, finish, item, mark, whole
 from chaos_tests.offline.told import damaged, ended, restored
 from harness.judge.case import open_case
 from harness.judge.checks import faults, floors, provable, script, writers
@@ -242,3 +242,18 @@ def test_what_a_refused_script_transaction_had_counted_is_undone() -> None:
     world.hit("s1")
     world.flush()
     assert told(script, finish(world)) == []
+
+
+@pytest.mark.parametrize(("field", "words"), [("deleted", "deleted from"), ("updated", "updated in")])
+def test_a_count_of_a_table_that_nobody_was_to_lose_rows_of_is_seen(field: str, words: str) -> None:
+    """One item, where roots were to be marked."""
+    world = begin()
+    world.script(("s0", (), (mark("a"), mark("q"))))
+    world.hit("s0")
+    sent = first(world, h.Sent, name="s0")
+    assert sent.sight is not None
+    sight = structs.replace(sent.sight, **{field: {**getattr(sent.sight, field), ITEM: 1}})
+    world.entries[world.entries.index(sent)] = structs.replace(sent, sight=sight)
+    world.flush()
+    expected = f"s0 {words} {ITEM}: 1 rows, the model says 0 to 0"
+    assert told(script, finish(world)) == [(None, expected)]
