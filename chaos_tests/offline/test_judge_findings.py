@@ -24,6 +24,7 @@ from chaos_tests.offline.judge_world import (
 )
 from chaos_tests.offline.told import damaged, ended, restored, the_finding, written
 from harness.model import history as h
+from harness.model.plan import Effect
 from harness.model.verdict import Finding
 
 
@@ -437,8 +438,38 @@ def a_tenant_of_whom_the_archive_was_not_asked() -> Told:
     return not_archived_again(complete=False), unsure_of_a(check="archived again", message=NEVER_PASSED)
 
 
+def by_the_script(*effects: Effect, spare: tuple[str, ...] = (), cascade: bool = False) -> World:
+    """A drill whose script has these effects and takes q; items are spared, or a note goes along."""
+    world = begin()
+    world.script(("s0", (), (*effects, whole("q"))))
+    if cascade:
+        del world.live["a"][NOTE, ("n1010",)]
+    world.hit("s0", spare=[(ITEM, (number,)) for number in spare])
+    world.flush()
+    return finish(world)
+
+
+of_s0 = partial(Finding, check="script", point=0, verdict="unknown", tenant="a", operation="s0")
+
+
+@told
+def rows_that_the_script_left() -> Told:
+    """How many, and one of them."""
+    words = f"s0 left 2 rows, of {ITEM} for one"
+    world = by_the_script(whole("a"), spare=("1010", "1011"))
+    return world, of_s0(message=words, table=ITEM, key=("1010",))
+
+
+@told
+def a_row_that_went_along() -> Told:
+    """Nothing had to remove it."""
+    only = Effect(tenant="a", mode="permanent", tables=(ITEM,), keys=(("1010",),))
+    words = f"s0 changed, against the model, 1 rows, of {NOTE} for one"
+    return by_the_script(only, cascade=True), of_s0(message=words, table=NOTE, key=("n1010",))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.replace("_", " "))
 def test_a_finding_is_told_whole(case: Callable[[], Told]) -> None:
     """Its point, its words, whose it is, the restore, row and cell, the write, and by how much."""
     world, expected = case()
-    assert the_finding(world, expected.check) == expected
+    assert the_finding(world, expected.check, tenant=expected.tenant) == expected

@@ -109,8 +109,11 @@ def test_a_transaction_knows_all_that_was_seen_of_it() -> None:
         h.Change(op="delete", key=TWO),
     )
     sight = h.Sight(left={}, deleted={}, updated={})
-    (tx,) = index([sent("x", 1.0, *changes, sight=sight, actor="script", tenant=None)], OWNED).transactions
-    assert (tx.order, tx.name, tx.actor, tx.tenant, tx.cluster, tx.xid) == (0, "x", "script", None, 1, 7)
+    entry = sent("x", 1.0, *changes, sight=sight, actor="script", tenant=None)
+    timeline = index([sent("y", 0.5, changes[0]), entry], OWNED)
+    assert [tx.name for tx in timeline.beyond] == ["x"]
+    tx = timeline.transactions[1]
+    assert (tx.order, tx.name, tx.actor, tx.tenant, tx.cluster, tx.xid) == (1, "x", "script", None, 1, 7)
     assert (tx.begun_s, tx.sent_s, tx.lsn_lower, tx.sight) == (0.5, 1.0, 10, sight)
     gone: dict[RowKey, Image | None] = {ONE: None, TWO: None}
     assert (tx.writes, tx.beyond, tx.rows) == (gone, {OTHER: image("o")}, 3)

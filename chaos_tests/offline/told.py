@@ -38,7 +38,11 @@ def ended(world: World, *, next_value: int = 1_000_000) -> World:
     return world
 
 
-def the_finding(world: World, check: str) -> Finding:
-    """The first finding of that check, without its blame, its loss to the microsecond."""
-    found = next(finding for finding in findings(world.verdict()) if finding.check == check)
+def the_finding(world: World, check: str, **fields: object) -> Finding:
+    """The first finding of that check that says so, without its blame, its loss to the microsecond."""
+    found = next(
+        finding
+        for finding in findings(world.verdict())
+        if finding.check == check and all(getattr(finding, name) == value for name, value in fields.items())
+    )
     return structs.replace(found, blame=None, loss_s=found.loss_s and round(found.loss_s, 6))
