@@ -21,6 +21,8 @@ from harness.model.verdict import DrillVerdict
 from harness.simulate import drill, faulty
 from harness.simulate.defects import DEFECTS, Defect, defect
 from harness.simulate.disputed import heard
+from harness.simulate.neglectful import copied_after
+from harness.simulate.vacuous import switched_over
 from harness.simulate.world import Parts
 
 HELPDESK = schemas.load("helpdesk").schema
@@ -29,7 +31,14 @@ KILL = Kill(service="archiver", phase="write", after_s=4.5, down_s=0.5)
 PROMISE_S = 300.0
 
 
-ON_HELPDESK = {"resets sequences", "fires triggers", "overwrites shared rows", "sends months as days"}
+ON_HELPDESK = {
+    "resets sequences",
+    "restarts sequences",
+    "fires triggers",
+    "overwrites shared rows",
+    "sends months as days",
+    "finds tenants by short names",
+}
 """Defects that show themselves only on what the small schema lacks."""
 
 
@@ -42,15 +51,15 @@ def schema_for(planted: Defect) -> Schema:
 
 def plan_for(planted: Defect) -> Plan:
     """Return the plan in which the defect can show itself."""
+    by_hand = BY_HAND.get(planted.name)
+    if by_hand is not None:
+        return by_hand()
     if planted.step is not None:
         return pinned_plan(
             schema_for(planted), kind=planted.step, seed=planted.seed, profile="simulated", survivors="all"
         )
     if planted.name in ON_HELPDESK:
         return pinned_plan(HELPDESK, kind="stale_list", seed=1, profile="simulated", survivors="all")
-    by_hand = BY_HAND.get(planted.name)
-    if by_hand is not None:
-        return by_hand()
     return msgspec.structs.replace(
         shop_plan(), attacks=planted.attacks, watermark_checks=planted.watermark_checks
     )
@@ -77,7 +86,17 @@ def plan_with_outage(down_s: float) -> Plan:
     return msgspec.structs.replace(plan, faults=(fault,), envelope=envelope)
 
 
+def truncated() -> Plan:
+    """Return a plan in which a table is truncated, and the bucket copied soon after."""
+    return copied_after(pinned_plan(SHOP, kind="truncated", seed=0, profile="simulated", survivors="all"))
+
+
 BY_HAND: dict[str, Callable[[], Plan]] = {
+    "makes a new slot after a failover": lambda: failover_plan(after_s=1.5, goes_on=True),
+    "flushes buffers when they are full": lambda: shop_plan(initial="snapshot", survivors="archive"),
+    "skips each TRUNCATE": truncated,
+    "ignores each TRUNCATE": truncated,
+    "stays with the old primary": lambda: switched_over(shop_plan()),
     "mixes two rows up": lambda: heard(shop_plan()),
     "moves the offset before the write": lambda: shop_plan(faults=(KILL,)),
     "cuts all at the start of the script": lambda: shop_plan(script_pause_s=6.0),
@@ -114,6 +133,7 @@ ALSO: dict[str, tuple[Layer, ...]] = {
     "merges two histories": ("capture",),
     "forgets one child table": ("archiver",),
     "flushes half a transaction": ("restorer",),
+    "takes keys for old rows": ("restorer",),
 }
 """Layers that lose something too, where a defect shows itself only beside another layer's.
 
@@ -127,10 +147,14 @@ INSTEAD: dict[str, Layer] = {
     "goes on with an unasked snapshot": "restorer",
     "passes over NULLs": "restorer",
     "reads rows twice": "restorer",
+    "skips each TRUNCATE": "archiver",
+    "ignores each TRUNCATE": "archiver",
+    "names the newest versions": "archiver",
 }
 """Whom the findings blame where the layer at fault leaves no trace of its own: what is lost was archived by
 nobody, whatever was named; what an unasked snapshot lacks is in the archive, before it; and a harness that
-reads wrongly takes it for the restorer's doing.
+reads wrongly takes it for the restorer's doing. What a watermark promised, and which versions restores
+need, is for the archiver to answer for.
 """
 
 

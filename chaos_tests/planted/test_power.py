@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from harness.judge.checks import CHECKS
 from harness.model.errors import BadInput, UnknownName
 from harness.model.power import Asked, Trial
 from harness.model.verdict import DrillVerdict, Finding
@@ -134,6 +136,17 @@ def test_each_defect_says_how_it_is_switched_on_and_what_its_near_miss_is(plante
     assert one.switch
     assert one.near_words not in ("", "none: ", "``")
     assert bool(one.hint) == bool(one.changed)
+
+
+def test_no_check_is_without_a_defect_that_it_must_name() -> None:
+    """Each check of the judge is seen to find what it is there for."""
+    assert {check.name for check in CHECKS} <= {name for one in DEFECTS for name in one.caught_by}
+
+
+def test_no_experiment_is_made_twice() -> None:
+    """No two defects are the same parts on the same plans, under two names."""
+    tried = Counter((one.switch, one.kind, one.hint, one.profile) for one in DEFECTS)
+    assert [experiment for experiment, times in tried.items() if times > 1] == []
 
 
 def test_the_zoo_has_all_places_and_is_large_enough() -> None:

@@ -9,7 +9,10 @@ A defect more is a class here, or in ``faulty``, and one entry in the table.
 
 from __future__ import annotations
 
+import msgspec
+
 from harness.model.attacks import Attack
+from harness.model.plan import Plan
 from harness.model.watermarks import WatermarkCheck
 from harness.simulate import (
     careless,
@@ -20,10 +23,12 @@ from harness.simulate import (
     hasty,
     misled,
     movers,
+    neglectful,
     reshaped,
     straddled,
     surroundings,
     tampered,
+    vacuous,
 )
 from harness.simulate.defect import Defect
 from harness.simulate.world import Parts
@@ -33,6 +38,14 @@ __all__ = ["DEFECTS", "EVERYWHERE", "Defect", "defect"]
 
 EVERYWHERE = tuple(range(0, 1000, 20))
 """Aims at everything in the bucket of a short drill."""
+
+DELETED = (Attack(kind="delete", moment="incident", aims=EVERYWHERE),)
+
+
+def deleted(plan: Plan) -> Plan:
+    """Return the plan with one attack: somebody tries to delete everything in the bucket."""
+    return msgspec.structs.replace(plan, attacks=DELETED)
+
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -51,7 +64,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the restorer leaves one row of each tenant out",
         caught_by=("prefix",),
         parts=lambda: Parts(restorer=faulty.LosesRowInTheMiddle),
-        no_near_miss="a restore that lost no row is the reference",
+        near_miss=lambda: Parts(restorer=disputed.TurnsTheOrder),
     ),
     Defect(
         name="restores a neighbour's row",
@@ -69,7 +82,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the restorer forgets one deletion for good reason",
         caught_by=("resurrection",),
         parts=lambda: Parts(restorer=faulty.BringsBackDeletedRow),
-        no_near_miss="a restore that forgot no deletion is the reference",
+        near_miss=lambda: Parts(restorer=faulty.LooksForDeletedRows),
     ),
     Defect(
         name="skips a tenant",
@@ -78,7 +91,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver drops all that one tenant writes",
         caught_by=("restored",),
         parts=lambda: Parts(archiver=faulty.SkipsTenant),
-        no_near_miss="an archiver that skips nobody is the reference",
+        near_miss=lambda: Parts(archiver=faulty.WritesTenantsBackwards),
     ),
     Defect(
         name="moves the offset before the write",
@@ -87,7 +100,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver moves the offset one flush ahead of its writes; a kill makes a hole",
         caught_by=("honest",),
         parts=lambda: Parts(archiver=faulty.MovesOffsetFirst),
-        no_near_miss="the same archiver that nobody kills, which a test of its own sees",
+        near_miss=lambda: Parts(archiver=faulty.MovesOffsetLate),
         changed=surroundings.killed_amid_writes,
         hint="a kill of the archiver amid the writes",
     ),
@@ -98,7 +111,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="each tenant is cut where the first one was damaged",
         caught_by=("loss", "honest"),
         parts=lambda: Parts(subject=faulty.CutsAllAtTheStart),
-        no_near_miss="the same under a script of one transaction, which a test of its own sees",
+        near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
     ),
     Defect(
         name="flushes only when asked",
@@ -116,7 +129,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver archives nothing any more once nothing came for a while",
         caught_by=("loss", "exposure", "archived again"),
         parts=lambda: Parts(archiver=faulty.DozesOff),
-        no_near_miss="the same with 299 s lost of 300 s, which a test of its own sees",
+        near_miss=lambda: Parts(archiver=faulty.NoticesSilence),
     ),
     Defect(
         name="never says that it is breached",
@@ -149,6 +162,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(subject=misled.CutsJustAfter),
         near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
         step="blanked",
+        kind="blanked",
     ),
     Defect(
         name="restores only what was deleted",
@@ -287,6 +301,7 @@ DEFECTS: tuple[Defect, ...] = (
         parts=lambda: Parts(subject=misled.CutsJustAfter),
         near_miss=lambda: Parts(subject=misled.CutsAtTheLowerBound),
         step="reaped",
+        kind="reaped",
     ),
     Defect(
         name="brings back under another name",
@@ -381,7 +396,7 @@ DEFECTS: tuple[Defect, ...] = (
         caught_by=("untampered",),
         parts=lambda: Parts(archiver=tampered.ChainsAfterForged),
         attacks=(Attack(kind="forge entry", moment="write", after_s=4.0),),
-        no_near_miss="one that chains after its own entries alone is the reference",
+        no_near_miss="an archiver either believes an entry that is not its own, or it does not",
     ),
     Defect(
         name="leaves segments unlocked",
@@ -397,10 +412,12 @@ DEFECTS: tuple[Defect, ...] = (
         failure_mode="FM-90",
         where="store",
         words="the archiver writes segments without retention, and somebody deletes them",
-        caught_by=("untampered", "restored"),
+        caught_by=("restored",),
         parts=lambda: Parts(store=tampered.LeavesSegmentsUnlocked),
         near_miss=lambda: Parts(store=tampered.LocksAndLooks),
-        attacks=(Attack(kind="delete", moment="incident", aims=EVERYWHERE),),
+        attacks=DELETED,
+        changed=deleted,
+        hint="whoever has the credentials deletes all that can be deleted",
     ),
     Defect(
         name="loses an acked write in a failover",
@@ -441,7 +458,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="the archiver takes what comes at a position given before for a repetition",
         caught_by=("honest",),
         parts=lambda: Parts(archiver=forked.FoldsAwayByLsn),
-        no_near_miss="the same on one cluster, which a test of its own sees",
+        near_miss=lambda: Parts(archiver=forked.FoldsAwayByPosition),
     ),
     *careless.DEFECTS,
     Defect(
@@ -456,6 +473,8 @@ DEFECTS: tuple[Defect, ...] = (
     *disputed.DEFECTS,
     *straddled.DEFECTS,
     *surroundings.DEFECTS,
+    *neglectful.DEFECTS,
+    *vacuous.DEFECTS,
 )
 
 

@@ -125,6 +125,29 @@ class BringsBackDeletedRow(Restorer):
         return state
 
 
+class LooksForDeletedRows(BringsBackDeletedRow):
+    """Near miss: looks for such a row too, and leaves it deleted."""
+
+    def fold(
+        self,
+        tables: Sequence[Table],
+        parts: Sequence[Part],
+        globals_: Sequence[Global],
+        keeps: folding.Keeps,
+    ) -> dict[str, list[RawRow]]:
+        """Fold, and do no more than look."""
+        super().fold(tables, parts, globals_, keeps)
+        return Restorer.fold(self, tables, parts, globals_, keeps)
+
+
+class WritesTenantsBackwards(Archiver):
+    """Near miss: writes the tenants of a segment from the last to the first, and skips none."""
+
+    def parts_to_write(self, batch: Batch) -> dict[str, list[Part]]:
+        """Return all parts, in another order."""
+        return dict(reversed(super().parts_to_write(batch).items()))
+
+
 class SkipsTenant(Archiver):
     """Drops everything that one tenant writes: the first one it meets."""
 
@@ -138,6 +161,18 @@ class SkipsTenant(Archiver):
         if self._skipped is not None:
             split.parts.pop(self._skipped, None)
         self.batch.add(transaction, split)
+
+
+class MovesOffsetLate(Archiver):
+    """Near miss: tells the feed of each batch with the next one; what is read again is folded away."""
+
+    _late: int | None = None
+
+    async def move_offset(self, offset: int) -> None:
+        """Tell the feed of the batch before."""
+        late, self._late = self._late, offset
+        if late is not None:
+            await super().move_offset(late)
 
 
 class MovesOffsetFirst(Archiver):
@@ -216,8 +251,24 @@ class FallsAsleep(Archiver):
             if self._wrote_s is not None and now_s - self._wrote_s > self.after_s:
                 self._asleep = True
             self._wrote_s = now_s
-        if not self._asleep:
+        if self.awake:
             super().admit(transaction)
+
+    @property
+    def awake(self) -> bool:
+        """Whether it archives what comes."""
+        return not self._asleep
+
+
+class NoticesSilence(FallsAsleep):
+    """Near miss: notices each silence as well, and archives what comes after it."""
+
+    after_s = 1.4
+
+    @property
+    def awake(self) -> bool:
+        """Always."""
+        return True
 
 
 class DozesOff(FallsAsleep):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+from harness.model.position import Position
 from harness.simulate.feed import Connector
 from harness.simulate.latency import Latency
 from harness.simulate.server import Committed, Server, Work
@@ -70,6 +71,18 @@ class FoldsAwayByLsn(Archiver):
         if transaction.beat is not None or transaction.position.lsn > self._highest:
             super().admit(transaction)
         self._highest = max(self._highest, transaction.position.lsn)
+
+
+class FoldsAwayByPosition(Archiver):
+    """Near miss: folds such a transaction away as well, but by epoch and LSN together."""
+
+    _highest = Position(epoch=0, lsn=0)
+
+    def admit(self, transaction: Transaction) -> None:
+        """Add a transaction that lies beyond all others."""
+        if transaction.beat is not None or transaction.position > self._highest:
+            super().admit(transaction)
+        self._highest = max(self._highest, transaction.position)
 
 
 class LosesAckedWrites(Server):

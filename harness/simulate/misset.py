@@ -89,6 +89,15 @@ class SendsMonthsAsDays(Rewrites):
         }
 
 
+class LooksAtIntervals(SendsMonthsAsDays):
+    """Near miss: works out the lengths too, and tells the intervals as they are."""
+
+    def image(self, table: str, row: RawRow) -> RawRow:
+        """Return the image as it is."""
+        super().image(table, row)
+        return row
+
+
 class NullsBecomeDefaults(Rewrites):
     """Tells what stands for nothing in place of NULL, as converters do that fill in defaults (FM-62)."""
 
@@ -98,6 +107,15 @@ class NullsBecomeDefaults(Rewrites):
         return {
             name: "" if text is None and types.get(name) == "text" else text for name, text in row.items()
         }
+
+
+class LooksAtNulls(NullsBecomeDefaults):
+    """Near miss: knows what would stand for nothing, and tells NULL."""
+
+    def image(self, table: str, row: RawRow) -> RawRow:
+        """Return the image as it is."""
+        super().image(table, row)
+        return row
 
 
 class LosesBatchAfterRestart(Connector):

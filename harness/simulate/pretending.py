@@ -11,7 +11,7 @@ import msgspec
 
 from harness.drive.ports import Proof, Refused, Rows
 from harness.model.faults import Fault
-from harness.model.history import Place, Sight
+from harness.model.history import Change, Place, Sight
 from harness.simulate.database import SimulatedDatabase
 from harness.simulate.operator import SimulatedOperator
 from harness.simulate.sessions import SimulatedSession
@@ -109,6 +109,24 @@ class ScriptsUnseen(SimulatedDatabase):
         """Open a session for somebody who does not look."""
         await self._connect()
         return Blind(self._clients)
+
+
+class LooksTwice(SimulatedOperator):
+    """An operator who looks twice at what a transaction did."""
+
+    async def look(self, tenants: Sequence[str]) -> tuple[Sight, tuple[Change, ...]]:
+        """Look, and once more."""
+        await super().look(tenants)
+        return await super().look(tenants)
+
+
+class ScriptsSeenTwice(SimulatedDatabase):
+    """Near miss: lets a script loose and looks twice at what it did."""
+
+    async def operator(self) -> SimulatedOperator:
+        """Open a session for somebody who does."""
+        await self._connect()
+        return LooksTwice(self._clients)
 
 
 class FaultsNeverBite(SimulatedMachinery):

@@ -37,7 +37,7 @@ def simulate(plan: Plan, schema: Schema, parts: Parts | None = None) -> Simulate
     """Run ``plan`` in memory; raises HarnessFailed when it can't be run to its end."""
 
     async def main() -> Simulated:
-        journal = MemoryJournal(VirtualClock())
+        journal = (parts or Parts()).journal(VirtualClock())
         await run_drill(plan, schema, build(plan, schema, parts), journal)
         return _left_by(journal)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from harness.model.faults import Kill, LoseOffsets
 from harness.model.plan import Plan
-from harness.simulate import hasty, misset, pretending
+from harness.simulate import forked, hasty, misset, pretending
 from harness.simulate.defect import Defect
 from harness.simulate.world import Parts
 
@@ -30,7 +30,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="intervals are told as a length of time, as interval.handling.mode=numeric has it",
         caught_by=("exact",),
         parts=lambda: Parts(connector=misset.SendsMonthsAsDays),
-        no_near_miss="it is a setting: there is with it, and without",
+        near_miss=lambda: Parts(connector=misset.LooksAtIntervals),
     ),
     Defect(
         name="tells defaults for NULLs",
@@ -39,7 +39,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="an empty text is told for a NULL one, as converters do that fill in defaults",
         caught_by=("exact",),
         parts=lambda: Parts(connector=misset.NullsBecomeDefaults),
-        no_near_miss="it is a setting: there is with it, and without",
+        near_miss=lambda: Parts(connector=misset.LooksAtNulls),
     ),
     Defect(
         name="loses a batch after a restart",
@@ -48,7 +48,7 @@ DEFECTS: tuple[Defect, ...] = (
         words="after a restart the rest of the batch is skipped without an error",
         caught_by=("honest", "prefix"),
         parts=lambda: Parts(connector=misset.LosesBatchAfterRestart),
-        no_near_miss="a connector that sends more once more is the near miss of another one",
+        near_miss=lambda: Parts(connector=forked.SendsAllAgain),
     ),
     Defect(
         name="delivers out of order",
@@ -99,7 +99,7 @@ DEFECTS: tuple[Defect, ...] = (
         says="unknown",
         profile="simulated",
         parts=lambda: Parts(database=pretending.ScriptsUnseen),
-        no_near_miss="one either looks or does not",
+        near_miss=lambda: Parts(database=pretending.ScriptsSeenTwice),
     ),
     Defect(
         name="passes over NULLs",

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from harness.drive.journal import MemoryJournal
 from harness.drive.ports import ObjectVersion, Proof, Rejoining, World
 from harness.model.errors import HarnessFailed, SubjectFailed, TimedOut
 from harness.model.faults import Fault
@@ -56,8 +57,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The backup system's parts: the reference ones, or defective ones derived from them.
 
     ``connector`` and ``server`` are not the backup system's own, but may misbehave as real ones do.
-    ``store`` is the archiver's client of the object store. ``database`` and ``machinery`` are the harness's
-    own hold on the world.
+    ``store`` is the archiver's client of the object store. ``database``, ``machinery`` and ``journal`` are
+    the harness's own hold on the world.
     """
 
     archiver: type[Archiver] = Archiver
@@ -69,6 +70,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     target: type[SimulatedTarget] = SimulatedTarget
     database: type[SimulatedDatabase] = SimulatedDatabase
     machinery: Callable[[Site], SimulatedMachinery] = lambda site: SimulatedMachinery(site)  # noqa: PLW0108 - it is defined below
+    journal: type[MemoryJournal] = MemoryJournal
 
 
 class Site:

@@ -50,7 +50,7 @@ SAME: Final = (
 )
 """Names of those whose parts are the reference's own."""
 
-NO_NEAR: Final = "there is with it, and without"
+NO_NEAR: Final = "the setting is either wrong or right"
 
 
 def _plant(parts: Callable[[], Parts]) -> Callable[[], Plant]:
@@ -135,7 +135,7 @@ def _connector(name: str, settings: Mapping[str, str]) -> LiveDefect:
         name,
         _misset(settings),
         f"{words}; the archiver stops at the first such value",
-        near_switch=f"none: it is a setting; {NO_NEAR}",
+        near_switch=f"none: {NO_NEAR}",
         caught_by=("exposure", "restored"),
     )
 
@@ -265,7 +265,7 @@ ZOO: Final = (
         caught_by=("resurrection",),
         plant=_misset({"skipped.operations": "d"}),
         switch="skipped.operations=d",
-        near_switch=f"none: it is a setting; {NO_NEAR}",
+        near_switch=f"none: {NO_NEAR}",
     ),
 )
 """All of them, in the order in which they are tried."""
