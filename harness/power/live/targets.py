@@ -13,7 +13,7 @@ from harness.subject.reference.adapters import statements
 from harness.subject.reference.adapters.postgres_target import PostgresTarget
 from harness.subject.reference.adapters.sessions import Session, run
 from harness.subject.reference.adapters.statements import Query, quoted
-from harness.subject.reference.ports import Swap, Swapped
+from harness.subject.reference.ports import Swap, Swapped, TargetUnavailable
 
 FAR: Final = 1_000_000
 HOLD_S: Final = 0.02
@@ -29,8 +29,12 @@ class AndThen(PostgresTarget):
         async with self._session() as session, session.transaction():
             await self.before(session, swap)
         swapped = await super().swap(swap)
-        async with self._session() as session, session.transaction():
-            await self.after(session, swap)
+        try:
+            async with self._session() as session, session.transaction():
+                await self.after(session, swap)
+        except TargetUnavailable as away:  # a deadlock with a writer, say: the restore is made again,
+            away.swapped = swapped  # and has to know what the first one set aside
+            raise
         return swapped
 
     async def before(self, session: Session, swap: Swap) -> None:
