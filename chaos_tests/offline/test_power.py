@@ -148,9 +148,7 @@ def test_drills_that_came_to_no_end_are_told_by_kind() -> None:
     """With a defect, with a near miss, without either; where all came to their end nothing is said."""
     trial = structs.replace(CAUGHT, failed=2, near_failed=1)
     result = a_result(trials=(trial,), clean=(structs.replace(CLEAN, failed=1),))
-    words = (
-        "4 drills could not be run to their end: 2 with a defect, 1 with a near miss, 1 without a defect."
-    )
+    words = "4 drills did not run to the end: 2 with a defect, 1 with a near miss, 1 without a defect."
     assert words in report.summary(result)
     assert list(power_rows.failed(a_result())) == []
 

@@ -173,7 +173,8 @@ def test_a_false_alarm_is_not_told_as_an_unknown(tmp_path: Path) -> None:
     """A drill without a defect found broken, and an alarm of a near miss, are told as what they are."""
     near = structs.replace(NEAR, alarms=(structs.replace(ALARM, seed=77, words="of the near one"),))
     power = a_live_result(clean=(structs.replace(CLEAN, alarms=(ALARM,)), OPEN), near=(near,))
-    told = report.summary(power)
+    told = report.summary(structs.replace(power, remarks=("it was the near one's own fault.",)))
+    assert "Found out since: it was the near one's own fault." in told
     assert any("7 quick drills: 4 proven, 1 unknown, 1 broken (false alarms)" in line for line in told)
     assert "False alarm: plan of seed 9, without a defect, batch 1: loss (lost it)" in told
     assert "False alarm: plan of seed 77, near miss of forgets, trial 1: loss (of the near one)" in told

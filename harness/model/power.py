@@ -140,7 +140,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Power(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. ``wall_s``: of the runs that made it, together; ``missing``: trials that were not made."""
+    """All of it. ``wall_s``: of the runs that made it, together.
+
+    ``remarks``: what people found out about it later, as the cause of a false alarm; written by hand.
+    """
 
     made_at: str
     asked: Asked
@@ -151,6 +154,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     clean: tuple[Clean, ...]
     small: tuple[Small, ...]
     near: tuple[Near, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
         """Return one row a defect, in their order."""

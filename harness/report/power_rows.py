@@ -101,7 +101,7 @@ def failed(power: Power) -> Iterator[str]:
     kinds = zip(power.failed, ("with a defect", "with a near miss", "without a defect"), strict=True)
     told = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
     if told:
-        yield f"{counted(sum(power.failed), 'drill')} could not be run to their end: {told}."
+        yield f"{counted(sum(power.failed), 'drill')} did not run to the end: {told}."
 
 
 def alarms(power: Power) -> Iterator[tuple[str, Alarm]]:
@@ -120,10 +120,14 @@ def opens(power: Power) -> Iterator[tuple[str, Alarm]]:
 
 
 def exceptions(power: Power) -> Iterator[str]:
-    """Yield a line for each drill without a defect, or of a near miss, that should have come out better."""
+    """Yield a line for each drill without a defect, or of a near miss, that should have come out better.
+
+    Then what was found out about them since.
+    """
     for kind, found in (("False alarm", alarms(power)), ("Unknown", opens(power))):
         for what, alarm in found:
             yield f"{kind}: plan of seed {alarm.seed}, {what}: {', '.join(alarm.checks)} ({alarm.words})"
+    yield from (f"Found out since: {remark}" for remark in power.remarks)
 
 
 def unfinished(power: Power) -> Iterator[str]:
