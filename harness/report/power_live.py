@@ -61,7 +61,7 @@ def section(power: Power) -> Iterator[str]:
         "",
         "## On real services",
         "",
-        "The same, on the services that users run; `make power-full` measures it, in an hour and more.",
+        "The same, on the services that users run; `make power-full` measures it. It takes hours.",
         "",
         *(f"- {sentence}" for sentence in summary(power)),
         "",
