@@ -10,7 +10,7 @@ from typing import Final
 from harness.model.schema import Table
 from harness.model.values import RawRow
 from harness.subject.reference.adapters import statements
-from harness.subject.reference.adapters.postgres_target import PostgresTarget
+from harness.subject.reference.adapters.postgres_target import Change, PostgresTarget
 from harness.subject.reference.adapters.sessions import Session, run
 from harness.subject.reference.adapters.statements import Query, quoted
 from harness.subject.reference.ports import Swap, Swapped, TargetUnavailable
@@ -100,11 +100,16 @@ class LeavesTriggersDisabled(AndThen):
 
 
 class EnablesTriggersAgain(LeavesTriggersDisabled):
-    """Near miss: disables them too, and enables them before anybody looks."""
+    """Near miss: disables them too, and enables them again, both in the transaction of its swap."""
 
-    async def after(self, session: Session, swap: Swap) -> None:
-        """Enable them."""
+    async def before(self, session: Session, swap: Swap) -> None:
+        """Do nothing in a transaction of its own: a swap that fails would leave them disabled."""
+
+    async def _swap(self, session: Session, swap: Swap, changes: list[Change]) -> Swapped:
+        await self._turn(session, swap, "DISABLE")
+        swapped = await super()._swap(session, swap, changes)
         await self._turn(session, swap, "ENABLE")
+        return swapped
 
 
 class BlanksSharedRows(AndThen):
