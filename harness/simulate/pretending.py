@@ -35,16 +35,28 @@ class Yawning(SimulatedSession):
         await super().begin(serializable=serializable)
 
 
-class WritersNeverWrote(SimulatedDatabase):
-    """Loads tenants and restores them, but no writer ever writes (FM-110)."""
-
-    kind: type[SimulatedSession] = Asleep
+class WritersApart(SimulatedDatabase):
+    """Gives writers sessions of another kind than those who load, probe, and take what is in the way."""
 
     async def session(self, name: str) -> SimulatedSession:
         """Open a session, one of those for a writer."""
         if name == "load" or name.startswith(("probe", "taker")):
             return await super().session(name)
         await self._connect()
+        return self.for_writer()
+
+    def for_writer(self) -> SimulatedSession:
+        """Return a session for a writer."""
+        raise NotImplementedError
+
+
+class WritersNeverWrote(WritersApart):
+    """Loads tenants and restores them, but no writer ever writes (FM-110)."""
+
+    kind: type[SimulatedSession] = Asleep
+
+    def for_writer(self) -> SimulatedSession:
+        """Return one of that kind."""
         return self.kind(self._clients)
 
 

@@ -6,7 +6,8 @@ Their table is at the end.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -14,10 +15,9 @@ from harness.drive.journal import MemoryJournal
 from harness.drive.ports import Clock, Refused
 from harness.model import history
 from harness.model.plan import Plan, SwitchOver
-from harness.simulate.database import SimulatedDatabase
 from harness.simulate.defect import Defect
 from harness.simulate.loop import VirtualClock
-from harness.simulate.pretending import WritersBeginLate
+from harness.simulate.pretending import WritersApart, WritersBeginLate
 from harness.simulate.sessions import Address, SimulatedSession
 from harness.simulate.world import Parts, SimulatedMachinery
 
@@ -90,53 +90,44 @@ class Tiring(SimulatedSession):
         await super().begin(serializable=serializable)
 
 
-class WritersTire(SimulatedDatabase):
+class WritersTire(WritersApart):
     """Has writers that write for some seconds, and no more when the incident comes (FM-110)."""
 
-    awake_s: ClassVar[float] = AWAKE_S
     _until_s: float | None = None
 
-    async def session(self, name: str) -> SimulatedSession:
-        """Open a session, one of those for a writer."""
-        if name == "load" or name.startswith(("probe", "taker")):
-            return await super().session(name)
-        await self._connect()
-        self._until_s = self._until_s or VirtualClock().now_s() + self.awake_s
+    def for_writer(self) -> SimulatedSession:
+        """Return a session that tires, all of them at the same time."""
+        self._until_s = self._until_s or VirtualClock().now_s() + AWAKE_S
         return Tiring(self._clients, self._until_s)
 
 
 class Listening(SimulatedSession):
     """A session of a writer that writes no more once tenants are being restored."""
 
-    def __init__(self, address: Address, restoring: list[str]) -> None:
+    def __init__(self, address: Address, restoring: Callable[[], bool]) -> None:
         super().__init__(address)
         self._restoring = restoring
 
     async def begin(self, *, serializable: bool = False) -> None:
         """Begin, or refuse to."""
-        if self._restoring:
+        if self._restoring():
             raise Refused("this writer waits for the restores to end")
         await super().begin(serializable=serializable)
 
 
-class WritersStepAside(SimulatedDatabase):
+class WritersStepAside(WritersApart):
     """Has all writers stop for the restores, neighbours too: nobody is there to be disturbed (FM-110)."""
 
-    def __init__(self, *args: object, **more: object) -> None:
-        super().__init__(*args, **more)  # type: ignore[arg-type]  # as the database takes them
-        self._restoring: list[str] = []
+    _restoring = False
 
-    async def session(self, name: str) -> SimulatedSession:
-        """Open a session, one of those for a writer."""
-        if name == "load" or name.startswith(("probe", "taker")):
-            return await super().session(name)
-        await self._connect()
-        return Listening(self._clients, self._restoring)
+    def for_writer(self) -> SimulatedSession:
+        """Return a session that listens."""
+        return Listening(self._clients, lambda: self._restoring)
 
     async def reset_scratch(self) -> None:
         """Make the scratch database new, as comes before restores."""
         await super().reset_scratch()
-        self._restoring.append("restores")
+        self._restoring = True
 
 
 class StaysWithTheOldPrimary(SimulatedMachinery):
